@@ -1,0 +1,106 @@
+"""The lease: at most one run at a time works on a state.
+
+Locally it is an OS lock on ``<state>/lease``. The kernel drops it with the process, so a crash frees it at once and no
+clock or heartbeat is involved. The text in the file only tells people who holds it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipeline.errors import Locked, Unavailable
+
+#: File systems on which flock is emulated, absent or not seen by other hosts: two runs could both hold the lease.
+NETWORK_FILE_SYSTEMS = frozenset(
+    {
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "ceph",
+        "glusterfs",
+        "fuse.glusterfs",
+        "lustre",
+        "afs",
+        "beegfs",
+        "fuse.sshfs",
+        "fuse.s3fs",
+        "fuse.rclone",
+        "fuse.gcsfuse",
+        "fuse.goofys",
+        "fuse.davfs",
+        "davfs",
+    }
+)
+
+
+@contextmanager
+def hold(state: Path) -> Iterator[None]:
+    """Hold the lease of the state folder `state` while the block runs.
+
+    Raises:
+        Locked: another process holds it; the message names that process.
+        Unavailable: the folder cannot be written, or lies on a network file system.
+    """
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        refuse_network_file_system(state)
+        descriptor = os.open(state / "lease", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise Unavailable(
+            f"cannot write the state folder {state}: {error.strerror}",
+            remedy="give this user the right to write there, free some space, or set `state:` to another folder",
+        ) from error
+    try:
+        _lock(descriptor, state)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, state: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.read(descriptor, 1000).decode("utf-8", "replace").strip() or "unknown"
+        raise Locked(
+            f"another run holds {state} ({owner})",
+            remedy="wait until it ends; the lease is freed by itself even if that run is killed",
+        ) from None
+    os.ftruncate(descriptor, 0)
+    owner_text = {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "since": datetime.now(UTC).isoformat("T", "seconds"),
+    }
+    os.pwrite(descriptor, json.dumps(owner_text).encode(), 0)
+
+
+def refuse_network_file_system(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> None:
+    """Refuse a state on a file system whose locks other hosts do not see.
+
+    Raises:
+        Unavailable: `folder` lies on one of `NETWORK_FILE_SYSTEMS`.
+    """
+    if not mounts.exists():
+        return
+    real = folder.resolve()
+    best, kind = Path("/"), ""
+    for line in mounts.read_text("utf-8", "surrogateescape").splitlines():
+        _, point, found, *_ = line.split(" ")
+        at = Path(point.encode("utf-8", "surrogateescape").decode("unicode_escape"))
+        if real.is_relative_to(at) and len(at.parts) >= len(best.parts):
+            best, kind = at, found
+    if kind in NETWORK_FILE_SYSTEMS:
+        raise Unavailable(
+            f"the state folder {folder} lies on a network file system ({kind}), where locks cannot be trusted",
+            remedy="set `state:` to a folder on a local disk",
+        )

@@ -1,0 +1,121 @@
+"""The store of paid results: ``results/<aa>/<key>``, one file of bytes and one of facts for every answer.
+
+Order of writing (rule 3): the answer streams to a temporary file in its final folder, is made durable, then the facts
+are written, then the bytes are renamed to their key. That rename is the commit: bytes under a key are whole, and
+their facts exist. Only after it is the picture looked at; the verdict then joins the facts. A crash at any instant
+leaves either nothing, or a temporary file that nobody reads, or a whole result, judged or still to be judged.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.storage import fsync_folder, make_folder, temporary_beside
+
+Facts = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A durable answer.
+
+    Attributes:
+        key: what was bought.
+        path: the bytes; never changed.
+        facts: what the answer said (model served, price, request id, …) and, once judged, ``verdict``.
+    """
+
+    key: str
+    path: Path
+    facts: Facts
+
+    @property
+    def judged(self) -> bool:
+        """Whether the picture has been looked at."""
+        return "verdict" in self.facts
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Why the picture is held back; empty for an accepted one."""
+        return tuple(self.facts.get("verdict", {}).get("flags", ()))
+
+
+class Results:
+    """The results of one state folder. Safe for several threads: a key has one buyer at a time (rule 4)."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def _place(self, key: str) -> Path:
+        return self._root / key[:2] / key
+
+    def incoming(self, key: str) -> Path:
+        """Return where the answer for `key` is to be streamed: the same folder, so that the commit is a rename."""
+        target = self._place(key)
+        make_folder(target.parent)
+        return temporary_beside(target)
+
+    def keep(self, key: str, answer: Path, facts: Facts) -> Result:
+        """Make a whole answer durable under its key.
+
+        Args:
+            key: what was bought.
+            answer: the file from `incoming`; gone afterwards.
+            facts: JSON-able facts about the answer.
+        """
+        target = self._place(key)
+        with answer.open("rb") as file:
+            os.fsync(file.fileno())
+        self._write_facts(key, {**facts, "bytes": answer.stat().st_size})
+        answer.replace(target)
+        fsync_folder(target.parent)
+        return Result(key, target, facts)
+
+    def note_verdict(self, result: Result, verdict: Facts) -> Result:
+        """Record what was found when the picture was looked at."""
+        facts = {**result.facts, "verdict": verdict}
+        self._write_facts(result.key, facts)
+        return Result(result.key, result.path, facts)
+
+    def set_aside(self, result: Result) -> Path:
+        """Put an answer that is no picture out of the way, kept for support as ``<key>.bad-<n>``."""
+        number = 1 + sum(1 for _ in result.path.parent.glob(f"{result.path.name}.bad-*"))
+        aside = result.path.with_name(f"{result.path.name}.bad-{number}")
+        result.path.replace(aside)
+        fsync_folder(aside.parent)
+        return aside
+
+    def find(self, key: str) -> Result | None:
+        """Return the durable result for `key`, or None."""
+        place = self._place(key)
+        if not place.is_file():
+            return None
+        return Result(key, place, json.loads(_facts_of(place).read_text("utf-8")))
+
+    def keys(self) -> Iterator[str]:
+        """Yield the key of every durable result."""
+        for facts in self._root.glob("??/*.json"):
+            if facts.with_suffix("").is_file():
+                yield facts.name.removesuffix(".json")
+
+    def _write_facts(self, key: str, facts: Facts) -> None:
+        place = _facts_of(self._place(key))
+        temporary = temporary_beside(place)
+        try:
+            with temporary.open("x", encoding="utf-8") as file:
+                json.dump(facts, file, sort_keys=True)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(place)
+        finally:
+            temporary.unlink(missing_ok=True)
+        fsync_folder(place.parent)
+
+
+def _facts_of(place: Path) -> Path:
+    return place.with_name(place.name + ".json")

@@ -1,0 +1,6 @@
+"""Where items come from and where finished files go: one contract, `Store`, for every kind of place."""
+
+from pipeline.storage.local import LocalStore, fsync_folder, make_folder, sweep_stale, temporary_beside
+from pipeline.storage.store import Entry, Exists, Store
+
+__all__ = ["Entry", "Exists", "LocalStore", "Store", "fsync_folder", "make_folder", "sweep_stale", "temporary_beside"]

@@ -1,0 +1,51 @@
+"""The command line: the only place that reads arguments and the environment, prints, and exits.
+
+Commands are declared in `commands`; what they do is imported when they run, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from pipeline.errors import Exit, Interrupted, VeniceBatchError
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command, turn what went wrong into text and an exit code, and exit."""
+    from pipeline.cli.commands import cli  # noqa: PLC0415 - `import pipeline.cli` stays cheap
+
+    sys.exit(run(cli, arguments))
+
+
+def run(command: click.Command, arguments: Sequence[str] | None = None) -> int:
+    """Run `command` and return its exit code; errors are on stderr by then."""
+    try:
+        code = command.main(args=arguments, prog_name="venice-batch", standalone_mode=False)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return Exit.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        return _tell(Interrupted("interrupted"))
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`); Python would complain again when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.DONE
+    except VeniceBatchError as error:
+        return _tell(error)
+    return code if isinstance(code, int) else Exit.DONE
+
+
+def _tell(error: VeniceBatchError) -> int:
+    from pipeline.report.text import shown  # noqa: PLC0415 - only needed when something went wrong
+
+    for line in error.message.splitlines() or [""]:
+        click.echo(f"error: {shown(line)}", err=True)
+    if error.remedy:
+        click.echo(f"  try: {shown(error.remedy)}", err=True)
+    return error.exit_code

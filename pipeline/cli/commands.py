@@ -1,0 +1,191 @@
+"""Every command with its options. No work is done here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from pipeline import __version__
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_HELP = {"help_option_names": ["-h", "--help"]}
+
+
+@click.group(context_settings=_HELP)
+@click.version_option(__version__, prog_name="venice-batch")
+def cli() -> None:
+    """Run thousands of pictures through the Venice image API: priced first, resumable, never buying twice.
+
+    Exit codes: 0 all done, 2 the job file or the command line, 3 some items failed or were flagged, 4 the key was
+    refused, 5 money, 6 API or store unavailable or too many failures, 7 another run holds the job, 130/143 interrupted,
+    1 a bug in this tool.
+    """
+
+
+def _job(function: Function) -> Function:
+    """Add what every command about a job takes."""
+    function = click.argument("job", type=click.Path(path_type=Path))(function)
+    function = click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Override a value of the job file, such as steps.0.scale=4. May be given several times.",
+    )(function)
+    return _base_url(function)
+
+
+def _base_url(function: Function) -> Function:
+    text = "Call this API instead; `emulator` starts the bundled one. Also: VENICE_BASE_URL."
+    return click.option("--base-url", metavar="URL", help=text)(function)
+
+
+def _json(function: Function) -> Function:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")(function)
+
+
+def _csv(function: Function) -> Function:
+    return click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")(function)
+
+
+def _wishes(function: Function) -> Function:
+    function = click.option("--limit", type=click.IntRange(1), metavar="N", help="Take on at most N items.")(function)
+    function = click.option("--only", metavar="GLOB", help="Take on only items whose key matches.")(function)
+    function = click.option("--budget", metavar="USD", help="Replaces budget.max_usd of the job.")(function)
+    text = "Take up items again that failed for a lasting reason."
+    return click.option("--retry-failed", is_flag=True, help=text)(function)
+
+
+@cli.command()
+@_job
+@_wishes
+@_json
+@click.option("--dry-run", is_flag=True, help="The same as `plan`.")
+@click.option("--partial", is_flag=True, help="If the money does not cover everything, do what it reaches for.")
+@click.option("--workers", type=click.IntRange(1, 64), metavar="N", help="Calls in flight at most.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask before spending.")
+def run(**options: Any) -> int:
+    """Plan JOB, check the balance, do the work, and say what came of it."""
+    from pipeline.cli import running  # noqa: PLC0415 - see the module's docstring
+
+    return running.run(running.RunOptions(**options))
+
+
+@cli.command()
+@_job
+@_wishes
+@_json
+def plan(**options: Any) -> int:
+    """Say what a run of JOB would do and cost, without spending or changing anything."""
+    from pipeline.cli import running  # noqa: PLC0415 - see the module's docstring
+
+    return running.plan(running.RunOptions(**options))
+
+
+@cli.command()
+@_job
+@_json
+def check(**options: Any) -> int:
+    """Validate JOB without asking the API."""
+    from pipeline.cli import asking  # noqa: PLC0415 - see the module's docstring
+
+    return asking.check(**options)
+
+
+@cli.command()
+@_job
+@_json
+def status(**options: Any) -> int:
+    """Show what the state of JOB knows: items, the last run, and money by step and model."""
+    from pipeline.cli import asking  # noqa: PLC0415 - see the module's docstring
+
+    return asking.status(**options)
+
+
+@cli.command()
+@_job
+@_json
+@_csv
+@click.option("--state", "state", metavar="STATE", help="Only items in this state, such as failed.")
+def items(**options: Any) -> int:
+    """List the items of JOB with their states and reasons."""
+    from pipeline.cli import asking  # noqa: PLC0415 - see the module's docstring
+
+    return asking.items(**options)
+
+
+@cli.command()
+@_job
+@_json
+@_csv
+def ledger(**options: Any) -> int:
+    """List every call of JOB with its price and its fate."""
+    from pipeline.cli import asking  # noqa: PLC0415 - see the module's docstring
+
+    return asking.ledger(**options)
+
+
+@cli.command()
+@_base_url
+@_json
+def balance(**options: Any) -> int:
+    """Show what the key may spend, and how fast it may call."""
+    from pipeline.cli import asking  # noqa: PLC0415 - see the module's docstring
+
+    return asking.balance(**options)
+
+
+@cli.command()
+@_base_url
+@_json
+@click.option("--type", "kind", type=click.Choice(["image", "inpaint", "upscale"]), help="Only models of this type.")
+def models(**options: Any) -> int:
+    """List the models of the live catalogue with their prices."""
+    from pipeline.cli import asking  # noqa: PLC0415 - see the module's docstring
+
+    return asking.models(**options)
+
+
+@cli.command()
+@_base_url
+@_json
+def styles(**options: Any) -> int:
+    """List the style presets that generate takes."""
+    from pipeline.cli import asking  # noqa: PLC0415 - see the module's docstring
+
+    return asking.styles(**options)
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path), default=Path("job.yaml"))
+def init(file: Path) -> int:
+    """Write a starter job to FILE (job.yaml)."""
+    from pipeline.cli import asking  # noqa: PLC0415 - see the module's docstring
+
+    return asking.init(file)
+
+
+@cli.command()
+def schema() -> int:
+    """Print the JSON Schema of the job file."""
+    from pipeline.cli import asking  # noqa: PLC0415 - see the module's docstring
+
+    return asking.schema()
+
+
+@cli.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option("--latency", default=0.0, show_default=True, type=click.FloatRange(0), help="Seconds a paid call takes.")
+@click.option("--rpm", default=60, show_default=True, type=click.IntRange(1), help="Calls a minute for each model.")
+@click.option("--usd", default="50", show_default=True, help="The USD balance.")
+@click.option("--diem", default="0", show_default=True, help="The DIEM balance.")
+def emulator(**options: Any) -> int:
+    """Serve the offline Venice: every endpoint, price and limit, and pictures that cost nothing."""
+    from pipeline.cli import asking  # noqa: PLC0415 - see the module's docstring
+
+    return asking.emulator(**options)

@@ -1,0 +1,262 @@
+"""From the text of a job file to a `Job`, or to every problem in it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from pipeline.errors import JobError, Problem, UsageError
+from pipeline.job import overrides as options
+from pipeline.job import recipe, secrets
+from pipeline.job.fill import fill
+from pipeline.job.findings import Findings, unknown_key, validate
+from pipeline.job.model import (
+    ApiSettings,
+    Budget,
+    FolderSource,
+    Job,
+    Output,
+    PromptsSource,
+    RunSettings,
+    Source,
+    UrlsSource,
+)
+from pipeline.job.schema import (
+    ApiSection,
+    BudgetSection,
+    FolderSection,
+    HeadSection,
+    OutputSection,
+    PromptsSection,
+    RunSection,
+    Section,
+    UrlsSection,
+)
+from pipeline.job.values import Path as ValuePath
+from pipeline.job.values import places, plain
+from pipeline.job.yaml_tree import MAX_CHARACTERS, Entries, Node, compose
+from pipeline.steps.fields import FIELDS, known_fields
+from pipeline.steps.written import quoted
+
+#: Every key at the top, in the order the documentation gives them.
+TOP_KEYS = ("version", "name", "source", "steps", "output", "budget", "api", "run", "state")
+
+_SOURCES: Mapping[str, type[Section]] = {"path": FolderSection, "prompts": PromptsSection, "urls": UrlsSection}
+_REMEDY = "write `venice-batch run JOB.yaml` with the path of a job file; `venice-batch init` writes a starter"
+
+_Section = TypeVar("_Section", bound=BaseModel)
+
+
+def load(path: Path, *, environ: Mapping[str, str], overrides: Sequence[str] = ()) -> Job:
+    """Read a job file.
+
+    Args:
+        path: the file; relative paths in it start at its folder.
+        environ: the environment that ``${VAR}`` is filled from.
+        overrides: ``--set`` options, ``steps.0.scale=4``.
+
+    Returns:
+        The job.
+
+    Raises:
+        JobError: the file is wrong; with every problem, in the order of the file.
+        UsageError: the file cannot be read, or is not UTF-8 text.
+    """
+    return loads(_text(path), path, environ=environ, overrides=overrides)
+
+
+def loads(text: str, file: Path, *, environ: Mapping[str, str], overrides: Sequence[str] = ()) -> Job:
+    """Read a job from text, as if it stood in ``file``, which need not exist.
+
+    Raises:
+        JobError: the text is wrong; with every problem, in the order of the file.
+    """
+    text, problems = secrets.hide(text, str(file), environ)
+    root, found = compose(text, str(file))
+    problems += found
+    if root is None:
+        raise JobError(problems)
+    if not isinstance(root, Entries):
+        hint = "start with version: 1, then name, source, steps and output"
+        raise JobError([*problems, root.mark.problem("a job file is a mapping of keys", hint)])
+    root, found = options.apply(root, _without_secrets(overrides, environ, problems))
+    filled, unfilled = fill(root, environ)
+    reader = _Reader(filled, file, Findings(places(filled), [*problems, *found, *unfilled]))
+    job = reader.job()
+    if job is None:
+        raise JobError(reader.findings.in_order())
+    return job
+
+
+def _text(path: Path) -> str:
+    try:
+        # A few bytes a character at most; one byte more than that settles that the file is too long.
+        with path.open("rb") as file:
+            content = file.read(4 * MAX_CHARACTERS + 1)
+    except FileNotFoundError:
+        raise UsageError(f"{path}: there is no such job file", remedy=_REMEDY) from None
+    except IsADirectoryError:
+        raise UsageError(f"{path}: this is a folder, not a job file", remedy=_REMEDY) from None
+    except (OSError, ValueError) as error:
+        words = error.strerror if isinstance(error, OSError) and error.strerror else "not a path"
+        raise UsageError(f"{path}: cannot be read: {words.lower()}", remedy="check the path and its rights") from error
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if len(content) > 4 * MAX_CHARACTERS:
+            # Cut in the middle of a letter; it is too long anyway, and `loads` says so.
+            return content.decode("utf-8-sig", "replace")
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UsageError(f"{path}: not UTF-8 text (line {line})", remedy="save the file as UTF-8") from None
+
+
+def _without_secrets(overrides: Sequence[str], environ: Mapping[str, str], problems: list[Problem]) -> list[str]:
+    clean = []
+    for option in overrides:
+        name = secrets.hide(option.partition("=")[0], "", environ)[0]
+        text, found = secrets.hide(option, f"--set {name}", environ)
+        problems += found
+        clean.append(text)
+    return clean
+
+
+class _Reader:
+    """Reads the sections one by one, so that a mistake in one does not hide those in the others."""
+
+    def __init__(self, root: Node, file: Path, findings: Findings) -> None:
+        self.findings = findings
+        self._file = file
+        self._context: dict[str, Any] = {"folder": file.absolute().parent}
+        data = plain(root)
+        self._data: dict[str, object] = {} if not isinstance(data, dict) else data
+
+    def job(self) -> Job | None:
+        """Return the job, or None when anything was reported."""
+        self._report_empty(self._data, ())
+        self._report_top()
+        head = validate(HeadSection, self._only("version", "name", "state"), (), self.findings, context=self._context)
+        source = self._source()
+        steps = (
+            recipe.read(self._data["steps"], self._kind(), self.findings, self._context) if self._has("steps") else ()
+        )
+        output = self._section("output", OutputSection)
+        budget, api = self._section("budget", BudgetSection), self._section("api", ApiSection)
+        run = self._section("run", RunSection)
+        if self.findings.problems or not (head and source and output and budget and api and run):
+            return None
+        return Job(
+            file=self._file,
+            version=head.version,
+            name=head.name,
+            source=source,
+            steps=steps,
+            output=Output(output.path, output.name, output.existing),
+            budget=Budget(**_written(budget)),
+            api=ApiSettings(**_written(api)),
+            run=RunSettings(**_written(run)),
+            state=head.state or output.path / ".venice-batch" / head.name,
+            places=self.findings.places,
+        )
+
+    def _report_empty(self, value: object, path: ValuePath) -> None:
+        """Report every place without a value; only a step's fields may be left empty."""
+        if isinstance(value, dict):
+            for key in list(value):
+                self._report_empty(value[key], (*path, key))
+        elif isinstance(value, list):
+            for place, item in enumerate(value):
+                self._report_empty(item, (*path, place))
+        elif value is None and not _may_be_empty(path):
+            self.findings.about_nothing(path)
+
+    def _report_top(self) -> None:
+        for key in self._data:
+            if key not in TOP_KEYS:
+                self.findings.about_key((key,), *unknown_key(key, TOP_KEYS, ()))
+        for key in ("source", "steps", "output"):
+            if key not in self._data:
+                self.findings.about_key((key,), f"{key} is missing", _EXAMPLES[key])
+
+    def _only(self, *keys: str) -> dict[str, object]:
+        return {key: self._data[key] for key in keys if key in self._data}
+
+    def _has(self, key: str) -> bool:
+        return self._data.get(key) is not None
+
+    def _section(self, name: str, model: type[_Section]) -> _Section | None:
+        value = self._data.get(name)
+        if name == "output" and value is None:
+            return None
+        short = name == "output" and isinstance(value, str)
+        section = {"path": value} if short else value
+        return validate(model, section, (name,), self.findings, context=self._context)
+
+    def _kind(self) -> str:
+        """What the source is, or empty when that is not known."""
+        value = self._data.get("source")
+        if isinstance(value, str):
+            return "path"
+        kinds = [key for key in _SOURCES if isinstance(value, dict) and key in value]
+        return kinds[0] if len(kinds) == 1 else ""
+
+    def _source(self) -> Source | None:
+        if not self._has("source"):
+            return None
+        value, kind = self._data["source"], self._kind()
+        if not kind:
+            self._report_source(value)
+            return None
+        section = validate(
+            _SOURCES[kind],
+            {"path": value} if isinstance(value, str) else value,
+            ("source",),
+            self.findings,
+            context=self._context,
+            unknown=lambda key: _folder_only(key, kind),
+        )
+        match section:
+            case FolderSection():
+                return FolderSource(section.path, section.include, section.exclude)
+            case PromptsSection():
+                return PromptsSource(section.prompts)
+            case UrlsSection():
+                return UrlsSource(section.urls)
+        return None
+
+    def _report_source(self, value: object) -> None:
+        kinds = [key for key in _SOURCES if isinstance(value, dict) and key in value]
+        if len(kinds) > 1:
+            what = f"two sources: {' and '.join(kinds)}"
+            self.findings.about_key(("source", kinds[1]), what, "keep one; write a second job for the other")
+            return
+        for key in value if isinstance(value, dict) else ():
+            if key not in known_fields(FolderSection):
+                self.findings.about_key(
+                    ("source", key), *unknown_key(key, (*_SOURCES, "include", "exclude"), ("source",))
+                )
+        if not self.findings.any_below(("source",)):
+            self.findings.about_value(("source",), f"{quoted(value)} names no source", _EXAMPLES["source"])
+
+
+_EXAMPLES = {
+    "source": "write source: {path: ./photos}, {prompts: FILE} or {urls: FILE}",
+    "steps": "write steps: and a list such as - edit: {prompt: ...}",
+    "output": "write output: {path: ./out}",
+}
+
+
+def _folder_only(key: str, kind: str) -> tuple[str, str] | None:
+    if key in {"include", "exclude"}:
+        return f"{key} belongs to a folder of pictures", f"remove it: {kind} takes the whole file"
+    return None
+
+
+def _may_be_empty(path: ValuePath) -> bool:
+    return len(path) == 3 and path[0] == "steps" and path[2] in FIELDS  # noqa: PLR2004 - steps, number, name
+
+
+def _written(section: BaseModel) -> dict[str, Any]:
+    return {name: getattr(section, name) for name in section.model_fields_set}

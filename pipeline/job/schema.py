@@ -1,0 +1,247 @@
+"""The sections of a job file as pydantic models: their keys, types, ranges and descriptions.
+
+The descriptions are what `venice-batch schema` and editors show. Steps have their models in `pipeline.steps.fields`.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationInfo, WithJsonSchema
+
+from pipeline.steps.references import job_folder, local_path
+from pipeline.steps.written import TEXT, as_number, as_text, quoted, refusal
+
+#: What an output name is made of.
+PLACEHOLDERS = ("dir", "stem", "ext", "variant")
+
+#: Names of jobs and ids of steps: they become folder names and columns.
+SLUG = "^[a-z0-9][a-z0-9-]{0,63}$"
+
+
+def _slug(value: object) -> str:
+    text = as_text(value)
+    if not re.fullmatch(SLUG[1:-1], text):
+        raise refusal(f"{quoted(value)} is not a name", "write 1 to 64 of a-z, 0-9 and -, not starting with -")
+    return text
+
+
+def _version(value: object) -> int:
+    if value != 1 or isinstance(value, bool):
+        raise refusal(f"{quoted(value)} is not a version of the job file that this program knows", "write version: 1")
+    return 1
+
+
+def _path(value: object, info: ValidationInfo) -> Path:
+    return local_path(value, job_folder(info))
+
+
+def _glob(value: object) -> str:
+    text = as_text(value)
+    if not text.strip() or text.startswith("/") or ".." in text.split("/"):
+        raise refusal(f"{quoted(value)} matches nothing inside the source", 'write a pattern such as "**/*.jpg"')
+    return text
+
+
+def _template(value: object) -> str:
+    text = as_text(value)
+    for name in re.findall(r"\{([^{}]*)\}", text):
+        if name not in PLACEHOLDERS:
+            raise refusal(f"unknown placeholder {{{name}}}", "known: {dir}, {stem}, {ext} and {variant}")
+    rest = re.sub(r"\{[^{}]*\}", "x", text)
+    if "{" in rest or "}" in rest:
+        raise refusal("a brace without its partner", "write {dir}, {stem}, {ext} or {variant}")
+    if not rest.strip() or rest.startswith("/") or rest.endswith("/") or {".", ".."} & set(rest.split("/")):
+        raise refusal(f"{quoted(text)} does not name a file inside the output", 'write "{dir}/{stem}.{ext}"')
+    return text
+
+
+_SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def seconds(value: object) -> float:
+    """Take a duration: a number of seconds, or text such as ``300s`` or ``5m``.
+
+    Raises:
+        PydanticCustomError: The value is not a duration.
+    """
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(ms|s|m|h)?", as_text(value).strip())
+    if match is None:
+        raise refusal(f"{quoted(value)} is not a duration", "write seconds, or text such as 300s or 5m")
+    return float(match[1]) * _SECONDS[match[2] or ""]
+
+
+def _rate(value: object) -> float:
+    match = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,6})?) ?%", as_text(value).strip())
+    rate = float(match[1]) / 100 if match else float(as_number(value))
+    if not 0 <= rate <= 1:
+        raise refusal(f"{quoted(value)} is not a share of 1", "write 50% or 0.5")
+    return rate
+
+
+def _money(value: object) -> Decimal:
+    text = as_text(value).strip()
+    if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,9}(?:\.[0-9]{1,9})?", text) or not Decimal(text):
+        raise refusal(f"{quoted(value)} is not an amount above 0", "write US dollars as a number, such as 25 or 0.50")
+    return Decimal(text)
+
+
+def _concurrency(value: object) -> int | None:
+    if value == "auto":
+        return None
+    number = as_number(value)
+    if number not in range(1, 65):
+        raise refusal(f"{quoted(value)} is out of range", "write auto, or 1 to 64")
+    return int(number)
+
+
+def _base_url(value: object) -> str:
+    text = as_text(value)
+    if text == "emulator":
+        return text
+    hint = "write https://HOST/PATH, or emulator"
+    try:
+        parts = urlsplit(text)
+        well_formed = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        well_formed = False
+    if not well_formed or re.search(r"[\s\\]", text):
+        raise refusal(f"{quoted(text)} is not an http(s) address", hint)
+    if "@" in parts.netloc:
+        raise refusal("the address holds a user name", "remove it: keys and passwords have no place in a job file")
+    if "?" in text or "#" in text:
+        raise refusal("the address has more than host and path", hint)
+    return text.rstrip("/")
+
+
+_AMOUNT = WithJsonSchema(
+    {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "pattern": "^[0-9]+(\\.[0-9]+)?$"}]}
+)
+_DURATION = WithJsonSchema(
+    {
+        "anyOf": [
+            {"type": "number", "minimum": 0},
+            {"type": "string", "pattern": "^ *[0-9]+(\\.[0-9]+)? ?(ms|s|m|h)? *$"},
+        ]
+    }
+)
+_SHARE = WithJsonSchema(
+    {
+        "anyOf": [
+            {"type": "number", "minimum": 0, "maximum": 1},
+            {"type": "string", "pattern": "^ *[0-9]+(\\.[0-9]+)? ?% *$"},
+        ]
+    }
+)
+
+Slug: TypeAlias = Annotated[str, BeforeValidator(_slug), WithJsonSchema({"type": "string", "pattern": SLUG})]
+FilePath: TypeAlias = Annotated[Path, PlainValidator(_path), WithJsonSchema({"type": "string", "minLength": 1})]
+Glob: TypeAlias = Annotated[str, BeforeValidator(_glob)]
+Template: TypeAlias = Annotated[str, BeforeValidator(_template)]
+Amount: TypeAlias = Annotated[Decimal, PlainValidator(_money), _AMOUNT]
+Duration: TypeAlias = Annotated[float, BeforeValidator(seconds), _DURATION]
+Rate: TypeAlias = Annotated[float, BeforeValidator(_rate), _SHARE]
+Concurrency: TypeAlias = Annotated[
+    int | None,
+    PlainValidator(_concurrency),
+    WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": 64}]}),
+]
+BaseUrl: TypeAlias = Annotated[
+    str, BeforeValidator(_base_url), WithJsonSchema({"type": "string", "pattern": "^(emulator|https?://.+)$"})
+]
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class HeadSection(Section):
+    """The keys at the top that are one value each."""
+
+    version: Annotated[Literal[1], BeforeValidator(_version)] = Field(description="Version of the format: 1.")
+    name: Slug = Field(description="Names the job and its state: a-z, 0-9 and -.")
+    state: FilePath | None = Field(
+        None, description="Folder of the job's memory; <output>/.venice-batch/<name>/ when absent."
+    )
+
+
+class FolderSection(Section):
+    """A folder of pictures."""
+
+    path: FilePath = Field(description="The folder, relative to the job file.")
+    include: Annotated[tuple[Glob, ...], Field(min_length=1)] = Field(
+        (), description='Only files that match one of these, such as ["**/*.jpg"].'
+    )
+    exclude: tuple[Glob, ...] = Field((), description="Leave out files that match one of these.")
+
+
+class PromptsSection(Section):
+    """A file of prompts, for jobs that start with generate."""
+
+    prompts: FilePath = Field(description="CSV with columns id and prompt, or JSON lines; relative to the job file.")
+
+
+class UrlsSection(Section):
+    """A file of https addresses."""
+
+    urls: FilePath = Field(description="A text file with one https address a line, relative to the job file.")
+
+
+class OutputSection(Section):
+    """Where finished files go."""
+
+    path: FilePath = Field(description="The folder, relative to the job file.")
+    name: Template = Field(
+        "{dir}/{stem}.{ext}", description="Names of finished files, made of {dir}, {stem}, {ext} and {variant}."
+    )
+    existing: Annotated[Literal["fail", "replace", "skip"], TEXT] = Field(
+        "fail", description="What to do about a file that is already there and was not made by this job."
+    )
+
+
+class BudgetSection(Section):
+    """The most that may be spent."""
+
+    max_usd: Amount | None = Field(None, description="US dollars for one run.")
+    max_usd_per_day: Amount | None = Field(None, description="US dollars for a day (UTC).")
+    max_usd_per_month: Amount | None = Field(None, description="US dollars for a month (UTC).")
+
+
+class ApiSection(Section):
+    """How the API is reached. The key never stands here."""
+
+    base_url: BaseUrl = Field(
+        "https://api.venice.ai/api/v1", description="Address of the API, or emulator for the bundled one."
+    )
+    transport: Annotated[Literal["multipart", "json"], TEXT] = Field("multipart", description="How pictures are sent.")
+    timeout: Annotated[Duration, Field(gt=0, le=3600)] = Field(
+        300.0, description="Longest time of one call: seconds, or text such as 300s or 5m; up to 1h."
+    )
+
+
+class RunSection(Section):
+    """How a run behaves."""
+
+    concurrency: Concurrency = Field(None, description="Calls in flight at most: 1 to 64, or auto.")
+    max_failure_rate: Rate = Field(0.5, description="The run stops when this share of items failed: 50% or 0.5.")
+    uncertain: Annotated[Literal["retry", "hold"], TEXT] = Field(
+        "retry", description="Whether a call whose answer was lost is bought again (once a run)."
+    )
+    drain: Annotated[Duration, Field(le=3600)] = Field(
+        25.0, description="Time that calls in flight get to land after Ctrl-C or SIGTERM."
+    )
+    on_flagged: Annotated[Literal["hold"], TEXT] = Field(
+        "hold", description="What happens to an answer that is not fit to publish: it is kept aside."
+    )
+
+
+class StepSection(Section):
+    """What stands beside a step's name."""
+
+    id: Slug | None = Field(None, description="Names the step for {step: ID}; the step's own name when absent.")

@@ -1,0 +1,134 @@
+"""A job's steps made ready for one API host: the chain, what identifies it, and what the catalogue says of it."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pipeline.errors import CatalogueError, JobError, Problem, SourceError
+from pipeline.job import FolderSource, Job, UrlsSource
+from pipeline.plan.sources import Candidate
+from pipeline.steps.canonical import digest
+from pipeline.steps.chain import Chain, Step, needs_bytes
+from pipeline.steps.local import orient
+from pipeline.steps.paid import Generate, PaidStep
+from pipeline.steps.references import FileRef
+from pipeline.steps.registry import build, for_row
+from pipeline.venice import Catalogue
+
+#: Formats that a finished file may keep when no paid step decides it.
+_KEPT = {".jpg": "jpg", ".jpeg": "jpg", ".png": "png", ".webp": "webp"}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The steps of a job on one host.
+
+    Attributes:
+        job: the job.
+        chain: the steps; for a prompts source the first one is still to be filled from a row.
+        offset: how many steps of `chain` the job file does not spell out (the implicit ``orient``).
+        fetches: items given by address must be fetched, because the first step needs their bytes.
+    """
+
+    job: Job
+    chain: Chain
+    offset: int
+    fetches: bool
+
+    def for_candidate(self, candidate: Candidate) -> tuple[Chain, str]:
+        """Return the chain as it applies to one input, and its fingerprint.
+
+        Raises:
+            ValueError: a column of the row does not suit the step (pydantic's `ValidationError`).
+        """
+        first = self.chain.steps[0]
+        if not isinstance(first, Generate):
+            return self.chain, self._fingerprint
+        filled = for_row(first, candidate.key, dict(candidate.columns))
+        chain = replace(self.chain, steps=(filled, *self.chain.steps[1:]))
+        return chain, _fingerprint(chain, self.job)
+
+    @functools.cached_property
+    def _fingerprint(self) -> str:
+        return _fingerprint(self.chain, self.job)
+
+    def check(self, catalogue: Catalogue) -> None:
+        """Refuse a recipe that the API would refuse, before anything is priced.
+
+        Raises:
+            JobError: a model or parameter is not on offer; every problem with its place in the job file.
+        """
+        problems: list[Problem] = []
+        for number, step in enumerate(self.chain.steps):
+            if isinstance(step, PaidStep):
+                place = ("steps", number - self.offset)
+                problems += [self.job.problem(place, what) for what in _refusals(step, catalogue)]
+        if problems:
+            raise JobError(problems)
+
+
+def make_recipe(job: Job, host: str) -> Recipe:
+    """Return the recipe of `job` for the API `host`, reading the files that its steps name.
+
+    Raises:
+        SourceError: a file that a step names cannot be read.
+    """
+    steps: list[Step] = [build(step.id, step.name, step.fields, step.when) for step in job.steps]
+    fetches = isinstance(job.source, UrlsSource) and needs_bytes(steps)
+    pictures = isinstance(job.source, FolderSource) or fetches
+    implicit = [orient()] if pictures and steps[0].name != "orient" else []
+    chain = Chain(host, (*implicit, *steps), _hashes(steps))
+    return Recipe(job, chain, len(implicit), fetches)
+
+
+def extension_of(chain: Chain, candidate: Candidate, catalogue: Catalogue) -> str:
+    """Return the extension of an item's finished file: as the last paid step answers, else as the source is."""
+    if chain.paid:
+        return chain.paid[-1].extension(catalogue)
+    return _KEPT.get(PurePosixPath(candidate.key).suffix.lower(), "png")
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _hashes(steps: Sequence[Step]) -> dict[Path, str]:
+    named = {
+        ref.path for step in steps if isinstance(step, PaidStep) for ref in step.images if isinstance(ref, FileRef)
+    }
+    try:
+        return {path: file_hash(path) for path in named}
+    except OSError as error:
+        raise SourceError(
+            f"cannot read {error.filename}, which a step names: {error.strerror}", remedy="check `images` in the step"
+        ) from error
+
+
+def _fingerprint(chain: Chain, job: Job) -> str:
+    steps: list[Any] = [_described(step, chain) for step in chain.steps]
+    return digest({"host": chain.host, "steps": steps, "name": job.output.name})
+
+
+def _described(step: Step, chain: Chain) -> dict[str, Any]:
+    when = None if step.when is None else step.when.to_json()
+    if isinstance(step, PaidStep):
+        files = [chain.files[ref.path] if isinstance(ref, FileRef) else repr(ref) for ref in step.images]
+        row = step.row if isinstance(step, Generate) else ""
+        return {"step": step.name, "sent": dict(step.sent), "images": files, "when": when, "row": row}
+    return {"step": step.name, "parameters": step.parameters, "revision": step.revision, "when": when}
+
+
+def _refusals(step: PaidStep, catalogue: Catalogue) -> list[str]:
+    try:
+        found = step.problems(catalogue)
+        step.price(catalogue)
+    except CatalogueError as error:
+        return [f"{error.message}; {error.remedy}" if error.remedy else error.message]
+    return found

@@ -1,0 +1,104 @@
+"""The traps of the API that a recipe walks into: said before anything is paid."""
+
+from __future__ import annotations
+
+from pipeline.imaging import UPSCALE_CAP
+from pipeline.plan.model import Caution
+from pipeline.plan.recipe import Recipe
+from pipeline.steps.paid import BackgroundRemove, Edit, PaidStep, Upscale
+from pipeline.venice import Catalogue
+
+#: Fields of the API's documents of early 2026 that today's upscaler ignores without a word.
+_IGNORED = ("enhance", "enhanceCreativity", "enhancePrompt", "replication")
+_CLAMP = 0.02
+_LARGEST = 4
+
+
+def traps(recipe: Recipe, catalogue: Catalogue) -> list[Caution]:
+    """Return what the order and the fields of the steps bring about, whatever the pictures are."""
+    found: list[Caution] = []
+    paid = recipe.chain.paid
+    for number, step in enumerate(paid):
+        found += _of_order(step, paid[number + 1 :], catalogue)
+        found += _of_fields(step)
+        found += _of_model(step, catalogue)
+    return found
+
+
+def _of_order(step: PaidStep, later: tuple[PaidStep, ...], catalogue: Catalogue) -> list[Caution]:
+    edits = [other for other in later if isinstance(other, Edit)]
+    small = [edit for edit in edits if edit.tier(catalogue) == "1K"]
+    if isinstance(step, Upscale) and small:
+        return [
+            Caution(
+                "pixels-lost",
+                f"step {step.id!r} buys pixels that step {small[0].id!r} throws away: an edit at 1K gives about 1024"
+                " pixels on the long side; use a model with a 2K or 4K `resolution`, or upscale last",
+            )
+        ]
+    if isinstance(step, BackgroundRemove) and edits:
+        return [
+            Caution(
+                "alpha-lost",
+                f"step {edits[0].id!r} does not promise to keep the transparency that step {step.id!r} makes;"
+                " remove the background last if the cut-out is the product",
+            )
+        ]
+    return []
+
+
+def _of_fields(step: PaidStep) -> list[Caution]:
+    if not isinstance(step, Upscale):
+        return []
+    found = []
+    ignored = [name for name in _IGNORED if name in step.sent]
+    if ignored:
+        names = ", ".join(f"`{name}`" for name in ignored)
+        found.append(Caution("ignored-field", f"step {step.id!r}: today's API ignores {names}; sent as written"))
+    if step.scale == 1:
+        found.append(
+            Caution("scale-1", f"step {step.id!r}: today's API may refuse `scale: 1`; it is priced as 2x if accepted")
+        )
+    if float(str(step.sent.get("creativity", 0))) > _CLAMP:
+        found.append(Caution("clamped", f"step {step.id!r}: the API treats `creativity` above {_CLAMP} as {_CLAMP}"))
+    return found
+
+
+def _of_model(step: PaidStep, catalogue: Catalogue) -> list[Caution]:
+    going = catalogue.find(step.lane(catalogue)).spec.deprecation
+    if going is None:
+        return []
+    when = f" on {going.removed_on()}" if going.removed_on() else ""
+    instead = f"; use {going.replacement}" if going.replacement else ""
+    text = f"step {step.id!r}: the API retires {step.lane(catalogue)}{when}{instead}"
+    return [Caution("deprecated-model", text)]
+
+
+def is_capped(step: PaidStep, pixels: int) -> bool:
+    """Whether a 4x upscale of so many pixels would be cut down to the cap, at four times the price of 2x."""
+    return isinstance(step, Upscale) and step.scale == _LARGEST and pixels * 2**2 >= UPSCALE_CAP
+
+
+def capped(count: int) -> Caution:
+    """Return the warning for items whose 4x upscale buys nothing that 2x would not."""
+    return Caution(
+        "scale-capped",
+        f"{count} pictures are so large that 4x gives no more pixels than 2x (the API stops at {UPSCALE_CAP:,}), at the"
+        " price of 4x; add `when: {pixels_below: 4194304}` or use `scale: 2`",
+    )
+
+
+def shrunk(step_id: str, count: int) -> Caution:
+    """Return the note that inputs will be fitted into what the API takes, for free, before they are sent."""
+    return Caution(
+        "fitted", f"{count} pictures exceed what step {step_id!r} may be sent; they are shrunk or re-encoded to fit"
+    )
+
+
+def split_balance() -> Caution:
+    """Return the note that the balance suffices in sum, but a call is paid in one currency only."""
+    return Caution(
+        "split-balance",
+        "the balance covers the plan only if little is left over in each currency: every call is paid in one currency,"
+        " the first that covers all of it",
+    )

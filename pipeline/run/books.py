@@ -1,0 +1,93 @@
+"""What the driver records: moves of items and money, in groups that are committed before they are acted upon."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from pipeline.plan.model import PlannedItem
+from pipeline.run.journey import Journey
+from pipeline.run.observe import Observer
+from pipeline.run.wallet import Wallet
+from pipeline.state import Begun, Event, ItemId, ItemMoved, State
+from pipeline.steps.chain import Purchase
+from pipeline.steps.paid import PaidStep
+from pipeline.venice import Answer, CallFailed
+
+
+class Books:
+    """The driver's pen: the only way to the manifest while a run is under way (rule 8)."""
+
+    def __init__(self, job: str, state: State, wallet: Wallet, observer: Observer, now: Callable[[], float]) -> None:
+        self.ended: Counter[str] = Counter()
+        self.wallet = wallet
+        self.now = now
+        self._job = job
+        self._state = state
+        self._observer = observer
+        self._events: list[Event] = []
+
+    def commit(self) -> None:
+        """Make everything noted so far durable, in one transaction.
+
+        Raises:
+            Unavailable: the manifest cannot be written.
+        """
+        events, self._events = self._events, []
+        self._state.commit(events)
+
+    def note(self, event: Event) -> None:
+        """Add an event to the next group."""
+        self._events.append(event)
+
+    def id(self, item: PlannedItem) -> ItemId:
+        """Return who the item is in the manifest."""
+        return ItemId(self._job, item.key, item.variant)
+
+    def end(self, item: PlannedItem, state: str, code: str = "", reason: str = "", *, lasting: bool = False) -> None:
+        """Note the state in which the item leaves this run."""
+        self._move(item, state, code, reason, lasting=lasting)
+        self.ended[state] += 1
+        self._observer.item(item, state, reason)
+
+    def _move(self, item: PlannedItem, state: str, code: str = "", reason: str = "", *, lasting: bool = False) -> None:
+        version = item.candidate.version
+        self.note(ItemMoved(self.id(item), version, item.fingerprint, state, self.now(), code, reason, lasting=lasting))
+
+    # Money: every reservation ends in exactly one of settle, lose, release.
+
+    def reserve(self, journey: Journey, wanted: Sequence[tuple[PaidStep, int]]) -> bool:
+        """Set money aside for all of `wanted` or for nothing; return whether it could be done."""
+        made = self.wallet.reserve(self.id(journey.item), wanted, self.now())
+        if made is None:
+            return False
+        reservations, events = made
+        if not journey.reserved:
+            self._move(journey.item, "running")
+        journey.reserved.update(reservations)
+        self._events += events
+        return True
+
+    def begin(self, journey: Journey, purchase: Purchase) -> None:
+        """Note that the request may be sent; what is not answered from here on is uncertain."""
+        self.note(Begun(journey.reserved[purchase.step.id].call, purchase.results[0], self.now()))
+        journey.paid = True
+
+    def settle(self, journey: Journey, step: PaidStep, answer: Answer, outcome: str) -> None:
+        """Note an answered call as spent."""
+        self.note(self.wallet.settle(journey.reserved.pop(step.id), answer, outcome, self.now()))
+
+    def lose(self, journey: Journey, step: PaidStep, why: str, failure: CallFailed | None = None) -> None:
+        """Note a call that may have been charged without an answer."""
+        self.note(self.wallet.lose(journey.reserved.pop(step.id), why, self.now(), failure))
+
+    def release(self, journey: Journey, step: PaidStep, why: str, failure: CallFailed | None = None) -> None:
+        """Give back what was set aside for one step, if anything was."""
+        reservation = journey.reserved.pop(step.id, None)
+        if reservation is not None:
+            self.note(self.wallet.release(reservation, why, self.now(), failure))
+
+    def release_all(self, journey: Journey, why: str) -> None:
+        """Give back everything that is still set aside for the item."""
+        for step in journey.item.chain.paid:
+            self.release(journey, step, why)

@@ -1,0 +1,498 @@
+"""The driver: one thread that owns plan and manifest, keeps the window full, and applies the stop rules.
+
+Order of writing (rule 5): what a group of outcomes changed is committed before the tasks that follow from it are handed
+out. So a reservation is durable before its request can be sent, and a finished file before its row says done.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import queue
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from pipeline.errors import Interrupted, MoneyError, VeniceBatchError
+from pipeline.plan.model import Plan, PlannedItem
+from pipeline.plan.money import micros
+from pipeline.plan.pricing import known_of, known_of_result
+from pipeline.plan.recipe import Recipe
+from pipeline.run.books import Books
+from pipeline.run.engine import Threads
+from pipeline.run.journey import Journey, Queues
+from pipeline.run.observe import Observer, Summary
+from pipeline.run.stopping import StopRules
+from pipeline.run.tasks import (
+    Bought,
+    Broken,
+    Buy,
+    CallLost,
+    Judge,
+    Judged,
+    Measure,
+    Measured,
+    Outcome,
+    Publish,
+    Published,
+    Refused,
+    TakeIn,
+    TakenIn,
+    Task,
+    Ticket,
+)
+from pipeline.run.wallet import Wallet
+from pipeline.run.worker import Worker
+from pipeline.state import OutputPlanned, OutputRow, OutputWritten, SourceRead, State
+from pipeline.steps.canonical import canonical
+from pipeline.steps.chain import Finished, Purchase, Stage, Undecided
+from pipeline.steps.lineage import Lineage
+from pipeline.steps.paid import PaidStep
+from pipeline.venice import Cancel, Catalogue, Fate, Gate, Lanes
+
+#: A signal number, put into the driver's inbox by the handler.
+Signal = int
+_TERM = 15
+_NOT_SENT = frozenset({"gate-closed", "cancelled"})
+#: Losses of one key in a run before the item is left for the next one: the first, and one more purchase.
+_LOSSES = 2
+#: Answers that are no picture before the item fails: the first, and one more purchase.
+_BAD_ANSWERS = 2
+_MOST_CALLS = 64
+#: Threads beside those that may hold a call, so that local work goes on while every call waits for its answer.
+_SPARE_THREADS = 4
+_NO_MONEY = "the money does not reach for it"
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What the driver works with, besides plan and state; `owner` tells whose a finished file is."""
+
+    catalogue: Catalogue
+    lanes: Lanes
+    gate: Gate
+    cancel: Cancel
+    worker: Worker
+    wallet: Wallet
+    observer: Observer
+    owner: Callable[[str], OutputRow | None]
+    now: Callable[[], float] = time.time
+
+
+class Driver:
+    """Runs one plan to its end. Everything here happens in one thread; workers only see tasks."""
+
+    def __init__(self, recipe: Recipe, plan: Plan, state: State, tools: Tools) -> None:
+        self._job = recipe.job
+        self._recipe = recipe
+        self._plan = plan
+        self._state = state
+        self._tools = tools
+        self._books = Books(recipe.job.name, state, tools.wallet, tools.observer, tools.now)
+        self._inbox: queue.SimpleQueue[Outcome | Signal] = queue.SimpleQueue()
+        self._most_calls = recipe.job.run.concurrency or _MOST_CALLS
+        self._engine: Threads[Outcome] = Threads(self._most_calls + _SPARE_THREADS, self._inbox.put)
+        self._numbers = itertools.count(1)
+        self._waiting = deque(plan.to_do)
+        self._journeys: dict[int, Journey] = {}
+        self._queues = Queues()
+        self._poor: deque[Journey] = deque()
+        self._rules = StopRules(recipe.job.run.max_failure_rate)
+        self._handout: list[Task] = []
+        self._out: dict[int, Task] = {}
+        self._losses: Counter[str] = Counter(dict.fromkeys(state.uncertain_results(), 1))
+        self._bad: Counter[str] = Counter()
+        self._broke = False
+        self._cause: VeniceBatchError | None = None
+        self._deadline: float | None = None
+        self._prices: dict[int, tuple[PaidStep, int, str]] = {}
+
+    def signal(self, number: Signal) -> None:
+        """Tell the driver of a signal; safe in a signal handler."""
+        self._inbox.put(number)
+
+    def run(self) -> Summary:
+        """Work until everything is done or a stop rule holds, and return what came of it.
+
+        Raises:
+            Unavailable: the manifest cannot be written; nothing that was not recorded was acted upon.
+        """
+        try:
+            going = True
+            while going:
+                self._admit()
+                self._hand_out()
+                going = self._land() if self._out else self._decide_on_the_poor()
+        finally:
+            self._engine.close()
+        self._leave_the_rest()
+        self._books.commit()
+        return self._summary()
+
+    # Admitting items and handing out tasks
+
+    def _admit(self) -> None:
+        while self._waiting and self._cause is None and not self._poor and self._has_room():
+            item = self._waiting.popleft()
+            if self._broke and item.cost.high > 0:
+                self._books.end(item, "waiting", "budget", _NO_MONEY)
+            else:
+                self._start(item)
+
+    def _has_room(self) -> bool:
+        windows = sum(self._tools.lanes.lane(self._priced(step)[1]).window() for step in self._recipe.chain.paid)
+        return len(self._journeys) < max(_SPARE_THREADS, min(2 * self._most_calls, 2 * windows + _SPARE_THREADS))
+
+    def _start(self, item: PlannedItem) -> None:
+        journey = Journey(next(self._numbers), item, item.chain.start(item.lineage, item.known))
+        self._journeys[journey.number] = journey
+        if item.lineage.origin == "unread" and not item.candidate.columns:
+            self._give(TakeIn(Ticket(journey.number), item.candidate))
+        else:
+            self._proceed(journey)
+
+    def _hand_out(self) -> None:
+        """Choose what may be sent, make everything decided so far durable, then let the workers have it."""
+        for lane, ready in self._queues.ready.items():
+            window = self._tools.lanes.lane(lane).window()
+            while ready and self._cause is None and self._has_slot(lane, window):
+                self._send(*ready.popleft(), lane)
+        self._books.commit()
+        tasks, self._handout = self._handout, []
+        for task in tasks:
+            self._out[task.ticket.journey] = task
+            self._engine.submit(functools.partial(self._tools.worker.do, task))
+
+    def _has_slot(self, lane: str, window: int) -> bool:
+        return self._queues.flying[lane] < window and self._queues.in_flight() < self._most_calls
+
+    def _send(self, journey: Journey, purchase: Purchase, lane: str) -> None:
+        self._books.begin(journey, purchase)
+        self._queues.flying[lane] += 1
+        price = purchase.step.price(self._tools.catalogue)
+        self._give(Buy(Ticket(journey.number), purchase, journey.copy, price, lane))
+
+    def _give(self, task: Task) -> None:
+        self._handout.append(task)
+
+    # Landing what came back
+
+    def _land(self) -> bool:
+        """Take in what came back; return False when the run must be left as it is."""
+        patience = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+        try:
+            messages = [self._inbox.get(timeout=patience)]
+        except queue.Empty:
+            return False
+        with suppress(queue.Empty):
+            while True:
+                messages.append(self._inbox.get_nowait())
+        signals = [message for message in messages if isinstance(message, int)]
+        for message in messages:
+            if not isinstance(message, int):
+                self._take(message)
+        self._tools.observer.money(self._books.wallet.spent, self._books.wallet.uncertain)
+        self._retry_the_poor()
+        stays = True
+        for number in signals:
+            stays = self._interrupt(number) and stays
+        return stays
+
+    def _take(self, outcome: Outcome) -> None:
+        journey = self._journeys[outcome.task.ticket.journey]
+        del self._out[journey.number]
+        if isinstance(outcome.task, Buy):
+            self._queues.flying[outcome.task.lane] -= 1
+        match outcome:
+            case TakenIn():
+                self._taken_in(journey, outcome)
+            case Measured():
+                current = replace(journey.position.current, known=known_of(outcome.facts))
+                journey.position = replace(journey.position, current=current)
+                self._proceed(journey)
+            case Bought():
+                self._bought(journey, outcome)
+            case CallLost():
+                self._call_lost(journey, outcome)
+            case Judged():
+                self._bad[outcome.task.result] += bool(outcome.reason)
+                self._proceed(journey)
+            case Published():
+                self._published(journey, outcome)
+            case Refused():
+                self._refused(journey, outcome)
+            case Broken():
+                self._broken(journey, outcome)
+
+    # An item's way
+
+    def _proceed(self, journey: Journey) -> None:
+        """Take the item as far as it gets without waiting: over stored results to its next purchase, or to its end."""
+        while journey.number in self._journeys:
+            journey.position, stop = journey.item.chain.advance(journey.position, journey.item.variant)
+            match stop:
+                case Finished(stage=stage):
+                    return self._publish(journey, stage)
+                case Undecided():
+                    return self._measure(journey)
+                case Purchase() if not self._pass_over(journey, stop):
+                    return None
+        return None
+
+    def _pass_over(self, journey: Journey, purchase: Purchase) -> bool:
+        """Go on over a purchase whose answer is stored; return False where the item has to wait, or ends."""
+        found = self._state.results.find(purchase.result)
+        if found is None:
+            self._purchase(journey, purchase)
+            return False
+        known = known_of_result(found)
+        if known is None:
+            self._give(Judge(Ticket(journey.number), purchase.result))
+            return False
+        self._books.release(journey, purchase.step, "bought already")
+        if found.flags:
+            reason = f"step {purchase.step.id!r}: held back: {', '.join(found.flags)}"
+            self._end(journey, "flagged", "+".join(found.flags), reason, lasting=True)
+            return False
+        journey.position = journey.item.chain.bought(journey.position, purchase, known)
+        return True
+
+    def _purchase(self, journey: Journey, purchase: Purchase) -> None:
+        if self._cause is not None:
+            self._abandon(journey)
+        elif not self._may_buy(purchase):
+            reason = (
+                f"step {purchase.step.id!r}: the answer was lost after the request was sent; it may have been charged"
+            )
+            self._end(journey, "uncertain", "uncertain", reason)
+        elif not self._queues.lead_or_park(journey, purchase.claim):
+            self._books.release_all(journey, "another item buys the same")
+        elif not self._has_its_bytes(journey, purchase):
+            self._give(TakeIn(Ticket(journey.number), journey.item.candidate))
+        elif self._reserve(journey):
+            self._queues.ready[self._priced(purchase.step)[1]].append((journey, purchase))
+        else:
+            self._books.release_all(journey, "the rest of the chain does not fit the budget")
+            self._poor.append(journey)
+            self._wake(self._queues.end_lead(journey))
+
+    def _may_buy(self, purchase: Purchase) -> bool:
+        lost = self._losses[purchase.results[0]]
+        return lost == 0 or (self._job.run.uncertain == "retry" and lost < _LOSSES)
+
+    def _has_its_bytes(self, journey: Journey, purchase: Purchase) -> bool:
+        """Whether the worker has what it must send; an item that resumes may lack its source's bytes."""
+        return journey.copy is not None or not any(
+            isinstance(picture, Stage) and picture.result is None and picture.lineage.origin == "source"
+            for picture in purchase.inputs
+        )
+
+    def _reserve(self, journey: Journey) -> bool:
+        """Set money aside for the step at hand and all that may follow, each at its highest price."""
+        ahead = journey.item.chain.steps[journey.position.index :]
+        paid = [step for step in ahead if isinstance(step, PaidStep) and step.id not in journey.reserved]
+        return self._books.reserve(journey, [(step, self._priced(step)[0]) for step in paid])
+
+    def _measure(self, journey: Journey) -> None:
+        stage = journey.position.current
+        if stage.result is None and journey.copy is None:
+            self._give(TakeIn(Ticket(journey.number), journey.item.candidate))
+        else:
+            self._give(Measure(Ticket(journey.number), stage, journey.copy))
+
+    def _publish(self, journey: Journey, stage: Stage) -> None:
+        item = journey.item
+        if stage.result is None and journey.copy is None:
+            self._give(TakeIn(Ticket(journey.number), item.candidate))
+            return
+        ours = self._tools.owner(item.output)
+        self._books.note(OutputPlanned(self._books.id(item), item.output))
+        self._give(Publish(Ticket(journey.number), stage, journey.copy, item.output, ours))
+
+    # What came back
+
+    def _taken_in(self, journey: Journey, outcome: TakenIn) -> None:
+        item, candidate = journey.item, journey.item.candidate
+        journey.copy = outcome.copy
+        if not candidate.url:
+            facts, size = canonical(outcome.facts.to_json()), outcome.facts.bytes
+            self._books.note(SourceRead(self._job.name, candidate.key, candidate.version, size, outcome.sha256, facts))
+        lineage = Lineage("source", outcome.sha256)
+        # A picture sent by its address keeps that name when its bytes are sent instead: it is the same purchase.
+        if item.lineage.origin != "url" and item.lineage != lineage:
+            journey.item = replace(item, lineage=lineage)
+            journey.position = item.chain.start(lineage, known_of(outcome.facts))
+        self._go_on(journey)
+
+    def _go_on(self, journey: Journey) -> None:
+        """Let the item proceed first, then those that waited for its call."""
+        waiting = self._queues.end_lead(journey)
+        self._proceed(journey)
+        self._wake(waiting)
+
+    def _bought(self, journey: Journey, outcome: Bought) -> None:
+        purchase = outcome.task.purchase
+        self._books.settle(journey, purchase.step, outcome.answer, "bad answer" if outcome.reason else "answered")
+        self._rules.answered(purchase.step.id)
+        self._bad[purchase.claim] += bool(outcome.reason)
+        if outcome.reason and self._bad[purchase.claim] >= _BAD_ANSWERS:
+            reason = f"step {purchase.step.id!r}: the answer is no picture: {outcome.reason}"
+            self._end(journey, "failed", "bad-answer", reason)
+        else:
+            self._go_on(journey)
+
+    def _call_lost(self, journey: Journey, outcome: CallLost) -> None:
+        failure, purchase = outcome.failure, outcome.task.purchase
+        if failure.fate is Fate.UNCERTAIN or failure.billed:
+            self._books.lose(journey, purchase.step, failure.code, failure)
+            self._losses[purchase.results[0]] += 1
+        else:
+            self._books.release(journey, purchase.step, failure.code, failure)
+        match failure.fate:
+            case Fate.UNCERTAIN:
+                self._go_on(journey)
+            case Fate.RUN_STOPS:
+                self._abandon(journey)
+                if failure.code not in _NOT_SENT:
+                    self._stop((self._tools.gate.cause or failure).as_run_error())
+            case Fate.ITEM_FAILS if (
+                failure.code == "url-unreachable" and journey.item.candidate.url and not journey.copy
+            ):
+                self._give(TakeIn(Ticket(journey.number), journey.item.candidate))
+            case fate:
+                self._call_failed(journey, outcome, lasting=fate is Fate.ITEM_FAILS)
+
+    def _call_failed(self, journey: Journey, outcome: CallLost, *, lasting: bool) -> None:
+        failure, step = outcome.failure, outcome.task.purchase.step
+        self._end(journey, "failed", failure.code, f"step {step.id!r}: {failure.message}", lasting=lasting)
+        stop = self._rules.refused(step.id, failure.text) if lasting else self._rules.gave_up(failure.as_run_error())
+        if stop is not None:
+            self._stop(stop)
+
+    def _published(self, journey: Journey, outcome: Published) -> None:
+        item = journey.item
+        self._books.note(OutputWritten(self._books.id(item), item.output, outcome.version, outcome.sha256))
+        self._end(journey, "done")
+
+    def _refused(self, journey: Journey, outcome: Refused) -> None:
+        error = outcome.error
+        state = "invalid" if isinstance(outcome.task, TakeIn) and error.lasting else "failed"
+        self._end(journey, state, error.code, error.message, lasting=error.lasting)
+
+    def _broken(self, journey: Journey, outcome: Broken) -> None:
+        if isinstance(outcome.task, Buy) and outcome.billed:
+            self._books.lose(journey, outcome.task.purchase.step, "answered, but not kept")
+        self._abandon(journey)
+        self._stop(outcome.error)
+
+    # The money does not reach
+
+    def _retry_the_poor(self) -> None:
+        """Let items try again that the money did not reach for: others may have given some back."""
+        poor, self._poor = self._poor, deque()
+        for journey in poor:
+            self._proceed(journey)
+
+    def _decide_on_the_poor(self) -> bool:
+        """With no task out, nobody can give money back any more; return whether there is still something to do."""
+        if self._cause is not None:
+            return False
+        self._broke = self._broke or bool(self._poor)
+        poor, self._poor = self._poor, deque()
+        for journey in poor:
+            self._end(journey, "waiting", "budget", _NO_MONEY)
+        return bool(self._waiting or self._handout)
+
+    # An item's end
+
+    def _end(self, journey: Journey, state: str, code: str = "", reason: str = "", *, lasting: bool = False) -> None:
+        """Record what became of the item, give back what it did not spend, and let those behind it go on."""
+        self._books.end(journey.item, state, code, reason, lasting=lasting)
+        self._forget(journey, "not needed")
+        if journey.paid and state in {"done", "failed"}:
+            stop = self._rules.item_ended(failed=state == "failed")
+            if stop is not None:
+                self._stop(stop)
+
+    def _abandon(self, journey: Journey) -> None:
+        """Leave the item for the next run, as it is."""
+        self._books.end(journey.item, "pending", "stopped", "the run stopped before it was done")
+        self._forget(journey, "the run stopped")
+
+    def _forget(self, journey: Journey, why: str) -> None:
+        self._books.release_all(journey, why)
+        del self._journeys[journey.number]
+        if journey.copy is not None:
+            journey.copy.unlink(missing_ok=True)
+        self._wake(self._queues.end_lead(journey))
+
+    def _wake(self, waiting: list[Journey]) -> None:
+        """Let parked items look again: at the leader's answer, or, if it failed, at leading themselves."""
+        for journey in waiting:
+            self._proceed(journey)
+
+    # Stopping
+
+    def _stop(self, cause: VeniceBatchError) -> None:
+        """Begin no further call. The first cause is the one that the user sees (rule 6)."""
+        if self._cause is not None:
+            return
+        self._cause = cause
+        self._tools.cancel.set()
+        self._queues.ready.clear()
+        self._poor.clear()
+        busy = set(self._out) | {task.ticket.journey for task in self._handout}
+        for journey in [journey for number, journey in self._journeys.items() if number not in busy]:
+            if journey.number in self._journeys:
+                self._abandon(journey)
+
+    def _interrupt(self, number: Signal) -> bool:
+        """Begin to drain on the first signal; return False on the second."""
+        if self._deadline is not None:
+            return False
+        self._deadline = time.monotonic() + self._job.run.drain
+        name = "SIGTERM" if number == _TERM else "Ctrl-C"
+        flying = self._queues.in_flight()
+        self._tools.observer.note(f"{name}: no new calls; {flying} in flight get {self._job.run.drain:g} s to land")
+        interrupted = Interrupted(
+            f"interrupted by {name}", remedy="run it again: it goes on", terminated=number == _TERM
+        )
+        self._stop(interrupted)
+        # A run that was stopping for another reason is now interrupted, too, and its exit code says so.
+        self._cause = interrupted
+        return True
+
+    def _leave_the_rest(self) -> None:
+        """Record what is open when the run is left: calls in flight are uncertain, everything else is pending."""
+        for number, task in self._out.items():
+            if isinstance(task, Buy):
+                self._books.lose(self._journeys[number], task.purchase.step, "left when the run was interrupted")
+        for journey in list(self._journeys.values()):
+            if journey.number in self._journeys:
+                self._abandon(journey)
+        self._books.ended["pending"] += len(self._waiting)
+
+    # Small things
+
+    def _priced(self, step: PaidStep) -> tuple[int, str]:
+        """Return (micros, lane) of a step, asked of the catalogue once."""
+        if id(step) not in self._prices:
+            catalogue = self._tools.catalogue
+            # The step is kept beside its price, so that its id cannot come back as another step's.
+            self._prices[id(step)] = step, micros(step.price(catalogue)), step.lane(catalogue)
+        _, price, lane = self._prices[id(step)]
+        return price, lane
+
+    def _summary(self) -> Summary:
+        standing = Counter(item.standing for item in self._plan.items)
+        return Summary(
+            ended=dict(self._books.ended),
+            skipped=self._plan.done,
+            left_alone=standing["waiting"],
+            invalid=standing["invalid"],
+            spent_micros=self._books.wallet.spent,
+            uncertain_micros=self._books.wallet.uncertain,
+            cause=self._cause or (MoneyError("the money does not reach for the whole job") if self._broke else None),
+        )

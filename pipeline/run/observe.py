@@ -1,0 +1,63 @@
+"""What a run tells while it works, and what it says at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipeline.errors import PRECEDENCE, Exit, VeniceBatchError
+from pipeline.plan.model import PlannedItem
+
+
+class Observer(Protocol):
+    """Somebody who watches a run; called in the driver's thread."""
+
+    def item(self, item: PlannedItem, state: str, reason: str) -> None:
+        """An item reached the end of its way in this run."""
+
+    def money(self, spent: int, uncertain: int) -> None:
+        """So much is spent and uncertain in this run by now, in millionths of a US dollar."""
+
+    def note(self, text: str) -> None:
+        """Something that a person watching should know."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What came of a run.
+
+    Attributes:
+        ended: how many items of this run ended in each state.
+        skipped: items that were done before.
+        left_alone: items that wait for a person.
+        invalid: items that cannot be processed.
+        spent_micros: millionths of a US dollar, spent in this start.
+        uncertain_micros: the same for calls whose answer was lost.
+        cause: why the run stopped early, if it did.
+    """
+
+    ended: Mapping[str, int]
+    skipped: int
+    left_alone: int
+    invalid: int
+    spent_micros: int
+    uncertain_micros: int
+    cause: VeniceBatchError | None = None
+
+    def totals(self) -> dict[str, int]:
+        """Return how many items of the job are in which state now, as far as this run knows."""
+        found = dict(self.ended)
+        found["done"] = found.get("done", 0) + self.skipped
+        found["invalid"] = found.get("invalid", 0) + self.invalid
+        found["waiting"] = found.get("waiting", 0) + self.left_alone
+        return found
+
+    @property
+    def exit_code(self) -> Exit:
+        """The code the command ends with; the gravest of several."""
+        found = {Exit.DONE} if self.cause is None else {self.cause.exit_code}
+        bad = sum(self.ended.get(state, 0) for state in ("failed", "flagged", "invalid", "uncertain"))
+        if bad or self.invalid or self.left_alone:
+            found.add(Exit.ITEMS_FAILED)
+        return next((code for code in PRECEDENCE if code in found), Exit.BUG)

@@ -1,0 +1,259 @@
+"""One start of a job, from the lease to the last row: preflight, plan, and the driver with its tools."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from pipeline.errors import Exit, OutputError, Unavailable
+from pipeline.job import FolderSource, Job
+from pipeline.plan.model import Plan
+from pipeline.plan.money import Cap, caps, micros
+from pipeline.plan.planner import make_plan
+from pipeline.plan.recipe import Recipe, make_recipe
+from pipeline.plan.standing import Wishes
+from pipeline.plan.survey import refuse_overlap, survey
+from pipeline.run.driver import Driver, Tools
+from pipeline.run.observe import Observer, Summary
+from pipeline.run.wallet import Wallet
+from pipeline.run.worker import Worker, decoders
+from pipeline.state import (
+    Event,
+    ItemId,
+    ItemMoved,
+    OutputRow,
+    RunEnded,
+    RunStarted,
+    State,
+    to_read,
+    to_write,
+)
+from pipeline.storage import LocalStore, make_folder, sweep_stale
+from pipeline.venice import Account, Api, Breaker, Cancel, Catalogue, Client, Gate, Lanes
+
+#: Our own folder in an output; hidden, so that neither a listing nor a web server shows it.
+_OWN_FOLDER = ".venice-batch"
+EMULATED = "emulated"
+_LASTING_ENDS = frozenset({Exit.DONE, Exit.ITEMS_FAILED, Exit.MONEY})
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What the API said before anything was paid."""
+
+    catalogue: Catalogue
+    account: Account
+
+
+def preflight(api: Api) -> Preflight:
+    """Ask for models, prices, balance and rate limits; free calls only.
+
+    Raises:
+        CallFailed: the key is refused (exit 4), or the API cannot be reached or does not speak its language (exit 6).
+    """
+    cancel = Cancel()
+    with Client(
+        api, gate=Gate(cancel), lanes=Lanes({}, cancel=cancel), breaker=Breaker(cancel=cancel), cancel=cancel
+    ) as client:
+        # The key first: /models answers even to a wrong one.
+        limits = client.rate_limits()
+        billing = client.billing_balance() if api.is_admin else None
+        return Preflight(Catalogue.fetch(client), Account.of(limits, billing))
+
+
+def state_root(job: Job, api_host: str) -> Path:
+    """Return where manifest and results lie: runs on the bundled emulator never mix with real ones."""
+    return job.state / EMULATED if api_host == "emulator" else job.state
+
+
+def plan_only(job: Job, api: Api, wishes: Wishes) -> tuple[Plan, Preflight]:
+    """Return the plan of `job` without changing anything anywhere.
+
+    Raises:
+        VeniceBatchError: whatever would keep a run from starting.
+    """
+    refuse_overlap(job)
+    recipe = make_recipe(job, api.host)
+    known = preflight(api)
+    with to_read(state_root(job, api.host)) as state:
+        return make_plan(recipe, survey(job, state, known.catalogue, known.account), wishes), known
+
+
+@dataclass(frozen=True)
+class Session:
+    """A job with its lease held and its plan made; nothing is spent yet."""
+
+    job: Job
+    api: Api
+    recipe: Recipe
+    state: State
+    plan: Plan
+    known: Preflight
+    recovered: int
+
+    def execute(self, observer: Observer, *, partial: bool) -> Summary:
+        """Carry out the plan.
+
+        Args:
+            observer: told what happens.
+            partial: the plan is known not to be covered; do what the money reaches for.
+        """
+        run, _ = self.state.run_to_continue(self.job.name)
+        now = time.time()
+        limits = self._caps(now, partial=partial)
+        self.state.commit([RunStarted(run, self.job.name, now), *self._standing(now)])
+        wallet = Wallet(limits, run, self.state.next_call(), now)
+        with self._tools(wallet, observer) as tools:
+            driver = Driver(self.recipe, self.plan, self.state, tools)
+            with _signals(driver.signal):
+                summary = driver.run()
+        code = summary.exit_code
+        self.state.commit([RunEnded(run, time.time(), int(code), code in _LASTING_ENDS)])
+        return summary
+
+    def _caps(self, now: float, *, partial: bool) -> tuple[Cap, ...]:
+        limits = caps(self.job.budget, self.state, self.job.name, now)
+        if not partial:
+            return limits
+        balance = sum(self.plan.balances.values())
+        return (*limits, Cap("balance", micros(balance) if balance else 0, 0))
+
+    def _standing(self, now: float) -> Iterator[Event]:
+        """Yield what the plan found out about items that the driver will not touch."""
+        name = self.job.name
+        for item in self.plan.items:
+            if item.standing == "invalid":
+                identity = ItemId(name, item.key, item.variant)
+                yield ItemMoved(
+                    identity,
+                    item.candidate.version,
+                    item.fingerprint,
+                    "invalid",
+                    now,
+                    item.code,
+                    item.reason,
+                    lasting=True,
+                )
+        for key, variant in self.plan.vanished:
+            yield ItemMoved(ItemId(name, key, variant), "", "", "vanished", now, "vanished", "no longer in the source")
+
+    @contextmanager
+    def _tools(self, wallet: Wallet, observer: Observer) -> Iterator[Tools]:
+        job, cancel = self.job, Cancel()
+        gate, lanes = Gate(cancel), Lanes(self.known.account.rpm, cancel=cancel)
+        with ExitStack() as stack:
+            scratch = Path(stack.enter_context(_scratch()))
+            client = stack.enter_context(
+                Client(
+                    self.api,
+                    gate=gate,
+                    lanes=lanes,
+                    breaker=Breaker(cancel=cancel),
+                    cancel=cancel,
+                    timeout=job.api.timeout,
+                    prefer=job.api.transport,
+                    on_wait=lambda why, seconds: observer.note(f"waiting {seconds:.0f} s: {why}"),
+                )
+            )
+            source = LocalStore(job.source.path) if isinstance(job.source, FolderSource) else None
+            worker = Worker(
+                client=client,
+                source=source,
+                output=LocalStore(job.output.path),
+                existing=job.output.existing,
+                results=self.state.results,
+                scratch=scratch,
+                decoders=decoders(),
+            )
+            yield Tools(self.known.catalogue, lanes, gate, cancel, worker, wallet, observer, self._owner)
+
+    def _owner(self, path: str) -> OutputRow | None:
+        """Return what is known of a finished file; a real run may replace what a trial on the emulator wrote."""
+        ours = self.state.owner(path)
+        if (ours is not None and ours.version is not None) or self.state.root != self.job.state:
+            return ours
+        with to_read(self.job.state / EMULATED) as trial:
+            return trial.owner(path) or ours
+
+
+@contextmanager
+def session(job: Job, api: Api, wishes: Wishes) -> Iterator[Session]:
+    """Hold the lease, settle what a crash left, and plan.
+
+    Raises:
+        Locked: another run holds the state (exit 7).
+        VeniceBatchError: whatever keeps a run from starting; nothing was spent.
+    """
+    refuse_overlap(job)
+    recipe = make_recipe(job, api.host)
+    root = state_root(job, api.host)
+    with to_write(root, lease_folder=job.state) as state:
+        _own_output(job)
+        recovered = state.recover(time.time())
+        known = preflight(api)
+        plan = make_plan(recipe, survey(job, state, known.catalogue, known.account), wishes)
+        yield Session(job, api, recipe, state, plan, known, recovered)
+
+
+def _own_output(job: Job) -> None:
+    """Mark the output as written from this state, and clear away what a killed run left half-written there.
+
+    Raises:
+        OutputError: the mark names another state.
+        Unavailable: the output cannot be written.
+    """
+    output = job.output.path
+    mark = output / _OWN_FOLDER / "owner"
+    # Relative where the state lies inside, so that the output can be moved together with it.
+    state, root = job.state.resolve(), output.resolve()
+    name = str(state.relative_to(root)) if state.is_relative_to(root) else str(state)
+    try:
+        if mark.exists():
+            found = json.loads(mark.read_text("utf-8")).get("state")
+            if found != name:
+                raise OutputError(
+                    f"the output {output} is written by another state ({found})",
+                    remedy="give each job an output of its own, or both the same `state:`;"
+                    f" if that state is gone, remove {mark}",
+                )
+        else:
+            make_folder(mark.parent)
+            mark.write_text(json.dumps({"state": name}), "utf-8")
+        sweep_stale(output)
+    except OSError as error:
+        raise Unavailable(
+            f"cannot write the output {output}: {error.strerror}",
+            remedy="give this user the right to write there, free some space, or choose another output",
+        ) from error
+
+
+@contextmanager
+def _scratch() -> Iterator[str]:
+    folder = tempfile.mkdtemp(prefix="venice-batch-")
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _signals(tell: Callable[[int], None]) -> Iterator[None]:
+    """Have Ctrl-C and SIGTERM told to the driver while the block runs."""
+
+    def handler(number: int, _: FrameType | None) -> None:
+        tell(number)
+
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)

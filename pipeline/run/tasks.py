@@ -1,0 +1,162 @@
+"""What workers do and what they hand back: values only, so that the driver alone decides and records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from pipeline.errors import ItemError, VeniceBatchError
+from pipeline.imaging import Facts
+from pipeline.plan.sources import Candidate
+from pipeline.state import OutputRow
+from pipeline.steps.chain import Purchase, Stage
+from pipeline.venice import Answer, CallFailed
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """Which journey a task belongs to; the driver's own number."""
+
+    journey: int
+
+
+@dataclass(frozen=True, slots=True)
+class TakeIn:
+    """Read an input whole: copy, hash, and check that it decodes."""
+
+    ticket: Ticket
+    candidate: Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Buy:
+    """Make one paid call, and make its answer durable.
+
+    Attributes:
+        ticket: whose task.
+        purchase: what is bought.
+        source: the item's own bytes; None where no input needs them.
+        price: US dollars of the call.
+        lane: the model id of its lane.
+    """
+
+    ticket: Ticket
+    purchase: Purchase
+    source: Path | None
+    price: Decimal
+    lane: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Look at an answer that an earlier run stored but did not come to judge."""
+
+    ticket: Ticket
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Make the finished file and put it in the output.
+
+    Attributes:
+        ticket: whose task.
+        stage: what it is made from.
+        source: the item's own bytes, where no paid result is below it.
+        name: the finished file, relative to the output.
+        ours: what the manifest knows of a file of that name.
+    """
+
+    ticket: Ticket
+    stage: Stage
+    source: Path | None
+    name: str
+    ours: OutputRow | None
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Find out what a condition needs to know of a picture that local steps have changed."""
+
+    ticket: Ticket
+    stage: Stage
+    source: Path | None
+
+
+Task = TakeIn | Buy | Judge | Measure | Publish
+
+
+@dataclass(frozen=True, slots=True)
+class TakenIn:
+    """The input was read: a private copy of its bytes, their hash and header."""
+
+    task: TakeIn
+    copy: Path
+    sha256: str
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Bought:
+    """The call was answered and the answer is durable; `reason` says why it is no picture, if it is none."""
+
+    task: Buy
+    answer: Answer
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallLost:
+    """The call gave no answer to judge; the failure says what becomes of it."""
+
+    task: Buy
+    failure: CallFailed
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The stored answer was looked at; `reason` says why it is no picture, if it is none."""
+
+    task: Judge
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The picture was made and its header read."""
+
+    task: Measure
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The finished file is durable; `adopted` when it was there already."""
+
+    task: Publish
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The item cannot go on; nothing was sent for this task."""
+
+    task: Task
+    error: ItemError
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The task met something that no item is to blame for: a full disk, or a bug. The run must stop.
+
+    `billed`: a call was answered before it happened.
+    """
+
+    task: Task
+    error: VeniceBatchError
+    billed: bool = False
+
+
+Outcome = TakenIn | Bought | CallLost | Judged | Measured | Published | Refused | Broken

@@ -1,0 +1,131 @@
+"""The money of a run: what may still be reserved, and the reservations that are open (rules 2 and 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from pipeline.plan.money import Cap, day_start, month_start
+from pipeline.state import Event, ItemId, Reserved, Settled
+from pipeline.steps.paid import PaidStep
+from pipeline.venice import Answer, CallFailed
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Money set aside for one step of one item.
+
+    Attributes:
+        call: its row in the ledger.
+        micros: millionths of a US dollar, at most.
+        at: when it was made, Unix seconds.
+    """
+
+    call: int
+    micros: int
+    at: float
+
+
+class Wallet:
+    """Keeps every limit of the budget while money is reserved, spent and given back. Only the driver has one.
+
+    Every change is an event for the manifest; the caller commits them before it acts upon them.
+    """
+
+    def __init__(self, caps: Sequence[Cap], run: int, next_call: int, now: float) -> None:
+        self._caps = list(caps)
+        self._since = now
+        self._run = run
+        self._next = next_call
+        self.open = 0
+        self.spent = 0
+        self.uncertain = 0
+
+    def fits(self, micros: int) -> bool:
+        """Whether so much more can be reserved under every limit."""
+        return all(micros <= cap.left for cap in self._caps)
+
+    def reserve(
+        self, item: ItemId, wanted: Sequence[tuple[PaidStep, int]], now: float
+    ) -> tuple[dict[str, Reservation], list[Event]] | None:
+        """Set money aside for all of `wanted` at once, or for nothing.
+
+        Args:
+            item: for whom.
+            wanted: steps with the most that each may cost.
+            now: Unix seconds.
+
+        Returns:
+            The reservations by step id, with their events; None when a limit forbids it.
+        """
+        self._turn_the_day(now)
+        total = sum(micros for _, micros in wanted)
+        if not self.fits(total):
+            return None
+        made: dict[str, Reservation] = {}
+        events: list[Event] = []
+        for step, micros in wanted:
+            made[step.id] = Reservation(self._next, micros, now)
+            events.append(Reserved(self._next, self._run, item, step.id, step.endpoint, step.model, micros, now))
+            self._next += 1
+        self._move(total)
+        self.open += total
+        return made, events
+
+    def release(self, reservation: Reservation, why: str, now: float, failure: CallFailed | None = None) -> Event:
+        """Give the money back: nothing was sent, or the API charged nothing."""
+        self.open -= reservation.micros
+        self._move(-reservation.micros, reservation.at)
+        if failure is None:
+            return Settled(reservation.call, "released", why, now)
+        return Settled(reservation.call, "released", why, now, failure.status, failure.attempts, failure.request_id)
+
+    def settle(self, reservation: Reservation, answer: Answer, outcome: str, now: float) -> Event:
+        """Record an answered call as spent."""
+        self.open -= reservation.micros
+        self.spent += reservation.micros
+        return Settled(
+            reservation.call,
+            "spent",
+            outcome,
+            now,
+            answer.status,
+            answer.attempts,
+            answer.request_id,
+            answer.model_served,
+            None if answer.balance_usd is None else str(answer.balance_usd),
+            None if answer.balance_diem is None else str(answer.balance_diem),
+        )
+
+    def lose(self, reservation: Reservation, why: str, now: float, failure: CallFailed | None = None) -> Event:
+        """Record a call whose answer was lost: it counts as spent."""
+        self.open -= reservation.micros
+        self.uncertain += reservation.micros
+        if failure is None:
+            return Settled(reservation.call, "uncertain", why, now)
+        return Settled(reservation.call, "uncertain", why, now, failure.status, failure.attempts, failure.request_id)
+
+    def _move(self, micros: int, reserved_at: float | None = None) -> None:
+        self._caps = [
+            cap if _is_older(cap, reserved_at, self._since) else replace(cap, counted=cap.counted + micros)
+            for cap in self._caps
+        ]
+
+    def _turn_the_day(self, now: float) -> None:
+        """Start the counts of a new UTC day or month at nothing; what was reserved before belongs to the old one."""
+        starts = {"max_usd_per_day": day_start, "max_usd_per_month": month_start}
+        self._caps = [
+            replace(cap, counted=0)
+            if cap.name in starts and starts[cap.name](now) > starts[cap.name](self._since)
+            else cap
+            for cap in self._caps
+        ]
+        self._since = max(self._since, now)
+
+
+def _is_older(cap: Cap, reserved_at: float | None, now: float) -> bool:
+    """Whether a reservation was made in an earlier period than the one `cap` counts now."""
+    if reserved_at is None:
+        return False
+    start = {"max_usd_per_day": day_start, "max_usd_per_month": month_start}.get(cap.name)
+    return start is not None and reserved_at < start(now)

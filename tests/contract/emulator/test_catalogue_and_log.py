@@ -1,0 +1,113 @@
+"""The free endpoints, the log, and starting the emulator as a process of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+
+import httpx2
+import pytest
+
+from pipeline.emulator import Key, Settings, serve_in_thread
+from tests.contract.emulator.conftest import Desk, photo, text
+
+
+def test_the_catalogue_lists_edit_models_with_exact_prices(desk: Desk) -> None:
+    listed = desk.get("/models", type="inpaint").json()
+    assert (listed["object"], listed["type"]) == ("list", "inpaint")
+    models = {entry["id"]: entry["model_spec"] for entry in listed["data"]}
+    assert "qwen-edit" not in models
+    assert models["firered-image-edit"]["pricing"]["inpaint"] == {"usd": 0.04, "diem": 0.04}
+    assert models["nano-banana-pro-edit"]["pricing"]["resolutions"]["4K"]["usd"] == 0.35
+    assert models["gpt-image-2-edit"]["pricing"]["quality"]["1K"]["high"]["usd"] == 0.34
+    extra = models["flux-2-max-edit"]["pricing"]["inputImages"]
+    assert extra == {"included": 1, "additional": {"usd": 0.0345, "diem": 0.0345}}
+    assert models["seedream-v4-edit"]["deprecation"]["replacementModelId"] == "qwen-image-3-edit"
+
+
+def test_every_type_lists_its_own_and_all_lists_everything(desk: Desk) -> None:
+    def ids(kind: str) -> set[str]:
+        return {entry["id"] for entry in desk.get("/models", type=kind).json()["data"]}
+
+    assert ids("upscale") == {"upscaler"}
+    assert "bria-bg-remover" in ids("image")
+    assert ids("all") == ids("image") | ids("inpaint") | ids("upscale")
+    assert ids("text") == set()
+    assert desk.get("/models", type="nonsense").status_code == 400
+
+
+def test_the_catalogue_proves_nothing_about_the_key(desk: Desk) -> None:
+    wrong = {"Authorization": "Bearer wrong"}
+    assert desk.http.get("/models?type=image", headers=wrong).status_code == 200
+    assert desk.http.get("/image/styles", headers=wrong).status_code == 200
+    assert desk.http.get("/api_keys/rate_limits", headers=wrong).status_code == 401
+
+
+def test_traits_name_the_default_edit_model(desk: Desk) -> None:
+    assert desk.get("/models/traits", type="inpaint").json()["data"]["default"] == "firered-image-edit"
+
+
+def test_the_log_tells_one_picture_from_another_however_it_was_sent(desk: Desk) -> None:
+    desk.form("/image/edit", photo(), prompt="x")
+    desk.json("/image/edit", image=text(photo()), prompt="x", model="qwen-image-2-edit")
+    first, second = desk.log()
+    assert first["image_sha256"] == second["image_sha256"] == hashlib.sha256(photo()).hexdigest()
+    assert (first["transport"], second["transport"]) == ("multipart", "json")
+    assert (first["model"], second["model"]) == ("firered-image-edit", "qwen-image-2-edit")
+    assert (first["billed"], second["billed"]) == ("0.04", "0.05")
+    assert first["params"]["prompt"] == "x"
+    assert first["time_begun"] <= first["time_answered"] <= second["time_begun"]
+
+
+def test_a_request_id_links_answer_log_and_ledger(desk: Desk) -> None:
+    answer = desk.form("/image/edit", photo(), prompt="x")
+    (row,) = desk.get("/billing/usage-history", admin=True).json()["data"]
+    entry = desk.log()[0]
+    assert answer.headers["cf-ray"] == entry["request_id"] == row["inferenceDetails"]["requestId"]
+
+
+def test_any_key_is_accepted_when_wanted() -> None:
+    with serve_in_thread(Settings(accept_any_key=True, keys=(Key("known"),))) as running:
+        for token, status in (("whatever", 401), ("VENICE_ADMIN_KEY_x", 200)):
+            headers = {"Authorization": f"Bearer {token}"}
+            got = httpx2.get(f"{running.url}/billing/balance", headers=headers, trust_env=False)
+            assert got.status_code == status
+
+
+def test_one_connection_serves_many_requests(desk: Desk) -> None:
+    with httpx2.Client(trust_env=False, limits=httpx2.Limits(max_connections=1)) as http:
+        ports = set()
+        for _ in range(3):
+            answer = http.get(f"{desk.running.url}/image/styles")
+            ports.add(answer.extensions["network_stream"].get_extra_info("client_addr"))
+        assert len(ports) == 1
+
+
+def test_as_a_process_it_says_where_it_listens() -> None:
+    command = [sys.executable, "-m", "pipeline.emulator", "--port", "0", "--usd", "1.25"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            told = json.loads(process.stdout.readline())
+            headers = {"Authorization": f"Bearer {told['key']}"}
+            limits = httpx2.get(f"{told['url']}/api_keys/rate_limits", headers=headers, trust_env=False)
+            assert limits.json()["data"]["balances"]["USD"] == 1.25
+        finally:
+            process.terminate()
+
+
+@pytest.mark.parametrize("heavy", ["PIL", "starlette", "uvicorn", "pydantic", "pipeline.errors"])
+def test_importing_the_package_loads_nothing_heavy(heavy: str) -> None:
+    code = f"import sys, pipeline.emulator; sys.exit({heavy!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_whole_emulator_imports_nothing_of_the_package() -> None:
+    code = (
+        "import sys, pipeline.emulator.__main__, pipeline.emulator.photos\n"
+        "loaded = {name.split('.')[1] for name in sys.modules if name.startswith('pipeline.')}\n"
+        "sys.exit(loaded != {'emulator'})"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,207 @@
+"""Scripted faults: which requests they hit, what the wire shows, and what is billed."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import socket
+import time
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+from PIL import Image, ImageStat
+
+from pipeline.emulator import Settings, serve_in_thread
+from tests.contract.emulator.conftest import Desk, OpenDesk, opened, photo
+
+PRICE = Decimal("0.03")
+
+
+def _cut(desk: Desk) -> httpx2.Response:
+    return desk.form("/image/background-remove", photo())
+
+
+def _fault(desk: Desk, kind: str, **more: Any) -> None:
+    desk.faults({"match": {"path": "/image/background-remove"}, "do": {"kind": kind, **more}})
+
+
+def _raw(desk: Desk, *, body: bytes = b"", length: int | None = None) -> tuple[bytes, str]:
+    """Send a request byte by byte of our own; return what came, and how the connection ended."""
+    address = urlsplit(desk.running.url)
+    head = (
+        f"POST /api/v1/image/background-remove HTTP/1.1\r\nHost: x\r\n"
+        f"Authorization: Bearer {desk.running.key}\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+        f"Content-Length: {len(body) if length is None else length}\r\n\r\n"
+    )
+    with socket.create_connection((address.hostname or "", address.port or 0), timeout=5) as wire:
+        with contextlib.suppress(ConnectionError):
+            wire.sendall(head.encode() + body)
+        received = b""
+        try:
+            while chunk := wire.recv(65536):
+                received += chunk
+        except ConnectionResetError:
+            return received, "reset"
+        return received, "closed"
+
+
+def _body() -> bytes:
+    head = b'--b\r\nContent-Disposition: form-data; name="image"; filename="i.png"\r\nContent-Type: image/png\r\n\r\n'
+    return head + photo() + b"\r\n--b--\r\n"
+
+
+def test_lost_is_billed_and_the_wire_shows_a_reset_without_an_answer(desk: Desk) -> None:
+    _fault(desk, "lost")
+    assert _raw(desk, body=_body()) == (b"", "reset")
+    assert desk.billed == PRICE
+    (entry,) = desk.log()
+    assert (entry["status"], entry["aborted"], entry["billed"]) == (None, True, "0.03")
+
+
+def test_reset_before_body_strikes_while_the_upload_is_under_way_and_bills_nothing(desk: Desk) -> None:
+    _fault(desk, "reset-before-body")
+    assert _raw(desk, body=b"--b\r\n", length=1_000_000) == (b"", "reset")
+    assert desk.billed == 0
+
+
+def test_reset_mid_body_sends_the_status_and_a_part_and_is_billed(desk: Desk) -> None:
+    _fault(desk, "reset-mid-body")
+    received, end = _raw(desk, body=_body())
+    head, _, part = received.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200")
+    assert part.startswith(b"\x89PNG")
+    assert end == "reset"
+    assert desk.billed == PRICE
+
+
+def test_truncate_closes_in_order_with_half_the_promised_bytes(desk: Desk) -> None:
+    _fault(desk, "truncate")
+    received, end = _raw(desk, body=_body())
+    head, _, part = received.partition(b"\r\n\r\n")
+    (promised,) = [int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.startswith(b"content-length")]
+    assert len(part) == promised // 2
+    assert end == "closed"
+    assert desk.billed == PRICE
+
+
+def test_hang_says_nothing_until_its_time_is_over(desk: Desk) -> None:
+    _fault(desk, "hang", seconds=0.15)
+    began = time.monotonic()
+    assert _raw(desk, body=_body()) == (b"", "reset")
+    assert time.monotonic() - began >= 0.15
+    assert desk.billed == 0
+
+
+def test_slow_trickles_the_whole_answer(desk: Desk) -> None:
+    _fault(desk, "slow", seconds=0.15)
+    began = time.monotonic()
+    assert opened(_cut(desk)).mode == "RGBA"
+    assert time.monotonic() - began >= 0.14
+
+
+@pytest.mark.parametrize(
+    ("kind", "shows"),
+    [
+        ("html", "html"),
+        ("garbage", "not a picture"),
+        ("wrong-size", "(200, 150)"),
+        ("no-alpha", "RGB"),
+        ("wrong-type", "JPEG"),
+        ("blank", "one colour"),
+        ("blurred", "x-venice-is-blurred"),
+        ("violation", "x-venice-is-content-violation"),
+    ],
+)
+def test_a_wrong_answer_is_a_billed_200(desk: Desk, kind: str, shows: str) -> None:
+    _fault(desk, kind)
+    answer = _cut(desk)
+    assert answer.status_code == 200
+    assert shows in _shown(answer)
+    assert desk.billed == PRICE
+
+
+def _shown(answer: httpx2.Response) -> set[str]:
+    found = {name for name, value in answer.headers.items() if value == "true"}
+    if answer.headers["content-type"].startswith("text/html"):
+        return found | {"html"}
+    assert answer.headers["content-type"] == "image/png"
+    try:
+        picture = Image.open(io.BytesIO(answer.content))
+        picture.load()
+    except OSError:
+        return found | {"not a picture"}
+    plain = all(low == high for low, high in ImageStat.Stat(picture).extrema)
+    return found | {str(picture.size), picture.mode, str(picture.format)} | ({"one colour"} if plain else set())
+
+
+def test_a_status_fault_carries_its_body_and_headers_and_bills_nothing(desk: Desk) -> None:
+    desk.faults({"do": {"status": 503, "body": {"error": "at capacity"}, "headers": {"Retry-After": "7"}}})
+    answer = _cut(desk)
+    assert (answer.status_code, answer.json(), answer.headers["retry-after"]) == (503, {"error": "at capacity"}, "7")
+    assert desk.billed == 0
+
+
+def test_a_status_fault_may_be_billed_all_the_same(desk: Desk) -> None:
+    desk.faults({"do": {"status": 504, "billed": True}})
+    assert _cut(desk).status_code == 504
+    assert desk.billed == PRICE
+
+
+def test_nth_every_and_times_choose_among_the_matching_requests(desk: Desk) -> None:
+    def run(**match: Any) -> list[int]:
+        desk.faults({"match": {"path": "/image/styles", **match}, "do": {"status": 500}})
+        return [desk.get("/image/styles").status_code for _ in range(6)]
+
+    assert run(nth=3) == [200, 200, 500, 200, 200, 200]
+    assert run(nth=[1, 6]) == [500, 200, 200, 200, 200, 500]
+    assert run(every=2) == [200, 500, 200, 500, 200, 500]
+    assert run(times=2) == [500, 500, 200, 200, 200, 200]
+
+
+def test_probability_is_repeatable_by_its_seed(desk: Desk) -> None:
+    def run(seed: int) -> list[int]:
+        rule = {"match": {"path": "/image/styles", "probability": 0.5, "seed": seed}, "do": {"status": 500}}
+        desk.faults(rule)
+        return [desk.get("/image/styles").status_code for _ in range(16)]
+
+    assert run(1) == run(1) != run(2)
+    assert set(run(1)) == {200, 500}
+
+
+def test_a_rule_may_name_the_model(desk: Desk) -> None:
+    desk.faults({"match": {"model": "qwen-image-2-edit"}, "do": {"status": 500}})
+    assert desk.form("/image/edit", photo(), prompt="x").status_code == 200
+    assert desk.form("/image/edit", photo(), prompt="x", model="qwen-image-2-edit").status_code == 500
+
+
+@pytest.mark.parametrize("do", [{}, {"kind": "explode"}, {"status": 500, "kind": "lost"}, {"status": 99}])
+def test_a_bad_script_is_refused(desk: Desk, do: dict[str, Any]) -> None:
+    assert desk.http.post(f"{desk.running.control}/faults", json=[{"do": do}]).status_code == 400
+
+
+def test_a_client_that_gives_up_is_billed_and_logged_as_aborted(open_desk: OpenDesk) -> None:
+    desk = open_desk(Settings(latency=0.3))
+    with pytest.raises(httpx2.ReadTimeout):
+        desk.http.post("/image/background-remove", files={"image": ("i.png", photo())}, timeout=0.1)
+    entry = desk.running.world.log[-1]
+    deadline = time.monotonic() + 3
+    while entry.time_answered is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert entry.aborted
+    assert desk.billed == PRICE
+
+
+def test_stopping_does_not_wait_for_a_request_that_hangs() -> None:
+    began = time.monotonic()
+    with serve_in_thread() as running:
+        running.world.faults.script([{"do": {"kind": "hang"}}])
+        address = urlsplit(running.url)
+        wire = socket.create_connection((address.hostname or "", address.port or 0), timeout=5)
+        wire.sendall(b"GET /api/v1/image/styles HTTP/1.1\r\nHost: x\r\n\r\n")
+        while not running.world.log:
+            time.sleep(0.01)
+    wire.close()
+    assert time.monotonic() - began < 2

@@ -1,0 +1,179 @@
+"""The API refuses what it does not know: unknown fields, wrong names, wrong types, wrong forms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.contract.emulator.conftest import Desk, photo, text
+
+PICTURE = text(photo())
+EDIT = {"image": PICTURE, "prompt": "on marble"}
+MULTI = {"images": [PICTURE], "prompt": "on marble"}
+DRAW = {"model": "z-image-turbo", "prompt": "a vase"}
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "says"),
+    [
+        ("/image/upscale", {"image": PICTURE, "colour": "red"}, "colour"),
+        ("/image/upscale", {"image": PICTURE, "model": "upscaler"}, "model"),
+        ("/image/upscale", {"image": PICTURE, "scale": "2"}, "scale"),
+        ("/image/upscale", {"image": PICTURE, "scale": 3}, "scale"),
+        ("/image/upscale", {"image": PICTURE, "scale": 1}, "enhance"),
+        ("/image/upscale", {"image": PICTURE, "scale": True}, "scale"),
+        ("/image/upscale", {"image": PICTURE, "replication": 1.5}, "replication"),
+        ("/image/upscale", {"image": PICTURE, "enhancePrompt": "x" * 1501}, "enhancePrompt"),
+        ("/image/upscale", {"image": f"data:image/png;base64,{PICTURE}"}, "data:"),
+        ("/image/upscale", {"image": "https://shop.example/a.png"}, "URL"),
+        ("/image/upscale", {}, "image"),
+        ("/image/background-remove", {"image": PICTURE, "model": "bria-bg-remover"}, "model"),
+        ("/image/background-remove", {"image": PICTURE, "image_url": "https://shop.example/a"}, "Exactly one"),
+        ("/image/background-remove", {}, "Exactly one"),
+        ("/image/edit", {**EDIT, "quality": "high"}, "quality"),
+        ("/image/edit", {**EDIT, "return_binary": True}, "return_binary"),
+        ("/image/edit", {**EDIT, "image": f"data:image/png;base64,{PICTURE}"}, "data:"),
+        ("/image/edit", {**EDIT, "model": "qwen-image-2"}, "Invalid model id"),
+        ("/image/edit", {**EDIT, "aspect_ratio": "5:4"}, "aspect_ratio"),
+        ("/image/edit", {**EDIT, "resolution": "2K"}, "resolution"),
+        ("/image/edit", {**EDIT, "safe_mode": "false"}, "safe_mode"),
+        ("/image/edit", {**EDIT, "prompt": ""}, "prompt"),
+        ("/image/edit", {**EDIT, "prompt": "x" * 10_001}, "10000"),
+        ("/image/edit", {**EDIT, "image": "not base64!"}, "invalid or corrupt"),
+        ("/image/edit", {**EDIT, "image": text(b"GIF89a nonsense")}, "invalid or corrupt"),
+        ("/image/multi-edit", {**MULTI, "model": "firered-image-edit"}, "model"),
+        ("/image/multi-edit", {**MULTI, "images": []}, "images"),
+        ("/image/multi-edit", {**MULTI, "images": [PICTURE] * 4}, "at most 3"),
+        ("/image/multi-edit", {**MULTI, "images": [PICTURE] * 2, "modelId": "seedream-v4-edit"}, "at most 1"),
+        ("/image/multi-edit", {**MULTI, "quality": "high"}, "quality"),
+        ("/image/multi-edit", {**MULTI, "images": [PICTURE, "https://a.invalid/b"]}, "Image 2 is invalid or corrupt"),
+        ("/image/generate", {**DRAW, "width": 1281}, "width"),
+        ("/image/generate", {**DRAW, "width": 1001}, "multiples of 8"),
+        ("/image/generate", {**DRAW, "seed": 1_000_000_000}, "seed"),
+        ("/image/generate", {**DRAW, "cfg_scale": 0}, "cfg_scale"),
+        ("/image/generate", {**DRAW, "variants": 5}, "variants"),
+        ("/image/generate", {**DRAW, "variants": 2, "return_binary": True}, "variants"),
+        ("/image/generate", {**DRAW, "style_preset": "anime"}, "style_preset"),
+        ("/image/generate", {**DRAW, "resolution": "2K"}, "resolution"),
+        ("/image/generate", {**DRAW, "images": []}, "images"),
+    ],
+)
+def test_a_wrong_field_is_refused_by_name_and_costs_nothing(
+    desk: Desk, path: str, fields: dict[str, Any], says: str
+) -> None:
+    answer = desk.json(path, **fields)
+    assert answer.status_code == 400
+    assert says in answer.text
+    assert desk.billed == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("/image/upscale", {"image": PICTURE, "scale": 2.0, "creativity": 0.5}),
+        ("/image/upscale", {"image": PICTURE, "scale": 1, "enhance": "true", "enhanceCreativity": 0.5}),
+        ("/image/upscale", {"image": PICTURE, "enhance": True, "enhancePrompt": "gold", "replication": 0.35}),
+        ("/image/background-remove", {"image": PICTURE}),
+        ("/image/background-remove", {"image_url": "https://shop.example/mug.png"}),
+        ("/image/edit", EDIT),
+        ("/image/edit", {**EDIT, "modelId": "qwen-image-2-edit", "aspect_ratio": "4:5"}),
+        ("/image/edit", {**EDIT, "image": "https://shop.example/mug.png"}),
+        ("/image/multi-edit", {**MULTI, "images": [f"data:image/png;base64,{PICTURE}", PICTURE]}),
+        ("/image/multi-edit", {**MULTI, "modelId": "gpt-image-2-edit", "quality": "high", "resolution": "2K"}),
+        ("/image/generate", {**DRAW, "style_preset": "Anime", "seed": -5, "steps": 8, "lora_strength": 100}),
+        ("/image/generate", {"model": "qwen-image-2", "prompt": "x", "style_references": [{"image": PICTURE}]}),
+    ],
+)
+def test_what_the_documents_allow_is_accepted_as_json(desk: Desk, path: str, fields: dict[str, Any]) -> None:
+    answer = desk.json(path, **fields)
+    assert answer.status_code == 200, answer.text
+    assert desk.billed > 0
+
+
+def test_in_a_form_numbers_and_booleans_are_text(desk: Desk) -> None:
+    assert desk.form("/image/upscale", photo(), scale="2", enhance="false").status_code == 200
+    edited = desk.form("/image/edit", photo(), prompt="on marble", safe_mode="false", enhance_prompt="false")
+    assert edited.status_code == 200
+    assert desk.form("/image/upscale", photo(), scale="two").status_code == 400
+
+
+def test_a_form_is_as_strict_as_json(desk: Desk) -> None:
+    assert "model" in desk.form("/image/background-remove", photo(), model="bria-bg-remover").text
+    assert "model" in desk.form("/image/multi-edit", photo(), name="images", prompt="x", model="qwen").text
+    assert "quality" in desk.form("/image/edit", photo(), prompt="x", quality="low").text
+    assert "more than once" in desk.form("/image/edit", photo(), photo(), prompt="x").text
+    assert "file part" in desk.http.post("/image/edit", files={"image": (None, PICTURE)}, data={"prompt": "x"}).text
+    assert desk.billed == 0
+
+
+def test_multi_edit_takes_several_parts_of_one_name(desk: Desk) -> None:
+    answer = desk.form("/image/multi-edit", photo(), photo(), photo(), name="images", prompt="together")
+    assert answer.status_code == 200, answer.text
+
+
+def test_the_error_names_the_field_in_a_tree_and_in_a_list(desk: Desk) -> None:
+    body = desk.json("/image/edit", **EDIT, colour="red", safe_mode=3).json()
+    assert body["error"] == "Invalid request parameters"
+    assert body["details"]["_errors"] == ["Unrecognized key(s) in object: 'colour'"]
+    assert body["details"]["safe_mode"]["_errors"]
+    assert {tuple(issue["path"]) for issue in body["issues"]} == {("colour",), ("safe_mode",)}
+
+
+def test_a_retired_model_is_gone_and_names_its_successor(desk: Desk) -> None:
+    answer = desk.json("/image/edit", **EDIT, model="qwen-edit")
+    assert answer.status_code == 410
+    assert "firered-image-edit" in answer.text
+
+
+def test_an_unknown_generation_model_is_a_404_with_a_suggestion(desk: Desk) -> None:
+    answer = desk.json("/image/generate", model="z-image-turbi", prompt="x")
+    assert answer.status_code == 404
+    assert "z-image-turbo" in answer.text
+
+
+@pytest.mark.parametrize("size", [(200, 200), (7000, 5000)])
+def test_too_few_and_too_many_pixels_are_refused(desk: Desk, size: tuple[int, int]) -> None:
+    answer = desk.form("/image/edit", photo(size, "JPEG"), prompt="x")
+    assert answer.status_code == 400
+    assert "dimensions" in answer.text
+
+
+def test_a_truncated_picture_is_refused_and_not_billed(desk: Desk) -> None:
+    answer = desk.form("/image/upscale", photo((400, 400), "JPEG")[:4000])
+    assert answer.status_code == 400
+    assert "invalid or corrupt" in answer.text
+    assert desk.billed == 0
+    assert desk.running.books.balances["USD"] == 50
+
+
+def test_a_file_over_25_mb_and_a_json_over_35_mb_are_too_large(desk: Desk) -> None:
+    padded = photo() + bytes(25_000_000)
+    by_form = desk.form("/image/upscale", padded)
+    assert (by_form.status_code, by_form.json()["code"]) == (413, "PAYLOAD_TOO_LARGE")
+    by_json = desk.http.post("/image/upscale", content=b" " * 35_000_001, headers={"Content-Type": "application/json"})
+    assert (by_json.status_code, by_json.json()["code"]) == (413, "PAYLOAD_TOO_LARGE")
+
+
+def test_other_content_types_are_a_415(desk: Desk) -> None:
+    plain = desk.http.post("/image/edit", content=b"hello", headers={"Content-Type": "text/plain"})
+    assert plain.status_code == 415
+    assert desk.form("/image/generate", photo(), prompt="x").status_code == 415
+
+
+@pytest.mark.parametrize("body", [b"{", b"[1]", b"null", b"\xff"])
+def test_a_body_that_is_no_json_object_is_a_400(desk: Desk, body: bytes) -> None:
+    answer = desk.http.post("/image/edit", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+
+
+def test_a_blocked_prompt_is_a_422(desk: Desk) -> None:
+    answer = desk.json("/image/edit", image=PICTURE, prompt="something forbidden")
+    assert answer.status_code == 422
+    assert desk.billed == 0
+
+
+def test_unknown_paths_and_methods_are_json_errors(desk: Desk) -> None:
+    assert desk.get("/image/nothing").status_code == 404
+    assert desk.get("/image/edit").status_code == 405
+    assert desk.get("/billing/usage").status_code == 410

@@ -162,7 +162,7 @@ def schema() -> int:
     return Exit.DONE
 
 
-def emulator(host: str, port: int, latency: float, rpm: int, usd: str, diem: str) -> int:
+def emulator(*, host: str, port: int, latency: float, rpm: int, usd: str, diem: str) -> int:
     """Serve the emulator until it is interrupted."""
     from decimal import Decimal, InvalidOperation  # noqa: PLC0415 - no other command needs it
 

@@ -81,7 +81,10 @@ def _carried_out(begun: Session, options: RunOptions) -> int:
         summary = begun.execute(watching, partial=options.partial and not begun.plan.coverage.covered)
     finally:
         watching.close()
-    click.echo(json.dumps(_as_json(summary, begun.plan), indent=2) if options.as_json else summary_text(summary))
+    if options.as_json:
+        click.echo(json.dumps(_as_json(summary, begun.plan), indent=2))
+    else:
+        click.echo(summary_text(summary.totals(), summary.spent_micros, summary.uncertain_micros))
     if summary.cause is not None:
         click.echo(f"error: {shown(summary.cause.message)}", err=True)
         if summary.cause.remedy:
@@ -108,7 +111,7 @@ def _not_covered(plan: Plan) -> MoneyError:
     return MoneyError(
         f"the plan costs up to {dollars(plan.cost.high)} USD, and {plan.coverage.reason}:"
         f" {dollars(plan.coverage.shortfall)} USD are missing",
-        remedy="add credits or raise the budget; --partial does what the money reaches for, --limit N takes fewer items",
+        remedy="add credits or raise the budget; --partial does what the money reaches for, --limit N takes fewer",
     )
 
 
@@ -127,9 +130,7 @@ def _amount(text: str) -> Decimal:
     except InvalidOperation:
         amount = Decimal("NaN")
     if not amount.is_finite() or amount <= 0:
-        raise UsageError(
-            f"--budget {text!r} is no amount of US dollars", remedy="write a number above 0, such as 25 or 0.50"
-        )
+        raise UsageError(f"--budget {text!r} is no amount of US dollars", remedy="write a number, such as 0.50")
     return amount
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
 from pipeline.plan.model import Plan, PlannedItem, Range, dollars
-from pipeline.run.observe import Summary
 from pipeline.state import RunRow, Spending
 
 _MICRO = Decimal(1_000_000)
@@ -118,13 +117,11 @@ def _item_lines(items: Iterable[PlannedItem], standing: str) -> list[str]:
     return lines
 
 
-def summary_text(summary: Summary) -> str:
-    """Return what came of a run, in a few lines."""
-    ended = ", ".join(f"{count} {state}" for state, count in sorted(summary.totals().items()) if count)
-    lines = [f"result: {ended or 'nothing to do'}"]
-    uncertain = f", and {usd(summary.uncertain_micros)} uncertain" if summary.uncertain_micros else ""
-    lines.append(f"spent: {usd(summary.spent_micros)} USD{uncertain}")
-    return "\n".join(lines)
+def summary_text(totals: Mapping[str, int], spent: int, uncertain: int) -> str:
+    """Return what came of a run: how many items are in which state, and millionths of a US dollar."""
+    ended = ", ".join(f"{count} {state}" for state, count in sorted(totals.items()) if count)
+    more = f", and {usd(uncertain)} uncertain" if uncertain else ""
+    return f"result: {ended or 'nothing to do'}\nspent: {usd(spent)} USD{more}"
 
 
 def run_text(run: RunRow | None) -> str:

@@ -49,7 +49,7 @@ def plan(options: RunOptions) -> int:
     """Print the plan; exit 5 when the money does not cover it, 3 when some items cannot be done."""
     job = _job(options)
     with settings.api(settings.base_url(options.base_url, job.api.base_url)) as api:
-        made, _ = plan_only(job, api, options.wishes)
+        made = plan_only(job, api, options.wishes)
     click.echo(json.dumps(made.as_json(), indent=2) if options.as_json else plan_text(job.name, made))
     if not made.coverage.covered:
         raise _not_covered(made)
@@ -96,15 +96,15 @@ def _show_plan(begun: Session, options: RunOptions) -> None:
     if begun.recovered:
         text = f"{begun.recovered} calls of a killed run are uncertain: they may have been charged"
         click.echo(text, err=True)
-    if not options.as_json:
-        click.echo(plan_text(begun.job.name, begun.plan))
+    # With --json, stdout is kept for the one document at the end.
+    click.echo(plan_text(begun.job.name, begun.plan), err=options.as_json)
 
 
 def _agreed(plan: Plan, options: RunOptions) -> bool:
     """Ask on a terminal before money is spent; elsewhere, and with --yes, go ahead."""
-    if options.yes or options.as_json or not plan.cost.high or not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if options.yes or not plan.cost.high or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
-    return click.confirm(f"Spend up to {dollars(plan.cost.high)} USD?", default=False)
+    return click.confirm(f"Spend up to {dollars(plan.cost.high)} USD?", default=False, err=True)
 
 
 def _not_covered(plan: Plan) -> MoneyError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from typing import NoReturn
@@ -27,7 +28,7 @@ class Bar:
     def item(self, item: PlannedItem, state: str, reason: str) -> None:
         """Count an item; name it when it went wrong."""
         if state in _BAD:
-            self._bar.write(f"{state}: {shown(item.name)}: {shown(reason)}")
+            self.note(f"{state}: {item.name}: {reason}")
         if state not in {"pending", "waiting"}:
             self._bar.update()
 
@@ -37,7 +38,7 @@ class Bar:
 
     def note(self, text: str) -> None:
         """Show a line above the bar."""
-        self._bar.write(shown(text))
+        self._bar.write(shown(text), file=sys.stderr)
 
     def close(self) -> None:
         """Leave the bar as it stands."""

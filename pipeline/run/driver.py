@@ -45,7 +45,7 @@ from pipeline.run.tasks import (
 )
 from pipeline.run.wallet import Wallet
 from pipeline.run.worker import Worker
-from pipeline.state import OutputPlanned, OutputRow, OutputWritten, SourceRead, State
+from pipeline.state import OutputDropped, OutputPlanned, OutputRow, OutputWritten, SourceRead, State
 from pipeline.steps.canonical import canonical
 from pipeline.steps.chain import Finished, Purchase, Stage, Undecided
 from pipeline.steps.lineage import Lineage
@@ -373,11 +373,17 @@ class Driver:
 
     def _published(self, journey: Journey, outcome: Published) -> None:
         item = journey.item
-        self._books.note(OutputWritten(self._books.id(item), item.output, outcome.version, outcome.sha256))
+        if outcome.ours:
+            self._books.note(OutputWritten(self._books.id(item), item.output, outcome.version, outcome.sha256))
+        else:
+            self._books.note(OutputDropped(self._job.name, item.output))
         self._end(journey, "done")
 
     def _refused(self, journey: Journey, outcome: Refused) -> None:
         error = outcome.error
+        if self._cause is not None and isinstance(outcome.task, TakeIn) and not error.lasting:
+            self._abandon(journey)
+            return
         state = "invalid" if isinstance(outcome.task, TakeIn) and error.lasting else "failed"
         self._end(journey, state, error.code, error.message, lasting=error.lasting)
 

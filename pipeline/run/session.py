@@ -9,13 +9,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
 from pipeline.errors import Exit, OutputError, Unavailable
 from pipeline.job import FolderSource, Job
-from pipeline.plan.model import Plan
+from pipeline.plan.model import Caution, Plan
 from pipeline.plan.money import Cap, caps, micros
 from pipeline.plan.planner import make_plan
 from pipeline.plan.recipe import Recipe, make_recipe
@@ -37,7 +37,7 @@ from pipeline.state import (
     to_write,
 )
 from pipeline.storage import LocalStore, make_folder, sweep_stale
-from pipeline.venice import Account, Api, Breaker, Cancel, Catalogue, Client, Gate, Lanes
+from pipeline.venice import Account, Api, BillingBalance, Breaker, CallFailed, Cancel, Catalogue, Client, Gate, Lanes
 
 #: Our own folder in an output; hidden, so that neither a listing nor a web server shows it.
 _OWN_FOLDER = ".venice-batch"
@@ -51,6 +51,7 @@ class Preflight:
 
     catalogue: Catalogue
     account: Account
+    cautions: tuple[Caution, ...] = ()
 
 
 def preflight(api: Api) -> Preflight:
@@ -65,8 +66,16 @@ def preflight(api: Api) -> Preflight:
     ) as client:
         # The key first: /models answers even to a wrong one.
         limits = client.rate_limits()
-        billing = client.billing_balance() if api.is_admin else None
-        return Preflight(Catalogue.fetch(client), Account.of(limits, billing))
+        billing, cautions = _billing(client) if api.is_admin else (None, ())
+        return Preflight(Catalogue.fetch(client), Account.of(limits, billing), cautions)
+
+
+def _billing(client: Client) -> tuple[BillingBalance | None, tuple[Caution, ...]]:
+    """Ask for the account's own balance, which may hang: `rate_limits` is the admission test, this only adds to it."""
+    try:
+        return client.billing_balance(), ()
+    except CallFailed as failure:
+        return None, (Caution("no-billing", f"billing/balance could not be read: {failure.message}"),)
 
 
 def state_root(job: Job, api_host: str) -> Path:
@@ -74,7 +83,7 @@ def state_root(job: Job, api_host: str) -> Path:
     return job.state / EMULATED if api_host == "emulator" else job.state
 
 
-def plan_only(job: Job, api: Api, wishes: Wishes) -> tuple[Plan, Preflight]:
+def plan_only(job: Job, api: Api, wishes: Wishes) -> Plan:
     """Return the plan of `job` without changing anything anywhere.
 
     Raises:
@@ -84,7 +93,12 @@ def plan_only(job: Job, api: Api, wishes: Wishes) -> tuple[Plan, Preflight]:
     recipe = make_recipe(job, api.host)
     known = preflight(api)
     with to_read(state_root(job, api.host)) as state:
-        return make_plan(recipe, survey(job, state, known.catalogue, known.account), wishes), known
+        return _planned(recipe, state, known, wishes)
+
+
+def _planned(recipe: Recipe, state: State, known: Preflight, wishes: Wishes) -> Plan:
+    plan = make_plan(recipe, survey(recipe.job, state, known.catalogue, known.account), wishes)
+    return replace(plan, warnings=(*plan.warnings, *known.cautions))
 
 
 @dataclass(frozen=True)
@@ -177,11 +191,11 @@ class Session:
 
     def _owner(self, path: str) -> OutputRow | None:
         """Return what is known of a finished file; a real run may replace what a trial on the emulator wrote."""
-        ours = self.state.owner(path)
+        ours = self.state.output(self.job.name, path)
         if (ours is not None and ours.version is not None) or self.state.root != self.job.state:
             return ours
         with to_read(self.job.state / EMULATED) as trial:
-            return trial.owner(path) or ours
+            return trial.output(self.job.name, path) or ours
 
 
 @contextmanager
@@ -199,7 +213,7 @@ def session(job: Job, api: Api, wishes: Wishes) -> Iterator[Session]:
         _own_output(job)
         recovered = state.recover(time.time())
         known = preflight(api)
-        plan = make_plan(recipe, survey(job, state, known.catalogue, known.account), wishes)
+        plan = _planned(recipe, state, known, wishes)
         yield Session(job, api, recipe, state, plan, known, recovered)
 
 

@@ -132,11 +132,12 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The finished file is durable; `adopted` when it was there already."""
+    """The finished file is durable; `ours` is false for a stranger's file that the job says to leave in its place."""
 
     task: Publish
     version: str
     sha256: str
+    ours: bool = True
 
 
 @dataclass(frozen=True, slots=True)

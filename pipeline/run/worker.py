@@ -196,7 +196,11 @@ class Worker:
         if isinstance(picture, Stage) and picture.lineage.origin == "url" and task.source is None:
             return Url(picture.lineage.value), None
         with self._decoding:
-            path = picture.path if isinstance(picture, FileRef) else self._made(picture, task.source, spare)
+            if isinstance(picture, FileRef):
+                imaging.verify(picture.path)
+                path = picture.path
+            else:
+                path = self._made(picture, task.source, spare)
             return sendable(path, spare(), task.purchase.step.limits)
 
     def _made(self, stage: Stage, source: Path | None, spare: Callable[[], Path]) -> Path:
@@ -264,9 +268,11 @@ class Worker:
     def _settle_existing(self, task: Publish, finished: Path, sha256: str) -> Published:
         """Adopt a file with identical bytes (ours, from before a crash), or leave a stranger's alone."""
         there = self._output.stat(task.name)
-        same = there is not None and there.size == finished.stat().st_size
-        if there is not None and (self._existing == "skip" or (same and self._hash_there(task.name) == sha256)):
-            return Published(task, there.version, sha256)
+        if there is not None:
+            if there.size == finished.stat().st_size and self._hash_there(task.name) == sha256:
+                return Published(task, there.version, sha256)
+            if self._existing == "skip":
+                return Published(task, there.version, sha256, ours=False)
         raise ItemError(
             "exists",
             f"{task.name} is in the output already and is not this job's file",

@@ -176,9 +176,10 @@ class State:
         sql = "SELECT key, variant, path, version, sha256 FROM outputs WHERE job = ? ORDER BY path"
         yield from self._rows(OutputRow, sql, job)
 
-    def owner(self, path: str) -> OutputRow | None:
-        """Return who writes the file `path` of the output, in any job of this state."""
-        rows = self._rows(OutputRow, "SELECT key, variant, path, version, sha256 FROM outputs WHERE path = ?", path)
+    def output(self, job: str, path: str) -> OutputRow | None:
+        """Return what is known of the file `path` that `job` writes or wrote."""
+        sql = "SELECT key, variant, path, version, sha256 FROM outputs WHERE job = ? AND path = ?"
+        rows = self._rows(OutputRow, sql, job, path)
         return rows[0] if rows else None
 
     # Runs and money

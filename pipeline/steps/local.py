@@ -74,10 +74,13 @@ def fit(step_id: str, fields: FitFields, when: Condition | None = None) -> Local
 def sendable(picture: Path, into: Path, limits: Limits) -> tuple[Path, Facts]:
     """Return a file that the next call will not refuse, and its facts: `picture` itself, or a fitted copy at `into`.
 
+    The picture is known to decode (inputs are verified when they are taken in, answers when they are judged): only its
+    header is read here, since decoding it once more would cost more than sending it.
+
     Raises:
-        ItemError: the picture is broken, or too small for the API.
+        ItemError: the picture is too small for the API, or cannot be fitted.
     """
-    facts = imaging.verify(picture)
+    facts = imaging.probe(picture)
     check_minimum(facts, limits)
     if not needs(facts, limits):
         return picture, facts

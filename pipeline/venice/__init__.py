@@ -1,6 +1,6 @@
 """The HTTP client of the Venice image API: it gives bytes and headers, others judge the pictures."""
 
-from pipeline.venice.account import Account
+from pipeline.venice.account import Account, BillingBalance
 from pipeline.venice.address import OFFICIAL_URL, Api, Secret, is_loopback, is_official
 from pipeline.venice.answers import Answer
 from pipeline.venice.breaker import Breaker
@@ -17,6 +17,7 @@ __all__ = [
     "Account",
     "Answer",
     "Api",
+    "BillingBalance",
     "Breaker",
     "CallFailed",
     "Cancel",

@@ -68,7 +68,7 @@ def test_reset_before_body_strikes_while_the_upload_is_under_way_and_bills_nothi
 
 
 def test_an_early_status_is_answered_while_the_upload_is_under_way(desk: Desk) -> None:
-    desk.faults({"do": {"status": 429, "headers": {"Retry-After": "3"}, "early": True}})
+    desk.faults({"do": {"status": 429, "headers": {"Retry-After": "3", "Connection": "close"}, "early": True}})
     received, _ = _raw(desk, body=b"--b\r\n", length=1_000_000)
     assert received.startswith(b"HTTP/1.1 429")
     assert b"retry-after: 3" in received.lower()

@@ -19,6 +19,7 @@ from pipeline.steps.paid import Generate, PaidStep
 from pipeline.steps.references import FileRef
 from pipeline.steps.registry import build, for_row
 from pipeline.venice import Catalogue
+from pipeline.venice.prices import Refusal
 
 #: Formats that a finished file may keep when no paid step decides it.
 _KEPT = {".jpg": "jpg", ".jpeg": "jpg", ".png": "png", ".webp": "webp"}
@@ -66,8 +67,10 @@ class Recipe:
         problems: list[Problem] = []
         for number, step in enumerate(self.chain.steps):
             if isinstance(step, PaidStep):
-                place = ("steps", number - self.offset)
-                problems += [self.job.problem(place, what) for what in _refusals(step, catalogue)]
+                problems += [
+                    self.job.problem(("steps", number - self.offset, refusal.field), refusal.text)
+                    for refusal in _refusals(step, catalogue)
+                ]
         if problems:
             raise JobError(problems)
 
@@ -125,10 +128,11 @@ def _described(step: Step, chain: Chain) -> dict[str, Any]:
     return {"step": step.name, "parameters": step.parameters, "revision": step.revision, "when": when}
 
 
-def _refusals(step: PaidStep, catalogue: Catalogue) -> list[str]:
+def _refusals(step: PaidStep, catalogue: Catalogue) -> list[Refusal]:
     try:
         found = step.problems(catalogue)
-        step.price(catalogue)
+        if not found:
+            step.price(catalogue)
     except CatalogueError as error:
-        return [f"{error.message}; {error.remedy}" if error.remedy else error.message]
+        return [Refusal("model", f"{error.message}; {error.remedy}" if error.remedy else error.message)]
     return found

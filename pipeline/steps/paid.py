@@ -77,14 +77,16 @@ class PaidStep(ABC):
             CatalogueError: the catalogue has no price for it. An unknown price is never zero.
         """
 
-    def problems(self, catalogue: Catalogue) -> list[str]:
-        """Return what the catalogue says the API will refuse in these fields, a sentence each."""
+    def problems(self, catalogue: Catalogue) -> list[prices.Refusal]:
+        """Return what the catalogue says the API will refuse in these fields.
+
+        Raises:
+            CatalogueError: there is no such model.
+        """
         entry = catalogue.find(self.lane(catalogue))
-        return (
-            []
-            if self.kind in {"", entry.type}
-            else [f"{entry.id} is no model for {self.name}: its type is {entry.type}"]
-        )
+        if self.kind in {"", entry.type}:
+            return []
+        return [prices.Refusal("model", f"{entry.id} is no model for {self.name}: its type is {entry.type}")]
 
     def key(self, host: str, inputs: Sequence[Lineage]) -> str:
         """Return the name of what is bought: the same inputs and fields give the same key in any run, item or job."""
@@ -203,7 +205,7 @@ class Edit(PaidStep):
         """Return the price by tier, quality and extra images."""
         return prices.edit(catalogue, self.lane(catalogue), self.sent)
 
-    def problems(self, catalogue: Catalogue) -> list[str]:
+    def problems(self, catalogue: Catalogue) -> list[prices.Refusal]:
         """Return what the catalogue says against model, ratio, tier, quality or the length of the prompt."""
         entry = catalogue.find(self.lane(catalogue))
         return super().problems(catalogue) or prices.check(entry, self.endpoint_name, self.sent, len(self.images))
@@ -271,7 +273,7 @@ class Generate(PaidStep):
         """Return the price of one call with all its variants."""
         return prices.generate(catalogue, self.lane(catalogue), self.sent)
 
-    def problems(self, catalogue: Catalogue) -> list[str]:
+    def problems(self, catalogue: Catalogue) -> list[prices.Refusal]:
         """Return what the catalogue says against model, ratio, tier, quality or the length of the prompt."""
         entry = catalogue.find(self.lane(catalogue))
         return super().problems(catalogue) or prices.check(entry, "generate", self.sent)

@@ -7,6 +7,7 @@ tell is an error, never zero. All amounts are `Decimal`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
@@ -21,6 +22,14 @@ ENHANCE_PROMPT_USD = Decimal("0.04")
 _DEFAULT_RESOLUTION = "1K"
 #: Images of a multi-edit where the catalogue is silent.
 _DEFAULT_INPUT_IMAGES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Something that the API will refuse: the field, and a sentence why."""
+
+    field: str
+    text: str
 
 
 def upscale(catalogue: Catalogue, scale: int = 2) -> Decimal:
@@ -79,8 +88,8 @@ def generate(catalogue: Catalogue, model: str, fields: Fields) -> Decimal:
     return each * _variants(fields) + _enhancement(fields)
 
 
-def check(model: Model, endpoint: Endpoint, fields: Fields, images: int = 1) -> list[str]:
-    """Return what the model's constraints would refuse, one sentence each; empty when all is well.
+def check(model: Model, endpoint: Endpoint, fields: Fields, images: int = 1) -> list[Refusal]:
+    """Return what the model's constraints would refuse; empty when all is well.
 
     Args:
         model: the entry.
@@ -96,7 +105,8 @@ def check(model: Model, endpoint: Endpoint, fields: Fields, images: int = 1) -> 
     ]
     prompt = fields.get("prompt")
     if isinstance(prompt, str) and limits.prompt_limit is not None and len(prompt) > limits.prompt_limit:
-        problems.append(f"the prompt has {len(prompt)} characters; {model.id} takes {limits.prompt_limit} at most")
+        text = f"the prompt has {len(prompt)} characters; {model.id} takes {limits.prompt_limit} at most"
+        problems.append(Refusal("prompt", text))
     if endpoint == "multi-edit":
         problems += _too_many_images(model, images)
     return problems
@@ -153,19 +163,21 @@ def _priced(model: Model) -> str:
     return ", ".join(tiers) or "nothing; name another model"
 
 
-def _not_offered(model: Model, fields: Fields, name: str, offered: Sequence[str]) -> list[str]:
+def _not_offered(model: Model, fields: Fields, name: str, offered: Sequence[str]) -> list[Refusal]:
     value = _text(fields, name)
     if value is None or not offered or value in offered:
         return []
-    return [f"{name} {value} is not offered by {model.id}; it offers {', '.join(offered)}"]
+    return [Refusal(name, f"{name} {value} is not offered by {model.id}; it offers {', '.join(offered)}")]
 
 
-def _too_many_images(model: Model, images: int) -> list[str]:
+def _too_many_images(model: Model, images: int) -> list[Refusal]:
     limits = model.spec.constraints
     if limits.combine_images is False and images > 1:
-        return [f"{model.id} does not combine images, and the step sends {images}"]
+        return [Refusal("images", f"{model.id} does not combine images, and the step sends {images}")]
     most = limits.max_input_images or _DEFAULT_INPUT_IMAGES
-    return [f"{model.id} takes {most} images at most, and the step sends {images}"] if images > most else []
+    if images <= most:
+        return []
+    return [Refusal("images", f"{model.id} takes {most} images at most, and the step sends {images}")]
 
 
 def _text(fields: Mapping[str, object], name: str) -> str | None:

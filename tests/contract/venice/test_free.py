@@ -204,7 +204,8 @@ def test_constraints_are_checked_before_anything_is_sent() -> None:
     fields = {"aspect_ratio": "16:9", "resolution": "8K", "prompt": "x" * 11}
     problems = prices.check(nano, "multi-edit", fields, images=5)
     assert len(problems) == 4
-    assert "it offers 1:1, 4:5" in problems[0]
+    assert problems[0].field == "aspect_ratio"
+    assert "it offers 1:1, 4:5" in problems[0].text
     assert prices.check(nano, "multi-edit", {"aspect_ratio": "4:5", "prompt": "x" * 10}, images=4) == []
     assert prices.check(CATALOGUE.models["gpt-image-2-edit"], "multi-edit", {}, images=2) != []
     assert prices.check(CATALOGUE.models["firered-image-edit"], "multi-edit", {}, images=3) == []

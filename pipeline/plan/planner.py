@@ -106,7 +106,7 @@ def _warnings(recipe: Recipe, world: World, pricer: Pricer, *, split: bool) -> t
     found = warn.traps(recipe, world.catalogue)
     if pricer.tally.capped:
         found.append(warn.capped(pricer.tally.capped))
-    found += [warn.shrunk(step, count) for step, count in pricer.tally.shrunk.items() if count]
+    found += [warn.fitted(step, count) for step, count in pricer.tally.fitted.items() if count]
     if split:
         found.append(warn.split_balance())
     return tuple(found)

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from pipeline.errors import ItemError
-from pipeline.imaging import Facts, oriented
+from pipeline.imaging import Facts, needs, oriented
 from pipeline.plan import warn
 from pipeline.plan.model import TO_DO, PlannedItem, Range
 from pipeline.plan.sources import Candidate
 from pipeline.state import Result, State
-from pipeline.steps.chain import Finished, Position, Purchase, Undecided
+from pipeline.steps.chain import Finished, Position, Purchase, Stage, Undecided
 from pipeline.steps.conditions import Known
 from pipeline.steps.lineage import Lineage
 from pipeline.steps.paid import PaidStep
@@ -29,7 +29,7 @@ class Tally:
     calls: Counter[str] = field(default_factory=Counter)
     cost: dict[str, Range] = field(default_factory=dict)
     permits: Counter[str] = field(default_factory=Counter)
-    shrunk: Counter[str] = field(default_factory=Counter)
+    fitted: Counter[str] = field(default_factory=Counter)
     capped: int = 0
     dearest: Decimal = Decimal(0)
 
@@ -77,6 +77,8 @@ class Pricer:
             # Only a file of a known size can be a renamed or doubled one, and only then is it worth reading whole.
             seen = self._sizes.get(candidate.size, 0) > 1 or self._state.knows_size(candidate.size)
             sha256 = self._eyes.hashed(candidate) if seen else ""
+        for step in item.chain.paid[:1]:
+            self.tally.fitted[step.id] += bool(needs(oriented(facts), step.limits))
         lineage = Lineage("source", sha256) if sha256 else item.lineage
         return replace(item, lineage=lineage, known=known_of(facts))
 
@@ -106,21 +108,21 @@ class Pricer:
         if found is not None:
             known = known_of_result(found) or purchase.step.after(position.current.known)
             return item.chain.bought(position, purchase, known), Range()
-        self._note_traps(purchase.step, position.current.known)
+        self._note_traps(purchase.step, position.current)
         # Behind an open condition the step itself is certain, but which picture it gets, and so its key, is not.
         price = self._count(purchase.step, claim=purchase.claim if certain else "")
         return item.chain.bought(position, purchase, purchase.step.after(position.current.known)), price
 
-    def _note_traps(self, step: PaidStep, known: Known) -> None:
+    def _note_traps(self, step: PaidStep, stage: Stage) -> None:
+        known = stage.known
         if known.width is None or known.height is None:
             return
         pixels, limits = known.width * known.height, step.limits
         if limits.min_pixels is not None and pixels < limits.min_pixels:
             size = f"{known.width}x{known.height} is {pixels:,} pixels"
             raise ItemError("too-small", f"{size}; {step.name} takes {limits.min_pixels:,} or more")
-        over = limits.max_pixels is not None and pixels > limits.max_pixels
-        heavy = limits.max_bytes is not None and (known.bytes or 0) > limits.max_bytes
-        self.tally.shrunk[step.id] += over or heavy
+        if stage.result is not None:
+            self.tally.fitted[step.id] += limits.max_pixels is not None and pixels > limits.max_pixels
         self.tally.capped += warn.is_capped(step, pixels)
 
     def _count(self, step: PaidStep, claim: str | None) -> Range:

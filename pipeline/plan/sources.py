@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import fnmatch
 import functools
+import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -104,7 +105,7 @@ def _rows(path: Path) -> Iterator[Candidate]:
 
 
 def _csv(text: str, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    reader = csv.DictReader(text.splitlines(keepends=True), strict=True)
+    reader = csv.DictReader(io.StringIO(text), strict=True)
     try:
         names = [name.strip() for name in reader.fieldnames or ()]
         if "id" not in names or "prompt" not in names:
@@ -121,7 +122,8 @@ def _csv(text: str, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _jsonl(text: str, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    for line, written in enumerate(text.splitlines(), 1):
+    # Not `splitlines`: JSON may hold U+2028 and its like as they are, and they end no line.
+    for line, written in enumerate(text.split("\n"), 1):
         if not written.strip():
             continue
         try:
@@ -130,7 +132,8 @@ def _jsonl(text: str, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             raise SourceError(f"{path}:{line}: not JSON: {error}", remedy="write one JSON object a line") from error
         if not isinstance(row, dict):
             raise SourceError(f"{path}:{line}: not a JSON object", remedy='write {"id": …, "prompt": …}')
-        yield line, {name: value if isinstance(value, str) else json.dumps(value) for name, value in row.items()}
+        present = {name: value for name, value in row.items() if value is not None}
+        yield line, {name: value if isinstance(value, str) else json.dumps(value) for name, value in present.items()}
 
 
 def _addresses(path: Path) -> Iterator[Candidate]:

@@ -90,7 +90,9 @@ def _expanded(candidate: Candidate, recipe: Recipe, catalogue: Catalogue) -> lis
     try:
         chain, fingerprint = recipe.for_candidate(candidate)
     except ValidationError as error:
-        reason = "; ".join(f"column {problem['loc'][0]!r}: {problem['msg']}" for problem in error.errors())
+        # A rule between several fields has no place of its own.
+        told = [(problem["loc"], problem["msg"]) for problem in error.errors()]
+        reason = "; ".join(f"column {place[0]!r}: {what}" if place else what for place, what in told)
         chain, fingerprint = recipe.chain, ""
         candidate = replace(candidate, problem=f"does not suit the step: {reason}")
     first = chain.steps[0]

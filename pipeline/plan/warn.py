@@ -88,10 +88,13 @@ def capped(count: int) -> Caution:
     )
 
 
-def shrunk(step_id: str, count: int) -> Caution:
-    """Return the note that inputs will be fitted into what the API takes, for free, before they are sent."""
+def fitted(step_id: str, count: int) -> Caution:
+    """Return the note that inputs will be brought into a form that the API takes, for free, before they are sent."""
+    pictures = "1 picture is" if count == 1 else f"{count} pictures are"
     return Caution(
-        "fitted", f"{count} pictures exceed what step {step_id!r} may be sent; they are shrunk or re-encoded to fit"
+        "fitted",
+        f"{pictures} not in a form that step {step_id!r} may be sent (format, colours, pixels or bytes); converted or"
+        " shrunk to fit first, at no cost",
     )
 
 

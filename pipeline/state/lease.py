@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +41,8 @@ NETWORK_FILE_SYSTEMS = frozenset(
         "davfs",
     }
 )
+
+_OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 @contextmanager
@@ -96,7 +99,8 @@ def refuse_network_file_system(folder: Path, mounts: Path = Path("/proc/self/mou
     best, kind = Path("/"), ""
     for line in mounts.read_text("utf-8", "surrogateescape").splitlines():
         _, point, found, *_ = line.split(" ")
-        at = Path(point.encode("utf-8", "surrogateescape").decode("unicode_escape"))
+        # Only \040 and its like are escapes (proc(5)); `unicode_escape` would also take UTF-8 letters apart.
+        at = Path(_OCTAL.sub(lambda found: chr(int(found[1], 8)), point))
         if real.is_relative_to(at) and len(at.parts) >= len(best.parts):
             best, kind = at, found
     if kind in NETWORK_FILE_SYSTEMS:

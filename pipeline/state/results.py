@@ -71,7 +71,8 @@ class Results:
         target = self._place(key)
         with answer.open("rb") as file:
             os.fsync(file.fileno())
-        self._write_facts(key, {**facts, "bytes": answer.stat().st_size})
+        facts = {**facts, "bytes": answer.stat().st_size}
+        self._write_facts(key, facts)
         answer.replace(target)
         fsync_folder(target.parent)
         return Result(key, target, facts)

@@ -8,13 +8,15 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.errors import OutputError, SourceError, Unavailable
 from pipeline.storage.store import Entry, Exists
 
-_TEMPORARY = re.compile(r"^\.vb-[0-9a-f]{16}$")
+#: Ours, and what the client unpacks beside it (`<name>.answer`).
+_TEMPORARY = re.compile(r"^\.vb-[0-9a-f]{16}(\.answer)?$")
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -65,7 +67,7 @@ class LocalStore:
             return None
         except OSError as error:
             raise Unavailable(f"cannot look at {path}: {error.strerror}", remedy=_remedy(error)) from error
-        return Entry(key, found.st_size, _version(found))
+        return Entry(key, found.st_size, _version(found)) if stat.S_ISREG(found.st_mode) else None
 
     def put(self, file: Path, key: str, *, replace: bool) -> Entry:
         """Write through a temporary file in the target's own folder (see `Store.put`)."""
@@ -84,10 +86,16 @@ class LocalStore:
             raise Unavailable(f"cannot write {target}: {error.strerror}", remedy=_remedy(error)) from error
 
     def _make_room(self, target: Path) -> None:
-        make_folder(target.parent)
-        # A folder in the output may be a link that leads elsewhere: what counts is where it really ends.
-        if not target.parent.resolve().is_relative_to(self.root.resolve()):
+        # A folder in the output may be a link that leads elsewhere: what counts is where it really ends. Looked at
+        # before anything is made, or folders would appear at the other end.
+        if not _real(target.parent).is_relative_to(_real(self.root)):
             raise OutputError(f"{target} leads out of {self.root} through a link", remedy="remove the linked folder")
+        try:
+            make_folder(target.parent)
+        except (FileExistsError, NotADirectoryError):
+            raise OutputError(
+                f"{target} needs a folder where there is a file", remedy="move that file away or change `output.name`"
+            ) from None
         if target.is_dir():
             raise OutputError(f"{target} is a folder", remedy="rename the folder or change `output.name`")
 
@@ -139,7 +147,7 @@ def _describe(entry: os.DirEntry[str], key: str, real_root: Path) -> Entry | Non
     if entry.is_symlink():
         if Path(entry.path).is_dir():
             return None
-        if not Path(entry.path).resolve().is_relative_to(real_root):
+        if not _real(Path(entry.path)).is_relative_to(real_root):
             return Entry(shown, 0, "", "is a link that leads out of the source")
     try:
         found = entry.stat()
@@ -149,6 +157,11 @@ def _describe(entry: os.DirEntry[str], key: str, real_root: Path) -> Entry | Non
         return None
     problem = "" if shown == key else "has a name that is not valid UTF-8"
     return Entry(shown, found.st_size, _version(found), problem)
+
+
+def _real(path: Path) -> Path:
+    """Return where a path really ends; unlike `Path.resolve`, a link that leads to itself is no error here."""
+    return Path(os.path.realpath(path))
 
 
 def _version(found: os.stat_result) -> str:

@@ -16,8 +16,8 @@ demo/photos: | .venv/installed
 # Two of the twelve photos are bad on purpose, so the job ends with exit code 3: "some items failed". Anything else is an
 # error here.
 demo: .venv/installed demo/photos
-	$(BIN)/venice-batch run configs/demo.yaml; test $$? -eq 3
-	$(BIN)/venice-batch items configs/demo.yaml
+	$(BIN)/venice-batch run configs/demo.yaml --base-url emulator; test $$? -eq 3
+	$(BIN)/venice-batch items configs/demo.yaml --base-url emulator
 	@echo
 	@echo "Look at demo/photos (before) and demo/finished (after). Run 'make demo' again: nothing is bought twice."
 

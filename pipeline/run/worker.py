@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -86,8 +87,11 @@ class Worker:
 
     def do(self, task: Task) -> Outcome:
         """Carry out one task. Never raises: what goes wrong is part of the outcome."""
+        return self._guarded(lambda: self._do(task), task)
+
+    def _guarded(self, work: Callable[[], Outcome], task: Task) -> Outcome:
         try:
-            return self._do(task)
+            return work()
         except ItemError as error:
             return Refused(task, error)
         except VeniceBatchError as error:
@@ -161,20 +165,23 @@ class Worker:
             try:
                 answer = step.send(self._client, inputs, arriving, task.lane)
             except CallFailed as failure:
+                for path in arriving:
+                    path.unlink(missing_ok=True)
                 return CallLost(task, failure)
-        try:
-            return self._kept(task, answer, expect)
-        except OSError as error:
-            # Paid for, and the bytes may be lost: the ledger must count it.
-            return Broken(task, _disk(error), billed=True)
+        broken = self._guarded(lambda: self._kept(task, answer, expect), task)
+        # Paid for, and the bytes may be lost: the ledger must count it.
+        return replace(broken, billed=True) if isinstance(broken, Broken) else broken
 
     def _kept(self, task: Buy, answer: Answer, expect: Expect) -> Bought:
         purchase = task.purchase
         facts = noted(answer, expect, str(task.price / purchase.step.variants), time.time())
         # The first variant last: where it is durable, all of them are, and a crash in between is seen as a lost answer.
-        for key, path in reversed(list(zip(purchase.results, answer.paths, strict=True))):
+        arrived = list(zip(purchase.results, answer.paths, strict=False))
+        for key, path in reversed(arrived):
             self._results.keep(key, path, facts)
-        reasons = [self._look(key) for key in purchase.results]
+        reasons = [self._look(key) for key, _ in arrived]
+        if len(arrived) < len(purchase.results):
+            reasons.append(f"it holds {len(arrived)} of {len(purchase.results)} pictures")
         return Bought(task, answer, next(filter(None, reasons), ""))
 
     def _inputs(self, task: Buy, spare: Callable[[], Path]) -> tuple[list[Input], Expect]:

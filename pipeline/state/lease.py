@@ -100,7 +100,7 @@ def refuse_network_file_system(folder: Path, mounts: Path = Path("/proc/self/mou
     for line in mounts.read_text("utf-8", "surrogateescape").splitlines():
         _, point, found, *_ = line.split(" ")
         # Only \040 and its like are escapes (proc(5)); `unicode_escape` would also take UTF-8 letters apart.
-        at = Path(_OCTAL.sub(lambda found: chr(int(found[1], 8)), point))
+        at = Path(_OCTAL.sub(lambda octal: chr(int(octal[1], 8)), point))
         if real.is_relative_to(at) and len(at.parts) >= len(best.parts):
             best, kind = at, found
     if kind in NETWORK_FILE_SYSTEMS:

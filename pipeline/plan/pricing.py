@@ -42,6 +42,26 @@ class Eyes:
     hashed: Callable[[Candidate], str]
 
 
+class PriceList:
+    """What each step costs and which lane it uses, asked of the catalogue once a step."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._known: dict[int, tuple[PaidStep, Decimal, str]] = {}
+
+    def of(self, step: PaidStep) -> tuple[Decimal, str]:
+        """Return (US dollars of one call at most, lane).
+
+        Raises:
+            CatalogueError: the catalogue has no price for it.
+        """
+        if id(step) not in self._known:
+            # The step is kept beside its price, so that its id cannot come back as another step's.
+            self._known[id(step)] = step, step.price(self._catalogue), step.lane(self._catalogue)
+        _, price, lane = self._known[id(step)]
+        return price, lane
+
+
 class Pricer:
     """Prices items one after another; what one item buys, a later one with the same bytes gets for nothing."""
 
@@ -49,11 +69,10 @@ class Pricer:
         self.tally = Tally()
         self._job = job
         self._state = state
-        self._catalogue = catalogue
+        self._prices = PriceList(catalogue)
         self._eyes = eyes
         self._sizes = sizes
         self._claimed: set[str] = set()
-        self._prices: dict[int, tuple[PaidStep, Decimal, str]] = {}
 
     def priced(self, item: PlannedItem) -> PlannedItem:
         """Return the item with what is left to buy, or as invalid where its picture cannot be used."""
@@ -137,7 +156,7 @@ class Pricer:
             if claim in self._claimed:
                 return Range()
             self._claimed.add(claim)
-        price, lane = self.price(step)
+        price, lane = self._prices.of(step)
         cost = Range(Decimal(0) if claim is None else price, price)
         self.tally.calls_low[step.id] += claim is not None
         self.tally.calls[step.id] += 1
@@ -145,14 +164,6 @@ class Pricer:
         self.tally.dearest = max(self.tally.dearest, price)
         self.tally.cost[step.id] = self.tally.cost.get(step.id, Range()) + cost
         return cost
-
-    def price(self, step: PaidStep) -> tuple[Decimal, str]:
-        """Return (US dollars of one call, lane) of a step, asked of the catalogue once."""
-        if id(step) not in self._prices:
-            # The step is kept beside its price, so that its id cannot come back as another step's.
-            self._prices[id(step)] = step, step.price(self._catalogue), step.lane(self._catalogue)
-        _, price, lane = self._prices[id(step)]
-        return price, lane
 
 
 def known_of(facts: Facts) -> Known:

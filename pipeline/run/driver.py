@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pipeline.errors import Interrupted, MoneyError, VeniceBatchError
 from pipeline.plan.model import Plan, PlannedItem
 from pipeline.plan.money import micros
-from pipeline.plan.pricing import known_of, known_of_result
+from pipeline.plan.pricing import PriceList, known_of, known_of_result
 from pipeline.plan.recipe import Recipe
 from pipeline.run.books import Books
 from pipeline.run.engine import Threads
@@ -40,7 +40,6 @@ from pipeline.run.tasks import (
     Refused,
     TakeIn,
     TakenIn,
-    Task,
     Ticket,
 )
 from pipeline.run.wallet import Wallet
@@ -97,17 +96,15 @@ class Driver:
         self._numbers = itertools.count(1)
         self._waiting = deque(plan.to_do)
         self._journeys: dict[int, Journey] = {}
-        self._queues = Queues()
+        self._queues = Queues(tools.lanes, self._most_calls)
         self._poor: deque[Journey] = deque()
         self._rules = StopRules(recipe.job.run.max_failure_rate)
-        self._handout: list[Task] = []
-        self._out: dict[int, Task] = {}
         self._losses: Counter[str] = Counter(dict.fromkeys(state.uncertain_results(), 1))
         self._bad: Counter[str] = Counter()
         self._broke = False
         self._cause: VeniceBatchError | None = None
         self._deadline: float | None = None
-        self._prices: dict[int, tuple[PaidStep, int, str]] = {}
+        self._prices = PriceList(tools.catalogue)
 
     def signal(self, number: Signal) -> None:
         """Tell the driver of a signal; safe in a signal handler."""
@@ -124,7 +121,7 @@ class Driver:
             while going:
                 self._admit()
                 self._hand_out()
-                going = self._land() if self._out else self._decide_on_the_poor()
+                going = self._land() if self._queues.out else self._decide_on_the_poor()
         finally:
             self._engine.close()
         self._leave_the_rest()
@@ -142,40 +139,27 @@ class Driver:
                 self._start(item)
 
     def _has_room(self) -> bool:
-        windows = sum(self._tools.lanes.lane(self._priced(step)[1]).window() for step in self._recipe.chain.paid)
+        windows = sum(self._tools.lanes.lane(self._prices.of(step)[1]).window() for step in self._recipe.chain.paid)
         return len(self._journeys) < max(_SPARE_THREADS, min(2 * self._most_calls, 2 * windows + _SPARE_THREADS))
 
     def _start(self, item: PlannedItem) -> None:
         journey = Journey(next(self._numbers), item, item.chain.start(item.lineage, item.known))
         self._journeys[journey.number] = journey
         if item.lineage.origin == "unread" and not item.candidate.columns:
-            self._give(TakeIn(Ticket(journey.number), item.candidate))
+            self._queues.give(TakeIn(Ticket(journey.number), item.candidate))
         else:
             self._proceed(journey)
 
     def _hand_out(self) -> None:
         """Choose what may be sent, make everything decided so far durable, then let the workers have it."""
-        for lane, ready in self._queues.ready.items():
-            window = self._tools.lanes.lane(lane).window()
-            while ready and self._cause is None and self._has_slot(lane, window):
-                self._send(*ready.popleft(), lane)
+        if self._cause is None:
+            for journey, purchase, lane in self._queues.next_purchases():
+                self._books.begin(journey, purchase)
+                price, _ = self._prices.of(purchase.step)
+                self._queues.give(Buy(Ticket(journey.number), purchase, journey.copy, price, lane))
         self._books.commit()
-        tasks, self._handout = self._handout, []
-        for task in tasks:
-            self._out[task.ticket.journey] = task
+        for task in self._queues.handed_out():
             self._engine.submit(functools.partial(self._tools.worker.do, task))
-
-    def _has_slot(self, lane: str, window: int) -> bool:
-        return self._queues.flying[lane] < window and self._queues.in_flight() < self._most_calls
-
-    def _send(self, journey: Journey, purchase: Purchase, lane: str) -> None:
-        self._books.begin(journey, purchase)
-        self._queues.flying[lane] += 1
-        price = purchase.step.price(self._tools.catalogue)
-        self._give(Buy(Ticket(journey.number), purchase, journey.copy, price, lane))
-
-    def _give(self, task: Task) -> None:
-        self._handout.append(task)
 
     # Landing what came back
 
@@ -202,9 +186,7 @@ class Driver:
 
     def _take(self, outcome: Outcome) -> None:
         journey = self._journeys[outcome.task.ticket.journey]
-        del self._out[journey.number]
-        if isinstance(outcome.task, Buy):
-            self._queues.flying[outcome.task.lane] -= 1
+        self._queues.landed(outcome.task)
         match outcome:
             case TakenIn():
                 self._taken_in(journey, outcome)
@@ -249,7 +231,7 @@ class Driver:
             return False
         known = known_of_result(found)
         if known is None:
-            self._give(Judge(Ticket(journey.number), purchase.result))
+            self._queues.give(Judge(Ticket(journey.number), purchase.result))
             return False
         self._books.release(journey, purchase.step, "bought already")
         if found.flags:
@@ -270,9 +252,9 @@ class Driver:
         elif not self._queues.lead_or_park(journey, purchase.claim):
             self._books.release_all(journey, "another item buys the same")
         elif not self._has_its_bytes(journey, purchase):
-            self._give(TakeIn(Ticket(journey.number), journey.item.candidate))
+            self._queues.give(TakeIn(Ticket(journey.number), journey.item.candidate))
         elif self._reserve(journey):
-            self._queues.ready[self._priced(purchase.step)[1]].append((journey, purchase))
+            self._queues.make_ready(journey, purchase, self._prices.of(purchase.step)[1])
         else:
             self._books.release_all(journey, "the rest of the chain does not fit the budget")
             self._poor.append(journey)
@@ -293,23 +275,23 @@ class Driver:
         """Set money aside for the step at hand and all that may follow, each at its highest price."""
         ahead = journey.item.chain.steps[journey.position.index :]
         paid = [step for step in ahead if isinstance(step, PaidStep) and step.id not in journey.reserved]
-        return self._books.reserve(journey, [(step, self._priced(step)[0]) for step in paid])
+        return self._books.reserve(journey, [(step, micros(self._prices.of(step)[0])) for step in paid])
 
     def _measure(self, journey: Journey) -> None:
         stage = journey.position.current
         if stage.result is None and journey.copy is None:
-            self._give(TakeIn(Ticket(journey.number), journey.item.candidate))
+            self._queues.give(TakeIn(Ticket(journey.number), journey.item.candidate))
         else:
-            self._give(Measure(Ticket(journey.number), stage, journey.copy))
+            self._queues.give(Measure(Ticket(journey.number), stage, journey.copy))
 
     def _publish(self, journey: Journey, stage: Stage) -> None:
         item = journey.item
         if stage.result is None and journey.copy is None:
-            self._give(TakeIn(Ticket(journey.number), item.candidate))
+            self._queues.give(TakeIn(Ticket(journey.number), item.candidate))
             return
         ours = self._tools.owner(item.output)
         self._books.note(OutputPlanned(self._books.id(item), item.output))
-        self._give(Publish(Ticket(journey.number), stage, journey.copy, item.output, ours))
+        self._queues.give(Publish(Ticket(journey.number), stage, journey.copy, item.output, ours))
 
     # What came back
 
@@ -360,7 +342,7 @@ class Driver:
             case Fate.ITEM_FAILS if (
                 failure.code == "url-unreachable" and journey.item.candidate.url and not journey.copy
             ):
-                self._give(TakeIn(Ticket(journey.number), journey.item.candidate))
+                self._queues.give(TakeIn(Ticket(journey.number), journey.item.candidate))
             case fate:
                 self._call_failed(journey, outcome, lasting=fate is Fate.ITEM_FAILS)
 
@@ -409,7 +391,7 @@ class Driver:
         poor, self._poor = self._poor, deque()
         for journey in poor:
             self._end(journey, "waiting", "budget", _NO_MONEY)
-        return bool(self._waiting or self._handout)
+        return bool(self._waiting or self._poor or self._queues.busy())
 
     # An item's end
 
@@ -447,9 +429,9 @@ class Driver:
             return
         self._cause = cause
         self._tools.cancel.set()
-        self._queues.ready.clear()
+        self._queues.forget_ready()
         self._poor.clear()
-        busy = set(self._out) | {task.ticket.journey for task in self._handout}
+        busy = self._queues.busy()
         for journey in [journey for number, journey in self._journeys.items() if number not in busy]:
             if journey.number in self._journeys:
                 self._abandon(journey)
@@ -460,7 +442,7 @@ class Driver:
             return False
         self._deadline = time.monotonic() + self._job.run.drain
         name = "SIGTERM" if number == _TERM else "Ctrl-C"
-        flying = self._queues.in_flight()
+        flying = self._queues.in_flight
         self._tools.observer.note(f"{name}: no new calls; {flying} in flight get {self._job.run.drain:g} s to land")
         interrupted = Interrupted(
             f"interrupted by {name}", remedy="run it again: it goes on", terminated=number == _TERM
@@ -472,24 +454,13 @@ class Driver:
 
     def _leave_the_rest(self) -> None:
         """Record what is open when the run is left: calls in flight are uncertain, everything else is pending."""
-        for number, task in self._out.items():
+        for number, task in self._queues.out.items():
             if isinstance(task, Buy):
                 self._books.lose(self._journeys[number], task.purchase.step, "left when the run was interrupted")
         for journey in list(self._journeys.values()):
             if journey.number in self._journeys:
                 self._abandon(journey)
         self._books.ended["pending"] += len(self._waiting)
-
-    # Small things
-
-    def _priced(self, step: PaidStep) -> tuple[int, str]:
-        """Return (micros, lane) of a step, asked of the catalogue once."""
-        if id(step) not in self._prices:
-            catalogue = self._tools.catalogue
-            # The step is kept beside its price, so that its id cannot come back as another step's.
-            self._prices[id(step)] = step, micros(step.price(catalogue)), step.lane(catalogue)
-        _, price, lane = self._prices[id(step)]
-        return price, lane
 
     def _summary(self) -> Summary:
         standing = Counter(item.standing for item in self._plan.items)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.plan.model import PlannedItem
+from pipeline.run.tasks import Buy, Task
 from pipeline.run.wallet import Reservation
 from pipeline.steps.chain import Position, Purchase
+from pipeline.venice import Lanes
 
 
 @dataclass
@@ -34,23 +37,76 @@ class Journey:
     paid: bool = False
 
 
-@dataclass
 class Queues:
-    """Purchases that are ready to be sent, a queue for each lane, and journeys that wait for somebody else's call.
+    """Who is where: tasks to hand out and tasks that are out, purchases ready for their lane, and who waits for whom.
 
     A parked journey holds no thread, permit or reservation: it only waits for what the leader's call brings.
     """
 
-    ready: defaultdict[str, deque[tuple[Journey, Purchase]]] = field(default_factory=lambda: defaultdict(deque))
-    flying: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
-    leaders: dict[str, int] = field(default_factory=dict)
-    parked: defaultdict[str, list[Journey]] = field(default_factory=lambda: defaultdict(list))
+    def __init__(self, lanes: Lanes, most_calls: int) -> None:
+        """Start empty; at most `most_calls` calls are out at a time."""
+        self.out: dict[int, Task] = {}
+        self._lanes = lanes
+        self._most = most_calls
+        self._handout: list[Task] = []
+        self._ready: defaultdict[str, deque[tuple[Journey, Purchase]]] = defaultdict(deque)
+        self._flying: Counter[str] = Counter()
+        self._leaders: dict[str, int] = {}
+        self._parked: defaultdict[str, list[Journey]] = defaultdict(list)
+
+    # Tasks
+
+    def give(self, task: Task) -> None:
+        """Have the task handed out at the next occasion."""
+        self._handout.append(task)
+        if isinstance(task, Buy):
+            self._flying[task.lane] += 1
+
+    def handed_out(self) -> list[Task]:
+        """Return the tasks to hand out now; they count as out from here on."""
+        tasks, self._handout = self._handout, []
+        self.out.update((task.ticket.journey, task) for task in tasks)
+        return tasks
+
+    def landed(self, task: Task) -> None:
+        """Take a task that came back off the list."""
+        del self.out[task.ticket.journey]
+        if isinstance(task, Buy):
+            self._flying[task.lane] -= 1
+
+    def busy(self) -> set[int]:
+        """Return the numbers of the journeys that a worker has or will have."""
+        return self.out.keys() | {task.ticket.journey for task in self._handout}
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls were given to workers and have not landed."""
+        return self._flying.total()
+
+    # Purchases
+
+    def make_ready(self, journey: Journey, purchase: Purchase, lane: str) -> None:
+        """Put a purchase, its money reserved, behind the others of its lane."""
+        self._ready[lane].append((journey, purchase))
+
+    def next_purchases(self) -> Iterator[tuple[Journey, Purchase, str]]:
+        """Yield what may be sent now: as many calls as each lane's window and the concurrency allow."""
+        for lane, waiting in self._ready.items():
+            window = self._lanes.lane(lane).window()
+            while waiting and self._flying[lane] < window and self.in_flight < self._most:
+                yield *waiting.popleft(), lane
+
+    def forget_ready(self) -> None:
+        """Drop every purchase that was not given to a worker yet."""
+        self._ready.clear()
+
+    # Claims
 
     def lead_or_park(self, journey: Journey, claim: str) -> bool:
         """Make `journey` the buyer of `claim`, or park it behind the one who is; return whether it leads."""
-        leader = self.leaders.setdefault(claim, journey.number)
+        leader = self._leaders.setdefault(claim, journey.number)
         if leader != journey.number:
-            self.parked[claim].append(journey)
+            self._parked[claim].append(journey)
             return False
         journey.claim = claim
         return True
@@ -58,9 +114,5 @@ class Queues:
     def end_lead(self, journey: Journey) -> list[Journey]:
         """Give up the claim; return who was waiting for it, in order."""
         claim, journey.claim = journey.claim, ""
-        self.leaders.pop(claim, None)
-        return self.parked.pop(claim, [])
-
-    def in_flight(self) -> int:
-        """Return how many calls were handed to workers and have not landed."""
-        return sum(self.flying.values())
+        self._leaders.pop(claim, None)
+        return self._parked.pop(claim, [])

@@ -6,8 +6,11 @@ Commands are declared in `commands`; what they do is imported when they run, so 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
+from typing import NoReturn
 
 import click
 
@@ -18,6 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command, turn what went wrong into text and an exit code, and exit."""
     from pipeline.cli.commands import cli  # noqa: PLC0415 - `import pipeline.cli` stays cheap
 
+    # Without a handler SIGTERM would end the process without a word, and as a container's first process not at all.
+    signal.signal(signal.SIGTERM, _terminated)
     sys.exit(run(cli, arguments))
 
 
@@ -39,6 +44,10 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> int:
     except VeniceBatchError as error:
         return _tell(error)
     return code if isinstance(code, int) else Exit.DONE
+
+
+def _terminated(_: int, __: FrameType | None) -> NoReturn:
+    raise Interrupted("interrupted by SIGTERM", remedy="run it again: it goes on", terminated=True)
 
 
 def _tell(error: VeniceBatchError) -> int:

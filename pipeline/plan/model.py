@@ -51,6 +51,7 @@ class PlannedItem:
         known: its picture's header, upright.
         output: the finished file's path relative to the output.
         cost: what is left to buy.
+        left_as: for `waiting`, the state in which the manifest keeps it.
     """
 
     candidate: Candidate
@@ -64,6 +65,7 @@ class PlannedItem:
     code: str = ""
     reason: str = ""
     cost: Range = Range()
+    left_as: str = ""
 
     @property
     def key(self) -> str:

@@ -131,7 +131,8 @@ def _by_row(item: PlannedItem, row: ItemRow, rules: Rules) -> PlannedItem:
     if row.state == "invalid" and row.code in _OF_THE_BYTES:
         return replace(item, standing="invalid", code=row.code, reason=row.reason)
     if _left_alone(row, rules):
-        return replace(item, standing="waiting", code=row.code or row.state, reason=row.reason)
+        code = row.code or row.state
+        return replace(item, standing="waiting", code=code, reason=row.reason, left_as=row.state)
     return item
 
 

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from pipeline.errors import Interrupted, MoneyError, VeniceBatchError
-from pipeline.plan.model import Plan, PlannedItem
+from pipeline.plan.model import TO_DO, Plan, PlannedItem
 from pipeline.plan.money import micros
 from pipeline.plan.pricing import PriceList, known_of, known_of_result
 from pipeline.plan.recipe import Recipe
@@ -100,7 +100,7 @@ class Driver:
         self._poor: deque[Journey] = deque()
         self._rules = StopRules(recipe.job.run.max_failure_rate)
         self._losses: Counter[str] = Counter(dict.fromkeys(state.uncertain_results(), 1))
-        self._bad: Counter[str] = Counter()
+        self._bad: dict[str, int] = {}
         self._broke = False
         self._cause: VeniceBatchError | None = None
         self._deadline: float | None = None
@@ -199,7 +199,6 @@ class Driver:
             case CallLost():
                 self._call_lost(journey, outcome)
             case Judged():
-                self._bad[outcome.task.result] += bool(outcome.reason)
                 self._proceed(journey)
             case Published():
                 self._published(journey, outcome)
@@ -254,6 +253,8 @@ class Driver:
         elif not self._has_its_bytes(journey, purchase):
             self._queues.give(TakeIn(Ticket(journey.number), journey.item.candidate))
         elif self._reserve(journey):
+            # A bad answer of an earlier run is the first of the two: what is bought now is bought again.
+            self._bad.setdefault(purchase.claim, int(self._state.results.was_bad(purchase.results[0])))
             self._queues.make_ready(journey, purchase, self._prices.of(purchase.step)[1])
         else:
             self._books.release_all(journey, "the rest of the chain does not fit the budget")
@@ -318,7 +319,7 @@ class Driver:
         purchase = outcome.task.purchase
         self._books.settle(journey, purchase.step, outcome.answer, "bad answer" if outcome.reason else "answered")
         self._rules.answered(purchase.step.id)
-        self._bad[purchase.claim] += bool(outcome.reason)
+        self._bad[purchase.claim] = self._bad.get(purchase.claim, 0) + bool(outcome.reason)
         if outcome.reason and self._bad[purchase.claim] >= _BAD_ANSWERS:
             reason = f"step {purchase.step.id!r}: the answer is no picture: {outcome.reason}"
             self._end(journey, "failed", "bad-answer", reason)
@@ -463,12 +464,11 @@ class Driver:
         self._books.ended["pending"] += len(self._waiting)
 
     def _summary(self) -> Summary:
-        standing = Counter(item.standing for item in self._plan.items)
+        left = Counter(item.left_as or item.standing for item in self._plan.items if item.standing not in TO_DO)
         return Summary(
             ended=dict(self._books.ended),
             skipped=self._plan.done,
-            left_alone=standing["waiting"],
-            invalid=standing["invalid"],
+            left_alone=left,
             spent_micros=self._books.wallet.spent,
             uncertain_micros=self._books.wallet.uncertain,
             cause=self._cause or (MoneyError("the money does not reach for the whole job") if self._broke else None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -30,8 +31,7 @@ class Summary:
     Attributes:
         ended: how many items of this run ended in each state.
         skipped: items that were done before.
-        left_alone: items that wait for a person.
-        invalid: items that cannot be processed.
+        left_alone: items that wait for a person, by the state they are in; those that cannot be processed among them.
         spent_micros: millionths of a US dollar, spent in this start.
         uncertain_micros: the same for calls whose answer was lost.
         cause: why the run stopped early, if it did.
@@ -39,25 +39,20 @@ class Summary:
 
     ended: Mapping[str, int]
     skipped: int
-    left_alone: int
-    invalid: int
+    left_alone: Mapping[str, int]
     spent_micros: int
     uncertain_micros: int
     cause: VeniceBatchError | None = None
 
     def totals(self) -> dict[str, int]:
         """Return how many items of the job are in which state now, as far as this run knows."""
-        found = dict(self.ended)
-        found["done"] = found.get("done", 0) + self.skipped
-        found["invalid"] = found.get("invalid", 0) + self.invalid
-        found["waiting"] = found.get("waiting", 0) + self.left_alone
-        return found
+        return dict(Counter(self.ended) + Counter(self.left_alone) + Counter({"done": self.skipped}))
 
     @property
     def exit_code(self) -> Exit:
         """The code the command ends with; the gravest of several."""
         found = {Exit.DONE} if self.cause is None else {self.cause.exit_code}
         bad = sum(self.ended.get(state, 0) for state in ("failed", "flagged", "invalid", "uncertain"))
-        if bad or self.invalid or self.left_alone:
+        if bad or self.left_alone:
             found.add(Exit.ITEMS_FAILED)
         return next((code for code in PRECEDENCE if code in found), Exit.BUG)

@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,7 +16,7 @@ from types import FrameType
 
 from pipeline.errors import Exit, OutputError, Unavailable
 from pipeline.job import FolderSource, Job
-from pipeline.plan.model import Caution, Plan
+from pipeline.plan.model import TO_DO, Caution, Plan
 from pipeline.plan.money import Cap, caps, micros
 from pipeline.plan.planner import make_plan
 from pipeline.plan.recipe import Recipe, make_recipe
@@ -42,6 +43,8 @@ from pipeline.venice import Account, Api, BillingBalance, Breaker, CallFailed, C
 #: Our own folder in an output; hidden, so that neither a listing nor a web server shows it.
 _OWN_FOLDER = ".venice-batch"
 EMULATED = "emulated"
+#: Seconds between two notes about the same reason to wait.
+_QUIET = 10.0
 _LASTING_ENDS = frozenset({Exit.DONE, Exit.ITEMS_FAILED, Exit.MONEY})
 
 
@@ -141,21 +144,15 @@ class Session:
         return (*limits, Cap("balance", micros(balance) if balance else 0, 0))
 
     def _standing(self, now: float) -> Iterator[Event]:
-        """Yield what the plan found out about items that the driver will not touch."""
+        """Yield what the plan found out: what cannot be processed, what is to be done, and what is gone."""
         name = self.job.name
         for item in self.plan.items:
+            identity, version = ItemId(name, item.key, item.variant), item.candidate.version
             if item.standing == "invalid":
-                identity = ItemId(name, item.key, item.variant)
-                yield ItemMoved(
-                    identity,
-                    item.candidate.version,
-                    item.fingerprint,
-                    "invalid",
-                    now,
-                    item.code,
-                    item.reason,
-                    lasting=True,
-                )
+                reason = (item.code, item.reason)
+                yield ItemMoved(identity, version, item.fingerprint, "invalid", now, *reason, lasting=True)
+            elif item.standing in TO_DO:
+                yield ItemMoved(identity, version, item.fingerprint, "pending", now)
         for key, variant in self.plan.vanished:
             yield ItemMoved(ItemId(name, key, variant), "", "", "vanished", now, "vanished", "no longer in the source")
 
@@ -174,7 +171,7 @@ class Session:
                     cancel=cancel,
                     timeout=job.api.timeout,
                     prefer=job.api.transport,
-                    on_wait=lambda why, seconds: observer.note(f"waiting {seconds:.0f} s: {why}"),
+                    on_wait=_Waits(observer),
                 )
             )
             source = LocalStore(job.source.path) if isinstance(job.source, FolderSource) else None
@@ -247,6 +244,24 @@ def _own_output(job: Job) -> None:
             f"cannot write the output {output}: {error.strerror}",
             remedy="give this user the right to write there, free some space, or choose another output",
         ) from error
+
+
+class _Waits:
+    """Tells of waits for the server: the long ones, and each reason once in a while, however many threads wait."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self._lock = threading.Lock()
+        self._told: dict[str, float] = {}
+
+    def __call__(self, why: str, seconds: float) -> None:
+        """Take note of a wait of so many seconds; called in any thread."""
+        with self._lock:
+            silent = time.monotonic() < self._told.get(why, 0.0)
+            if seconds < 1 or silent:
+                return
+            self._told[why] = time.monotonic() + max(seconds, _QUIET)
+        self._observer.note(f"waiting {seconds:.0f} s: {why}")
 
 
 @contextmanager

@@ -58,10 +58,7 @@ def hold(state: Path) -> Iterator[None]:
         refuse_network_file_system(state)
         descriptor = os.open(state / "lease", os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise Unavailable(
-            f"cannot write the state folder {state}: {error.strerror}",
-            remedy="give this user the right to write there, free some space, or set `state:` to another folder",
-        ) from error
+        raise _unwritable(state, error) from error
     try:
         _lock(descriptor, state)
         yield
@@ -78,13 +75,24 @@ def _lock(descriptor: int, state: Path) -> None:
             f"another run holds {state} ({owner})",
             remedy="wait until it ends; the lease is freed by itself even if that run is killed",
         ) from None
-    os.ftruncate(descriptor, 0)
     owner_text = {
         "pid": os.getpid(),
         "host": socket.gethostname(),
         "since": datetime.now(UTC).isoformat("T", "seconds"),
     }
-    os.pwrite(descriptor, json.dumps(owner_text).encode(), 0)
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(owner_text).encode(), 0)
+    except OSError as error:
+        # On a full disk the empty file could still be made and locked; nothing else could be written either.
+        raise _unwritable(state, error) from error
+
+
+def _unwritable(state: Path, error: OSError) -> Unavailable:
+    return Unavailable(
+        f"cannot write the state folder {state}: {error.strerror}",
+        remedy="give this user the right to write there, free some space, or set `state:` to another folder",
+    )
 
 
 def refuse_network_file_system(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> None:

@@ -91,6 +91,11 @@ class Results:
         fsync_folder(aside.parent)
         return aside
 
+    def was_bad(self, key: str) -> bool:
+        """Whether an answer for `key` was put aside before, because it was no picture."""
+        place = self._place(key)
+        return next(place.parent.glob(f"{key}.bad-*"), None) is not None
+
     def find(self, key: str) -> Result | None:
         """Return the durable result for `key`, or None."""
         place = self._place(key)

@@ -286,8 +286,9 @@ class Client(FreeCalls):
             raise _unreachable(failure) from failure
 
     def _hold(self, lane: Lane, failure: CallFailed) -> None:
-        seconds = failure.retry_after if failure.retry_after is not None else _HOLDS[failure.code]
-        until = self._clock() + seconds
+        if failure.retry_after is None:
+            failure.retry_after = _HOLDS[failure.code]
+        until = self._clock() + failure.retry_after
         if failure.code == "error-budget":
             self._lanes.hold_all(until)
         else:

@@ -74,17 +74,19 @@ def test_an_empty_variable_is_an_empty_text(complaints: Complaints) -> None:
         ("steps:\n  - edit: {prompt: x, model: '${VENICE_API_KEY}'}\n", "6:30"),
         ("steps:\n  - edit: {prompt: x, model: '${OTHER}'}\n", "6:30"),
         (f'steps:\n  - edit: {{prompt: x, model: "\\x56{KEY[1:]}"}}\n', "6:30"),
-        ("steps:\n  - edit: {prompt: plain-old-word}\n", "6:20"),
     ],
 )
 @pytest.mark.parametrize("key", [KEY, "plain-old-word"])
 def test_the_key_is_found_and_not_repeated(complaints: Complaints, text: str, place: str, key: str) -> None:
     environ = {"VENICE_API_KEY": key, "OTHER": KEY}
-    if "plain-old" in text and key == KEY:
-        pytest.skip("an ordinary word")
     lines = complaints(HEAD + text, environ)
     assert any(line.startswith(f"/jobs/a.yaml:{place}: this looks like an API key") for line in lines), lines
     assert "s3cr3t" not in "".join(lines)
+
+
+def test_a_key_of_another_shape_is_found_by_its_words(complaints: Complaints) -> None:
+    lines = complaints(HEAD + "steps:\n  - edit: {prompt: plain-old-word}\n", {"VENICE_API_KEY": "plain-old-word"})
+    assert lines[0].startswith("/jobs/a.yaml:6:20: this looks like an API key")
     assert "plain-old-word" not in "".join(lines)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import Unavailable
 from pipeline.storage import fsync_folder, make_folder, temporary_beside
 
 Facts = Mapping[str, Any]
@@ -97,11 +98,22 @@ class Results:
         return next(place.parent.glob(f"{key}.bad-*"), None) is not None
 
     def find(self, key: str) -> Result | None:
-        """Return the durable result for `key`, or None."""
+        """Return the durable result for `key`, or None.
+
+        Raises:
+            Unavailable: bytes and facts do not belong together: somebody or the disk damaged them since. Taken for
+                absent it would be bought again, taken for whole it would be published.
+        """
         place = self._place(key)
         if not place.is_file():
             return None
-        return Result(key, place, json.loads(_facts_of(place).read_text("utf-8")))
+        try:
+            facts = json.loads(_facts_of(place).read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise _damaged(place) from error
+        if facts.get("bytes") != place.stat().st_size:
+            raise _damaged(place)
+        return Result(key, place, facts)
 
     def keys(self) -> Iterator[str]:
         """Yield the key of every durable result."""
@@ -121,6 +133,13 @@ class Results:
         finally:
             temporary.unlink(missing_ok=True)
         fsync_folder(place.parent)
+
+
+def _damaged(place: Path) -> Unavailable:
+    return Unavailable(
+        f"the stored result {place} and its facts beside it (.json) do not fit together",
+        remedy="restore both from a backup, or remove both: it is bought again then",
+    )
 
 
 def _facts_of(place: Path) -> Path:

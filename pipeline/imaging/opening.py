@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +27,13 @@ warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 # Plugins register themselves on first use; done here so that threads never see a half-filled table.
 Image.init()
+# Left to itself, glibc keeps freed pixels in the heap of the thread that used them, up to 8 heaps a core: 64 threads
+# that decode 16 megapixels, two at a time, then hold 900 MB instead of 190. From this size in bytes on, memory goes
+# straight back to the system. Other C libraries have no such function.
+_M_MMAP_THRESHOLD, _GIVEN_BACK = -3, 2 << 20
+if sys.platform == "linux":
+    with suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _GIVEN_BACK)
 
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"II*\x00", b"MM\x00*", b"BM", b"8BPS", b"qoif", b"\x00\x00\x00\x0cjP")
 _WEBP_MAGIC, _AVIF_MAGIC = (b"RIFF", b"WEBP"), (b"ftyp", b"avi")

@@ -118,7 +118,8 @@ def _csv(text: str, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
                 )
             yield reader.line_num, {name.strip(): value for name, value in row.items()}
     except csv.Error as error:
-        raise SourceError(f"{path}:{reader.line_num}: {error}", remedy="write it as plain CSV") from error
+        # The inner reader's count: the outer one's still stands at the last good row.
+        raise SourceError(f"{path}:{reader.reader.line_num}: {error}", remedy="write it as plain CSV") from error
 
 
 def _jsonl(text: str, path: Path) -> Iterator[tuple[int, dict[str, str]]]:

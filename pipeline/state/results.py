@@ -69,6 +69,11 @@ class Results:
             answer: the file from `incoming`; gone afterwards.
             facts: JSON-able facts about the answer.
         """
+        earlier = self.find(key)
+        if earlier is not None:
+            # Another variant of the same call was lost, so all were bought anew: what was kept first stays.
+            answer.unlink()
+            return earlier
         target = self._place(key)
         with answer.open("rb") as file:
             os.fsync(file.fileno())

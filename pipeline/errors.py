@@ -9,6 +9,7 @@ VeniceBatchError                1  a bug in the tool, or the base of everything 
 │   └── StateTooNew             2  the state was written by a newer version
 ├── KeyRefused                  4  no key, or the API refused it (401, 403)
 ├── MoneyError                  5  balance, key limit or budget
+│   └── BudgetReached           5  the job's own budget: waiting for credits would not help
 ├── Unavailable                 6  the API or a store cannot be reached or written, or too many failures
 ├── Locked                      7  another run holds the job
 └── Interrupted           130/143  Ctrl-C or SIGTERM
@@ -125,6 +126,10 @@ class MoneyError(VeniceBatchError):
     """The balance, a limit of the key, or the job's own budget does not cover the work."""
 
     exit_code = Exit.MONEY
+
+
+class BudgetReached(MoneyError):
+    """The job's own budget does not cover the work; only its owner can change that."""
 
 
 class Unavailable(VeniceBatchError):

@@ -66,6 +66,7 @@ def _wishes(function: Function) -> Function:
 @_json
 @click.option("--dry-run", is_flag=True, help="The same as `plan`.")
 @click.option("--partial", is_flag=True, help="If the money does not cover everything, do what it reaches for.")
+@click.option("--wait-for-balance", "wait", metavar="TIME", help="Wait up to 2h, 30m, ... for credits, then go on.")
 @click.option("--workers", type=click.IntRange(1, 64), metavar="N", help="Calls in flight at most.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask before spending.")
 def run(**options: Any) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -12,14 +13,18 @@ import click
 
 from pipeline.cli import settings
 from pipeline.cli.jobs import load_job
-from pipeline.errors import Exit, MoneyError, UsageError
+from pipeline.errors import BudgetReached, Exit, MoneyError, UsageError, VeniceBatchError
 from pipeline.job import Job
 from pipeline.plan.model import Plan, dollars
 from pipeline.plan.standing import Wishes
 from pipeline.report.progress import Bar, Lines
-from pipeline.report.text import plan_text, shown, summary_text, usd
+from pipeline.report.text import duration, plan_text, shown, summary_text, usd
 from pipeline.run.observe import Summary
-from pipeline.run.session import Session, plan_only, session
+from pipeline.run.session import Session, plan_only, session, waits_for_balance
+
+#: Seconds between two looks at the balance.
+_POLL = 60.0
+_UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,7 @@ class RunOptions:
     partial: bool = False
     workers: int | None = None
     yes: bool = False
+    wait: str | None = None
 
     @property
     def wishes(self) -> Wishes:
@@ -61,35 +67,67 @@ def run(options: RunOptions) -> int:
     if options.dry_run:
         return plan(options)
     job = _job(options)
+    patience = time.monotonic() + (0.0 if options.wait is None else _seconds(options.wait))
+    while True:
+        cause, code = _start(job, options, waits=time.monotonic() < patience)
+        if not waits_for_balance(cause) or time.monotonic() >= patience:
+            return code
+        pause = min(_POLL, max(0.0, patience - time.monotonic()))
+        click.echo(f"waiting for the balance; looking again in {duration(pause)}", err=True)
+        time.sleep(pause)
+
+
+def _start(job: Job, options: RunOptions, *, waits: bool) -> tuple[VeniceBatchError | None, int]:
+    """Start the job once; return what ended it early, if anything did, and the exit code."""
     with (
         settings.api(settings.base_url(options.base_url, job.api.base_url)) as api,
         session(job, api, options.wishes) as begun,
     ):
         _show_plan(begun, options)
-        if not begun.plan.coverage.covered and not options.partial:
-            raise _not_covered(begun.plan)
+        short = not begun.plan.coverage.covered
+        if short and not options.partial:
+            error = _not_covered(begun.plan)
+            if waits and waits_for_balance(error):
+                return error, error.exit_code
+            raise error
         if not _agreed(begun.plan, options):
             click.echo("nothing was spent", err=True)
-            return Exit.DONE
-        return _carried_out(begun, options)
+            return None, Exit.DONE
+        summary = _carried_out(begun, options, waits=waits)
+    return summary.cause, summary.exit_code
 
 
-def _carried_out(begun: Session, options: RunOptions) -> int:
+def _carried_out(begun: Session, options: RunOptions, *, waits: bool) -> Summary:
     total = len(begun.plan.to_do)
     watching = Bar(total) if sys.stderr.isatty() else Lines(total)
     try:
-        summary = begun.execute(watching, partial=options.partial and not begun.plan.coverage.covered)
+        short = options.partial and not begun.plan.coverage.covered
+        summary = begun.execute(watching, partial=short, waits=waits)
     finally:
         watching.close()
     if options.as_json:
         click.echo(json.dumps(_as_json(summary, begun.plan), indent=2))
     else:
-        click.echo(summary_text(summary.totals(), summary.spent_micros, summary.uncertain_micros))
+        sums = (summary.spent_micros, summary.uncertain_micros, summary.left_micros)
+        click.echo(summary_text(summary.totals(), *sums))
     if summary.cause is not None:
         click.echo(f"error: {shown(summary.cause.message)}", err=True)
-        if summary.cause.remedy:
-            click.echo(f"  try: {shown(summary.cause.remedy)}", err=True)
-    return summary.exit_code
+        _try(summary.cause.remedy, *_refill(begun, summary.cause))
+    return summary
+
+
+def _try(*remedies: str) -> None:
+    for remedy in remedies:
+        if remedy:
+            click.echo(f"  try: {shown(remedy)}", err=True)
+
+
+def _refill(begun: Session, cause: VeniceBatchError) -> tuple[str, ...]:
+    """Say when DIEM is refilled, where waiting for that would help."""
+    at = begun.known.account.next_epoch
+    if at is None or "diem" not in begun.plan.balances or not waits_for_balance(cause):
+        return ()
+    return (f"wait: DIEM is refilled at {at.isoformat()}; --wait-for-balance 24h waits and goes on",)
 
 
 def _show_plan(begun: Session, options: RunOptions) -> None:
@@ -108,7 +146,8 @@ def _agreed(plan: Plan, options: RunOptions) -> bool:
 
 
 def _not_covered(plan: Plan) -> MoneyError:
-    return MoneyError(
+    kind = BudgetReached if plan.coverage.by_budget else MoneyError
+    return kind(
         f"the plan costs up to {dollars(plan.cost.high)} USD, and {plan.coverage.reason}:"
         f" {dollars(plan.coverage.shortfall)} USD are missing",
         remedy="add credits or raise the budget; --partial does what the money reaches for, --limit N takes fewer",
@@ -134,6 +173,15 @@ def _amount(text: str) -> Decimal:
     return amount
 
 
+def _seconds(text: str) -> float:
+    number, unit = text[:-1], text[-1:]
+    if unit not in _UNITS or not number.replace(".", "", 1).isdigit():
+        raise UsageError(
+            f"--wait-for-balance {text!r} is no duration", remedy="write a number with s, m or h, such as 2h"
+        )
+    return float(number) * _UNITS[unit]
+
+
 def _as_json(summary: Summary, plan: Plan) -> dict[str, object]:
     cause = summary.cause
     return {
@@ -141,6 +189,7 @@ def _as_json(summary: Summary, plan: Plan) -> dict[str, object]:
         "items": summary.totals(),
         "spent": usd(summary.spent_micros),
         "uncertain": usd(summary.uncertain_micros),
+        "left": usd(summary.left_micros),
         "cause": None if cause is None else cause.message,
         "plan": plan.as_json(),
     }

@@ -107,12 +107,14 @@ class Coverage:
         certain: also when the balance is split over several currencies.
         shortfall: US dollars missing, 0 when covered.
         reason: for people, when not covered.
+        by_budget: it is the job's own budget that does not cover it, not the balance.
     """
 
     covered: bool
     certain: bool = True
     shortfall: Decimal = Decimal(0)
     reason: str = ""
+    by_budget: bool = False
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import ROUND_CEILING, Decimal
 
@@ -81,7 +81,7 @@ def coverage(
             short = cost.high - Decimal(max(cap.left, 0)) / MICRO
             already = f", {dollars(Decimal(cap.counted) / MICRO)} of it already counted" if cap.counted else ""
             limit = dollars(Decimal(cap.limit) / MICRO)
-            return _short(short, f"budget.{cap.name} is {limit} USD{already}")
+            return replace(_short(short, f"budget.{cap.name} is {limit} USD{already}"), by_budget=True)
     held = [amount for amount in balances.values() if amount > 0]
     total = sum(held, Decimal(0))
     if total < cost.high:

@@ -117,11 +117,12 @@ def _item_lines(items: Iterable[PlannedItem], standing: str) -> list[str]:
     return lines
 
 
-def summary_text(totals: Mapping[str, int], spent: int, uncertain: int) -> str:
+def summary_text(totals: Mapping[str, int], spent: int, uncertain: int, left: int) -> str:
     """Return what came of a run: how many items are in which state, and millionths of a US dollar."""
     ended = ", ".join(f"{count} {state}" for state, count in sorted(totals.items()) if count)
     more = f", and {usd(uncertain)} uncertain" if uncertain else ""
-    return f"result: {ended or 'nothing to do'}\nspent: {usd(spent)} USD{more}"
+    text = f"result: {ended or 'nothing to do'}\nspent: {usd(spent)} USD{more}"
+    return f"{text}\nleft: up to {usd(left)} USD to buy" if left else text
 
 
 def run_text(run: RunRow | None) -> str:

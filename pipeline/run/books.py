@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 
 from pipeline.plan.model import PlannedItem
 from pipeline.run.journey import Journey
@@ -20,6 +21,7 @@ class Books:
 
     def __init__(self, job: str, state: State, wallet: Wallet, observer: Observer, now: Callable[[], float]) -> None:
         self.ended: Counter[str] = Counter()
+        self.left = Decimal(0)
         self.wallet = wallet
         self.now = now
         self._job = job
@@ -48,6 +50,7 @@ class Books:
         """Note the state in which the item leaves this run."""
         self._move(item, state, code, reason, lasting=lasting)
         self.ended[state] += 1
+        self.left += item.cost.high if state in {"pending", "waiting"} else 0
         self._observer.item(item, state, reason)
 
     def _move(self, item: PlannedItem, state: str, code: str = "", reason: str = "", *, lasting: bool = False) -> None:

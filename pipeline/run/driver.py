@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from pipeline.errors import Interrupted, MoneyError, VeniceBatchError
+from pipeline.errors import BudgetReached, Interrupted, MoneyError, VeniceBatchError
 from pipeline.plan.model import TO_DO, Plan, PlannedItem
 from pipeline.plan.money import micros
 from pipeline.plan.pricing import PriceList, known_of, known_of_result
@@ -62,7 +62,6 @@ _BAD_ANSWERS = 2
 _MOST_CALLS = 64
 #: Threads beside those that may hold a call, so that local work goes on while every call waits for its answer.
 _SPARE_THREADS = 4
-_NO_MONEY = "the money does not reach for it"
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ class Driver:
         self._rules = StopRules(recipe.job.run.max_failure_rate)
         self._losses: Counter[str] = Counter(dict.fromkeys(state.uncertain_results(), 1))
         self._bad: dict[str, int] = {}
-        self._broke = False
+        self._broke: MoneyError | None = None
         self._cause: VeniceBatchError | None = None
         self._deadline: float | None = None
         self._prices = PriceList(tools.catalogue)
@@ -133,8 +132,8 @@ class Driver:
     def _admit(self) -> None:
         while self._waiting and self._cause is None and not self._poor and self._has_room():
             item = self._waiting.popleft()
-            if self._broke and item.cost.high > 0:
-                self._books.end(item, "waiting", "budget", _NO_MONEY)
+            if self._broke is not None and item.cost.high > 0:
+                self._books.end(item, "waiting", "money", self._broke.message)
             else:
                 self._start(item)
 
@@ -257,7 +256,11 @@ class Driver:
             self._bad.setdefault(purchase.claim, int(self._state.results.was_bad(purchase.results[0])))
             self._queues.make_ready(journey, purchase, self._prices.of(purchase.step)[1])
         else:
-            self._books.release_all(journey, "the rest of the chain does not fit the budget")
+            self._books.release_all(journey, "the money does not reach for the rest of the chain")
+            if not self._poor and self._broke is None:
+                self._tools.observer.note(
+                    "the money does not reach for every item that is left; finishing what it does"
+                )
             self._poor.append(journey)
             self._wake(self._queues.end_lead(journey))
 
@@ -274,9 +277,12 @@ class Driver:
 
     def _reserve(self, journey: Journey) -> bool:
         """Set money aside for the step at hand and all that may follow, each at its highest price."""
+        return self._books.reserve(journey, [(step, micros(self._prices.of(step)[0])) for step in self._ahead(journey)])
+
+    def _ahead(self, journey: Journey) -> list[PaidStep]:
+        """Return the paid steps from here on that nothing is reserved for yet."""
         ahead = journey.item.chain.steps[journey.position.index :]
-        paid = [step for step in ahead if isinstance(step, PaidStep) and step.id not in journey.reserved]
-        return self._books.reserve(journey, [(step, micros(self._prices.of(step)[0])) for step in paid])
+        return [step for step in ahead if isinstance(step, PaidStep) and step.id not in journey.reserved]
 
     def _measure(self, journey: Journey) -> None:
         stage = journey.position.current
@@ -388,11 +394,23 @@ class Driver:
         """With no task out, nobody can give money back any more; return whether there is still something to do."""
         if self._cause is not None:
             return False
-        self._broke = self._broke or bool(self._poor)
         poor, self._poor = self._poor, deque()
         for journey in poor:
-            self._end(journey, "waiting", "budget", _NO_MONEY)
+            self._broke = self._broke or self._no_money_for(journey)
+            self._end(journey, "waiting", "money", self._broke.message)
         return bool(self._waiting or self._poor or self._queues.busy())
+
+    def _no_money_for(self, journey: Journey) -> MoneyError:
+        """Say which limit the rest of the item's chain does not fit under."""
+        wanted = sum(micros(self._prices.of(step)[0]) for step in self._ahead(journey))
+        obstacle = self._books.wallet.obstacle(wanted)
+        if obstacle in {"balance", ""}:
+            return MoneyError(
+                "the balance does not reach for the whole job", remedy="add credits, then run it again: it goes on"
+            )
+        return BudgetReached(
+            f"budget.{obstacle} is reached", remedy=f"raise {obstacle} (or --budget), then run it again: it goes on"
+        )
 
     # An item's end
 
@@ -471,5 +489,6 @@ class Driver:
             left_alone=left,
             spent_micros=self._books.wallet.spent,
             uncertain_micros=self._books.wallet.uncertain,
-            cause=self._cause or (MoneyError("the money does not reach for the whole job") if self._broke else None),
+            left_micros=micros(self._books.left + sum(item.cost.high for item in self._waiting)),
+            cause=self._cause or self._broke,
         )

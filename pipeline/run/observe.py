@@ -34,6 +34,7 @@ class Summary:
         left_alone: items that wait for a person, by the state they are in; those that cannot be processed among them.
         spent_micros: millionths of a US dollar, spent in this start.
         uncertain_micros: the same for calls whose answer was lost.
+        left_micros: at most so much is left to buy for the items that this run did not finish.
         cause: why the run stopped early, if it did.
     """
 
@@ -42,6 +43,7 @@ class Summary:
     left_alone: Mapping[str, int]
     spent_micros: int
     uncertain_micros: int
+    left_micros: int = 0
     cause: VeniceBatchError | None = None
 
     def totals(self) -> dict[str, int]:

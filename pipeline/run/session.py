@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
-from pipeline.errors import Exit, OutputError, Unavailable
+from pipeline.errors import BudgetReached, Exit, MoneyError, OutputError, Unavailable, VeniceBatchError
 from pipeline.job import FolderSource, Job
 from pipeline.plan.model import TO_DO, Caution, Plan
 from pipeline.plan.money import Cap, caps, micros
@@ -116,24 +116,28 @@ class Session:
     known: Preflight
     recovered: int
 
-    def execute(self, observer: Observer, *, partial: bool) -> Summary:
+    def execute(self, observer: Observer, *, partial: bool, waits: bool = False) -> Summary:
         """Carry out the plan.
 
         Args:
             observer: told what happens.
             partial: the plan is known not to be covered; do what the money reaches for.
+            waits: the caller will start again once the balance suffices, so that it is still the same run.
         """
         run, _ = self.state.run_to_continue(self.job.name)
         now = time.time()
         limits = self._caps(now, partial=partial)
         self.state.commit([RunStarted(run, self.job.name, now), *self._standing(now)])
-        wallet = Wallet(limits, run, self.state.next_call(), now)
+        others = set(self.plan.balances) - {"usd", "diem"}
+        listens = all(self.plan.balances[currency] == 0 for currency in others)
+        wallet = Wallet(limits, run, self.state.next_call(), now, listens=listens)
         with self._tools(wallet, observer) as tools:
             driver = Driver(self.recipe, self.plan, self.state, tools)
             with _signals(driver.signal):
                 summary = driver.run()
         code = summary.exit_code
-        self.state.commit([RunEnded(run, time.time(), int(code), code in _LASTING_ENDS)])
+        closed = code in _LASTING_ENDS and not (waits and waits_for_balance(summary.cause))
+        self.state.commit([RunEnded(run, time.time(), int(code), closed)])
         return summary
 
     def _caps(self, now: float, *, partial: bool) -> tuple[Cap, ...]:
@@ -193,6 +197,11 @@ class Session:
             return ours
         with to_read(self.job.state / EMULATED) as trial:
             return trial.output(self.job.name, path) or ours
+
+
+def waits_for_balance(cause: VeniceBatchError | None) -> bool:
+    """Whether it was the balance that ended a run, so that new credits let it go on."""
+    return isinstance(cause, MoneyError) and not isinstance(cause, BudgetReached)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.plan.money import Cap, day_start, month_start
+from pipeline.plan.money import MICRO, Cap, day_start, month_start
 from pipeline.state import Event, ItemId, Reserved, Settled
 from pipeline.steps.paid import PaidStep
 from pipeline.venice import Answer, CallFailed
@@ -32,8 +32,20 @@ class Wallet:
     Every change is an event for the manifest; the caller commits them before it acts upon them.
     """
 
-    def __init__(self, caps: Sequence[Cap], run: int, next_call: int, now: float) -> None:
+    def __init__(self, caps: Sequence[Cap], run: int, next_call: int, now: float, *, listens: bool = False) -> None:
+        """Start with what counts already.
+
+        Args:
+            caps: the job's limits.
+            run: the run's number.
+            next_call: the number of the next reservation.
+            now: Unix seconds.
+            listens: whether the balance headers of the answers tell the whole balance. They name USD and DIEM only, so
+                an account with other credits would look poorer than it is.
+        """
         self._caps = list(caps)
+        self._listens = listens
+        self._heard: tuple[float, int] | None = None
         self._since = now
         self._run = run
         self._next = next_call
@@ -41,9 +53,22 @@ class Wallet:
         self.spent = 0
         self.uncertain = 0
 
-    def fits(self, micros: int) -> bool:
-        """Whether so much more can be reserved under every limit."""
-        return all(micros <= cap.left for cap in self._caps)
+    def obstacle(self, micros: int) -> str:
+        """Return the name of the limit that forbids reserving so much more, or nothing.
+
+        ``balance`` is what the latest answer said is left, less all that is set aside. Calls that are charged already
+        but not yet answered are counted twice by that: near its end a run waits for answers, it never overdraws.
+        """
+        if self._heard is not None and micros + self.open > self._heard[1]:
+            return "balance"
+        return next((cap.name for cap in self._caps if micros > cap.left), "")
+
+    def _hear(self, answer: Answer, charged: int) -> None:
+        """Learn the balance from an answer: its headers tell what there was before that call."""
+        amounts = [amount for amount in (answer.balance_usd, answer.balance_diem) if amount is not None]
+        if not self._listens or not amounts or (self._heard is not None and answer.begun_at < self._heard[0]):
+            return
+        self._heard = (answer.begun_at, int(sum(amounts) * MICRO) - charged)
 
     def reserve(
         self, item: ItemId, wanted: Sequence[tuple[PaidStep, int]], now: float
@@ -60,7 +85,7 @@ class Wallet:
         """
         self._turn_the_day(now)
         total = sum(micros for _, micros in wanted)
-        if not self.fits(total):
+        if self.obstacle(total):
             return None
         made: dict[str, Reservation] = {}
         events: list[Event] = []
@@ -84,6 +109,7 @@ class Wallet:
         """Record an answered call as spent."""
         self.open -= reservation.micros
         self.spent += reservation.micros
+        self._hear(answer, reservation.micros)
         return Settled(
             reservation.call,
             "spent",

@@ -68,8 +68,10 @@ def run(options: RunOptions) -> int:
         return plan(options)
     job = _job(options)
     patience = time.monotonic() + (0.0 if options.wait is None else _seconds(options.wait))
+    again = False
     while True:
-        cause, code = _start(job, options, waits=time.monotonic() < patience)
+        cause, code = _start(job, options, waits=time.monotonic() < patience, again=again)
+        again = True
         if not waits_for_balance(cause) or time.monotonic() >= patience:
             return code
         pause = min(_POLL, max(0.0, patience - time.monotonic()))
@@ -77,14 +79,15 @@ def run(options: RunOptions) -> int:
         time.sleep(pause)
 
 
-def _start(job: Job, options: RunOptions, *, waits: bool) -> tuple[VeniceBatchError | None, int]:
+def _start(job: Job, options: RunOptions, *, waits: bool, again: bool) -> tuple[VeniceBatchError | None, int]:
     """Start the job once; return what ended it early, if anything did, and the exit code."""
     with (
         settings.api(settings.base_url(options.base_url, job.api.base_url)) as api,
         session(job, api, options.wishes) as begun,
     ):
-        _show_plan(begun, options)
         short = not begun.plan.coverage.covered
+        if not (again and short):
+            _show_plan(begun, options)
         if short and not options.partial:
             error = _not_covered(begun.plan)
             if waits and waits_for_balance(error):

@@ -73,6 +73,7 @@ class Pricer:
         self._eyes = eyes
         self._sizes = sizes
         self._claimed: set[str] = set()
+        self._upright: Facts | None = None
 
     def priced(self, item: PlannedItem) -> PlannedItem:
         """Return the item with what is left to buy, or as invalid where its picture cannot be used."""
@@ -86,6 +87,7 @@ class Pricer:
     def _examined(self, item: PlannedItem) -> PlannedItem:
         """Return the item with its picture's header and, where it may be known already, its hash."""
         candidate = item.candidate
+        self._upright = None
         if candidate.columns or candidate.url:
             return item
         known = self._state.source(self._job, candidate.key)
@@ -96,8 +98,7 @@ class Pricer:
             # Only a file of a known size can be a renamed or doubled one, and only then is it worth reading whole.
             seen = self._sizes.get(candidate.size, 0) > 1 or self._state.knows_size(candidate.size)
             sha256 = self._eyes.hashed(candidate) if seen else ""
-        for step in item.chain.paid[:1]:
-            self.tally.fitted[step.id] += bool(needs(oriented(facts), step.limits))
+        self._upright = oriented(facts)
         lineage = Lineage("source", sha256) if sha256 else item.lineage
         return replace(item, lineage=lineage, known=known_of(facts))
 
@@ -142,6 +143,8 @@ class Pricer:
             raise ItemError("too-small", f"{size}; {step.name} takes {limits.min_pixels:,} or more")
         if stage.result is not None:
             self.tally.fitted[step.id] += limits.max_pixels is not None and pixels > limits.max_pixels
+        elif self._upright is not None:
+            self.tally.fitted[step.id] += bool(needs(self._upright, limits))
         self.tally.capped += warn.is_capped(step, pixels)
 
     def _count(self, step: PaidStep, claim: str | None) -> Range:

@@ -100,6 +100,7 @@ class Driver:
         self._rules = StopRules(recipe.job.run.max_failure_rate)
         self._losses: Counter[str] = Counter(dict.fromkeys(state.uncertain_results(), 1))
         self._bad: dict[str, int] = {}
+        self._short = False
         self._broke: MoneyError | None = None
         self._cause: VeniceBatchError | None = None
         self._deadline: float | None = None

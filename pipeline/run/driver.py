@@ -258,10 +258,11 @@ class Driver:
             self._queues.make_ready(journey, purchase, self._prices.of(purchase.step)[1])
         else:
             self._books.release_all(journey, "the money does not reach for the rest of the chain")
-            if not self._poor and self._broke is None:
+            if not self._short:
                 self._tools.observer.note(
                     "the money does not reach for every item that is left; finishing what it does"
                 )
+            self._short = True
             self._poor.append(journey)
             self._wake(self._queues.end_lead(journey))
 

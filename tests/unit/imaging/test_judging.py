@@ -142,8 +142,8 @@ def test_a_palette_of_equal_colours_is_blank(save: Save) -> None:
 
 def test_one_pixel_that_differs_is_not_blank(save: Save) -> None:
     for mode, colour, other in (("RGB", (5, 5, 5), (5, 5, 6)), ("RGBA", (5, 5, 5, 255), (5, 5, 5, 254)), ("L", 9, 10)):
-        image = Image.new(mode, (80, 60), colour)
-        image.putpixel((79, 59), other)
+        image = Image.new(mode, (800, 600), colour)
+        image.putpixel((501, 299), other)
         assert flags(save(image, "a.png"), None) == ()
 
 

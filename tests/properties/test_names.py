@@ -1,0 +1,77 @@
+"""Whatever an input is called, its finished file stays within the output and can be written."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from pathlib import PurePosixPath
+
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from pipeline.errors import ItemError
+from pipeline.plan.naming import collision_key, finished_name
+
+#: Text that is likely to hurt, mixed with anything that Unicode has (also half characters, as from broken file names).
+_WORDS = st.sampled_from(
+    ["..", ".", "/", "//", "\\", "con", "NUL", "~", "-rf", ".vb-", ".venice-batch", "{dir}", "{", "%s", " ", "é"]
+)
+KEYS = st.lists(st.one_of(_WORDS, st.text(st.characters(), max_size=8)), max_size=8).map("".join)
+TEMPLATES = st.sampled_from(
+    [
+        "{dir}/{stem}.{ext}",
+        "{stem}.{ext}",
+        "web/{dir}/{stem}-{variant}.{ext}",
+        "{dir}/{stem}/x.{ext}",
+        "{dir}{stem}.{ext}",
+    ]
+)
+EXTENSIONS = st.sampled_from(["png", "jpg", "webp"])
+
+
+def name_of(template: str, key: str, variant: int, extension: str) -> str | None:
+    try:
+        return finished_name(template, key, variant, extension)
+    except ItemError:
+        return None
+
+
+@given(TEMPLATES, KEYS, st.integers(0, 4), EXTENSIONS)
+@example("{dir}/{stem}.{ext}", "../../etc/passwd", 0, "png")
+@example("{dir}/{stem}.{ext}", "/etc/passwd", 0, "png")
+@example("{dir}{stem}.{ext}", "..", 0, "png")
+@example("{dir}/{stem}.{ext}", "", 0, "png")
+def test_a_name_never_leaves_the_output(template: str, key: str, variant: int, extension: str) -> None:
+    name = name_of(template, key, variant, extension)
+    assume(name is not None)
+    assert name is not None
+    assert not name.startswith("/")
+    assert os.path.normpath(f"/out/{name}") == f"/out/{name}"
+    assert all(0 < len(part.encode()) <= 255 for part in name.split("/"))
+    assert name.endswith(f".{extension}")
+    assert not any(unicodedata.category(letter) in {"Cc", "Cs", "Zl", "Zp"} for letter in name)
+    assert not name.split("/")[0].startswith((".vb-", ".venice-batch"))
+
+
+@given(TEMPLATES, KEYS, st.integers(0, 4), EXTENSIONS)
+def test_a_name_can_be_made_again(template: str, key: str, variant: int, extension: str) -> None:
+    assert name_of(template, key, variant, extension) == name_of(template, key, variant, extension)
+
+
+@given(st.lists(st.integers(1, 4), min_size=2, max_size=4, unique=True), st.text("abc/", min_size=1, max_size=6))
+def test_variants_of_one_row_never_share_a_file(variants: list[int], key: str) -> None:
+    names = [name_of("{dir}/{stem}.{ext}", key, variant, "png") for variant in variants]
+    assume(None not in names)
+    assert len(set(names)) == len(variants)
+
+
+@given(st.text())
+def test_a_name_collides_with_itself_in_any_unicode_form(name: str) -> None:
+    assert collision_key(unicodedata.normalize("NFD", name)) == collision_key(unicodedata.normalize("NFC", name))
+    assert collision_key(name) == collision_key(unicodedata.normalize("NFC", name))
+
+
+@given(st.text("abcABC/.éÉß日", max_size=10))
+def test_a_name_collides_with_itself_in_any_case(name: str) -> None:
+    assert collision_key(name.lower()) == collision_key(name)
+    assert PurePosixPath(collision_key(name)).parts == tuple(part.casefold() for part in PurePosixPath(name).parts)

@@ -1,0 +1,89 @@
+"""A folder of real pictures, a state, and plans made of them against a catalogue in the API's own form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from pipeline.job import Job, loads
+from pipeline.plan.model import Plan, PlannedItem
+from pipeline.plan.planner import make_plan
+from pipeline.plan.recipe import Recipe, make_recipe
+from pipeline.plan.standing import Wishes
+from pipeline.plan.survey import survey
+from pipeline.state import ItemId, ItemMoved, State, to_write
+from pipeline.venice import Account, Catalogue
+from tests.unit.steps.conftest import catalogue_of
+
+HOST = "api.venice.ai"
+RICH = {"USD": Decimal(1000)}
+
+
+@dataclass
+class Bench:
+    """One job's surroundings: ``in``, ``out`` and the state below one folder."""
+
+    folder: Path
+    state: State
+    catalogue: Catalogue = field(default_factory=catalogue_of)
+    balances: Mapping[str, Decimal] = field(default_factory=lambda: dict(RICH))
+    permitted: bool = True
+    now: float = 1_800_000_000.0
+
+    def picture(self, key: str, size: tuple[int, int] = (300, 300), colour: str = "red", **save: Any) -> Path:
+        path = self.folder / "in" / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", size, colour).save(path, **save)
+        return path
+
+    def job(self, *steps: str, more: str = "", source: str = "./in", output: str = "./out") -> Job:
+        listed = "".join(f"  - {step}\n" for step in steps)
+        text = f"version: 1\nname: job\nsource: {source}\noutput: {output}\nstate: ./state\n{more}\nsteps:\n{listed}"
+        return loads(text, self.folder / "job.yaml", environ={})
+
+    def recipe(self, job: Job) -> Recipe:
+        return make_recipe(job, HOST)
+
+    def plan(self, *steps: str, wishes: Wishes | None = None, **job: str) -> Plan:
+        return self.plan_of(self.job(*steps, **job), wishes)
+
+    def plan_of(self, job: Job, wishes: Wishes | None = None) -> Plan:
+        world = survey(job, self.state, self.catalogue, Account(self.permitted, self.balances, {"upscaler": 30}))
+        return make_plan(self.recipe(job), replace(world, now=self.now), wishes)
+
+    def record(self, item: PlannedItem, state: str, code: str = "", *, lasting: bool = False, **change: str) -> None:
+        """Write an item's row as a run would have left it; `change` overrides version or fingerprint."""
+        version = change.get("version", item.candidate.version)
+        fingerprint = change.get("fingerprint", item.fingerprint)
+        identity = ItemId("job", item.key, item.variant)
+        self.state.commit([ItemMoved(identity, version, fingerprint, state, 1.0, code, "why", lasting=lasting)])
+
+    def buy(self, key: str, content: bytes = b"bought", verdict: Mapping[str, Any] | None = None) -> None:
+        """Keep an answer under `key`, judged where a verdict is given."""
+        file = self.state.results.incoming(key)
+        file.write_bytes(content)
+        kept = self.state.results.keep(key, file, {"price_usd": "0.02"})
+        if verdict is not None:
+            self.state.results.note_verdict(kept, verdict)
+
+
+def standings(plan: Plan) -> dict[str, str]:
+    return {item.name: item.standing for item in plan.items}
+
+
+def amounts(plan: Plan) -> tuple[str, str]:
+    return plan.cost.as_json()["low"], plan.cost.as_json()["high"]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    (tmp_path / "in").mkdir()
+    with ExitStack() as stack:
+        yield Bench(tmp_path, stack.enter_context(to_write(tmp_path / "state")))

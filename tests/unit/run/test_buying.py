@@ -1,0 +1,225 @@
+"""Taking inputs in and buying: what was read is what is keyed, what was paid is what is kept."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.plan.recipe import file_hash
+from pipeline.plan.sources import Candidate
+from pipeline.run.tasks import (
+    Bought,
+    Broken,
+    CallLost,
+    Judge,
+    Judged,
+    Measure,
+    Measured,
+    Refused,
+    TakeIn,
+    TakenIn,
+    Ticket,
+)
+from pipeline.steps.chain import Stage
+from pipeline.steps.conditions import Known
+from pipeline.steps.lineage import Lineage
+from pipeline.venice import Fate
+from tests.unit.run.conftest import Shop
+from tests.unit.steps.conftest import step
+
+
+def candidate(path: Path) -> Candidate:
+    found = path.stat()
+    return Candidate(path.name, f"{found.st_size}-{found.st_mtime_ns}", found.st_size)
+
+
+def leftovers(shop: Shop) -> list[str]:
+    return [path.name for path in (shop.folder / "results").rglob(".vb-*")]
+
+
+# Taking in
+
+
+def test_an_input_is_copied_hashed_and_looked_at(shop: Shop) -> None:
+    source = shop.picture()
+    outcome = shop.worker.do(TakeIn(Ticket(1), candidate(source)))
+    assert isinstance(outcome, TakenIn)
+    assert outcome.copy.read_bytes() == source.read_bytes()
+    assert outcome.sha256 == file_hash(source)
+    assert outcome.facts.size == (300, 260)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code", "lasting"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes() + b"\0"), "changed", False),
+        (lambda path: os.utime(path, ns=(1, 1)), "changed", False),
+        (lambda path: path.unlink(), "unreadable", False),
+    ],
+)
+def test_an_input_that_is_not_as_it_was_listed_is_left_for_the_next_run(
+    shop: Shop,
+    spoil: Any,
+    code: str,
+    lasting: bool,  # noqa: FBT001 - a table
+) -> None:
+    source = shop.picture()
+    listed = candidate(source)
+    spoil(source)
+    outcome = shop.worker.do(TakeIn(Ticket(1), listed))
+    assert isinstance(outcome, Refused), outcome
+    assert (outcome.error.code, outcome.error.lasting) == (code, lasting)
+
+
+def test_a_truncated_picture_is_refused_for_good(shop: Shop) -> None:
+    source = shop.picture()
+    source.write_bytes(source.read_bytes()[:-40])
+    outcome = shop.worker.do(TakeIn(Ticket(1), candidate(source)))
+    assert isinstance(outcome, Refused)
+    assert outcome.error.lasting
+
+
+def test_measuring_looks_at_the_picture_with_its_local_steps_done(shop: Shop) -> None:
+    source = shop.picture()
+    made = step("fit", {"max_side": 150})
+    stage = Stage(Lineage("source", "x"), Known(), local=(made,))  # type: ignore[arg-type]  # fit is a local step
+    outcome = shop.worker.do(Measure(Ticket(1), stage, source))
+    assert isinstance(outcome, Measured)
+    assert outcome.facts.size == (150, 130)
+    assert shop.scratch() == []
+
+
+# Buying
+
+
+def test_a_bought_answer_is_durable_with_facts_and_verdict(shop: Shop) -> None:
+    source = shop.picture()
+    task = shop.buy(source, "upscale")
+    outcome = shop.worker.do(task)
+    assert isinstance(outcome, Bought)
+    assert outcome.reason == ""
+    found = shop.results.find(task.purchase.result)
+    assert found is not None
+    assert found.flags == ()
+    assert found.facts["verdict"]["facts"]["width"] == 600
+    assert found.facts["price_usd"] == "0.02"
+    assert found.facts["request_id"] == outcome.answer.request_id
+    assert (shop.scratch(), leftovers(shop)) == ([], [])
+
+
+def test_every_variant_is_kept_under_its_own_name(shop: Shop) -> None:
+    fields = {"model": "z-image-turbo", "prompt": "p", "variants": 3}
+    task = shop.buy(None, "generate", fields, lane="z-image-turbo")
+    assert isinstance(shop.worker.do(task), Bought)
+    assert sorted(shop.results.keys()) == sorted(task.purchase.results)
+    assert len({shop.results.find(key).path.read_bytes() for key in task.purchase.results}) == 3  # type: ignore[union-attr]  # they are there
+    assert leftovers(shop) == []
+
+
+@pytest.mark.parametrize("kind", ["garbage", "html"])
+@pytest.mark.parametrize(
+    ("name", "fields"), [("upscale", {}), ("generate", {"model": "z-image-turbo", "prompt": "p", "variants": 2})]
+)
+def test_an_answer_that_is_no_picture_is_set_aside_and_counted(
+    shop: Shop, kind: str, name: str, fields: dict[str, Any]
+) -> None:
+    shop.fault(do={"kind": kind})
+    task = shop.buy(None if name == "generate" else shop.picture(), name, fields, lane="z-image-turbo")
+    outcome = shop.worker.do(task)
+    assert isinstance(outcome, Bought), outcome
+    assert outcome.reason
+    assert shop.results.find(task.purchase.result) is None
+    assert [path.name for path in (shop.folder / "results").rglob("*.bad-1")]
+    assert leftovers(shop) == []
+
+
+@pytest.mark.parametrize(("kind", "flag"), [("blurred", "blurred"), ("violation", "blocked"), ("blank", "blank")])
+def test_a_picture_that_is_not_fit_is_kept_and_held_back(shop: Shop, kind: str, flag: str) -> None:
+    shop.fault(do={"kind": kind})
+    task = shop.buy(shop.picture(), "upscale")
+    assert isinstance(shop.worker.do(task), Bought)
+    found = shop.results.find(task.purchase.result)
+    assert found is not None
+    assert flag in found.flags
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "flag"), [("wrong-size", "upscale", "size"), ("no-alpha", "background-remove", "alpha")]
+)
+def test_a_broken_promise_is_flagged(shop: Shop, kind: str, name: str, flag: str) -> None:
+    shop.fault(do={"kind": kind})
+    task = shop.buy(shop.picture(), name)
+    assert isinstance(shop.worker.do(task), Bought)
+    found = shop.results.find(task.purchase.result)
+    assert found is not None
+    assert any(flag in each for each in found.flags), found.flags
+
+
+@pytest.mark.parametrize(
+    ("fault", "fate"),
+    [
+        ({"kind": "lost"}, Fate.UNCERTAIN),
+        ({"kind": "truncate"}, Fate.UNCERTAIN),
+        ({"status": 504}, Fate.UNCERTAIN),
+        ({"status": 422, "body": {"error": "blocked"}}, Fate.ITEM_FAILS),
+        ({"status": 402, "body": {"error": "Insufficient USD or Diem balance"}}, Fate.RUN_STOPS),
+        ({"status": 500}, Fate.RETRY),
+    ],
+)
+def test_a_call_without_an_answer_tells_its_fate_and_leaves_nothing(
+    shop: Shop, fault: dict[str, Any], fate: Fate
+) -> None:
+    shop.fault(do=fault)
+    task = shop.buy(shop.picture(), "upscale")
+    outcome = shop.worker.do(task)
+    assert isinstance(outcome, CallLost), outcome
+    assert outcome.failure.fate is fate
+    assert shop.results.find(task.purchase.result) is None
+    assert (shop.scratch(), leftovers(shop)) == ([], [])
+
+
+def test_a_picture_too_small_for_the_api_is_never_sent(shop: Shop) -> None:
+    task = shop.buy(shop.picture(size=(100, 100)), "upscale")
+    outcome = shop.worker.do(task)
+    assert isinstance(outcome, Refused)
+    assert outcome.error.code == "too-small"
+    assert shop.requests() == 0
+
+
+def test_an_answer_that_cannot_be_kept_was_billed_all_the_same(shop: Shop) -> None:
+    task = shop.buy(shop.picture(), "upscale")
+    # A folder where the facts belong: writing them fails after the answer has arrived.
+    place = shop.folder / "results" / task.purchase.result[:2] / f"{task.purchase.result}.json"
+    place.mkdir(parents=True)
+    outcome = shop.worker.do(task)
+    assert isinstance(outcome, Broken)
+    assert outcome.billed
+    assert outcome.error.exit_code == 6
+
+
+def test_bytes_of_an_earlier_step_that_are_gone_are_no_call(shop: Shop) -> None:
+    stage = Stage(Lineage("result", "gone"), Known(), "gone")
+    outcome = shop.worker.do(Measure(Ticket(1), stage, None))
+    assert isinstance(outcome, Broken)
+    assert not outcome.billed
+
+
+def test_an_answer_that_was_never_judged_is_judged_later_without_a_call(shop: Shop) -> None:
+    task = shop.buy(shop.picture(), "upscale")
+    assert isinstance(shop.worker.do(task), Bought)
+    found = shop.results.find(task.purchase.result)
+    assert found is not None
+    facts = {name: value for name, value in found.facts.items() if name != "verdict"}
+    found.path.with_name(f"{found.path.name}.json").write_text(json.dumps(facts))
+    before = shop.requests()
+    outcome = shop.worker.do(Judge(Ticket(1), task.purchase.result))
+    assert isinstance(outcome, Judged)
+    assert outcome.reason == ""
+    judged = shop.results.find(task.purchase.result)
+    assert judged is not None
+    assert judged.judged
+    assert shop.requests() == before

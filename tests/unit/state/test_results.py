@@ -1,0 +1,194 @@
+"""The store of paid answers: whole or absent at every instant, never changed, never lost."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import Unavailable
+from pipeline.state import Results
+from pipeline.storage import sweep_stale
+from tests.unit.state.conftest import FACTS
+
+ROOT = Path(__file__).parents[3]
+KEY = "ab" + "0" * 62
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Results:
+    return Results(tmp_path)
+
+
+def keep(results: Results, key: str = KEY, content: bytes = b"picture") -> None:
+    file = results.incoming(key)
+    file.write_bytes(content)
+    results.keep(key, file, FACTS)
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_was_not_bought_is_not_found(results: Results) -> None:
+    assert results.find(KEY) is None
+    assert list(results.keys()) == []
+
+
+def test_an_answer_arrives_in_the_folder_where_it_will_stay(results: Results, tmp_path: Path) -> None:
+    assert results.incoming(KEY).parent == tmp_path / "ab"
+    assert results.incoming(KEY) != results.incoming(KEY)
+
+
+def test_a_kept_answer_is_found_with_its_facts(results: Results, tmp_path: Path) -> None:
+    file = results.incoming(KEY)
+    file.write_bytes(b"picture")
+    kept = results.keep(KEY, file, FACTS)
+    assert kept == results.find(KEY)
+    assert kept.path == tmp_path / "ab" / KEY
+    assert kept.path.read_bytes() == b"picture"
+    assert kept.facts == {**FACTS, "bytes": 7}
+    assert not kept.judged
+    assert kept.flags == ()
+    assert names(tmp_path) == {KEY, f"{KEY}.json"}
+
+
+def test_an_answer_that_is_not_committed_is_not_found(results: Results) -> None:
+    results.incoming(KEY).write_bytes(b"half")
+    assert results.find(KEY) is None
+    assert list(results.keys()) == []
+
+
+def test_a_verdict_joins_the_facts_and_keeps_them(results: Results) -> None:
+    keep(results)
+    found = results.find(KEY)
+    assert found is not None
+    noted = results.note_verdict(found, {"facts": None, "flags": ["blurred", "blank"]})
+    assert noted == results.find(KEY)
+    assert noted.judged
+    assert noted.flags == ("blurred", "blank")
+    assert noted.facts["price_usd"] == "0.02"
+    assert noted.facts["bytes"] == 7
+
+
+def test_variants_of_one_call_lie_side_by_side(results: Results) -> None:
+    for number in range(3):
+        keep(results, f"{KEY}.{number}", bytes([number]))
+    assert sorted(results.keys()) == [f"{KEY}.0", f"{KEY}.1", f"{KEY}.2"]
+    found = results.find(f"{KEY}.1")
+    assert found is not None
+    assert found.path.read_bytes() == b"\x01"
+    assert results.find(KEY) is None
+
+
+def test_answers_that_are_no_pictures_are_kept_for_support(results: Results, tmp_path: Path) -> None:
+    for content in (b"first", b"second"):
+        keep(results, content=content)
+        found = results.find(KEY)
+        assert found is not None
+        aside = results.set_aside(found)
+        assert aside.read_bytes() == content
+        assert results.find(KEY) is None
+    assert {f"{KEY}.bad-1", f"{KEY}.bad-2"} <= names(tmp_path)
+    assert list(results.keys()) == []
+    keep(results, content=b"third")
+    assert list(results.keys()) == [KEY]
+
+
+def test_what_was_kept_first_stays(results: Results, tmp_path: Path) -> None:
+    keep(results, content=b"first")
+    again = results.incoming(KEY)
+    again.write_bytes(b"another")
+    assert results.keep(KEY, again, {"price_usd": "9"}).facts["price_usd"] == "0.02"
+    assert (tmp_path / "ab" / KEY).read_bytes() == b"first"
+    assert names(tmp_path) == {KEY, f"{KEY}.json"}
+
+
+@pytest.mark.parametrize("damage", ["shorter", "no-facts", "broken-facts"])
+def test_a_damaged_result_is_neither_taken_for_absent_nor_for_whole(
+    results: Results, tmp_path: Path, damage: str
+) -> None:
+    keep(results)
+    place, facts = tmp_path / "ab" / KEY, tmp_path / "ab" / f"{KEY}.json"
+    if damage == "shorter":
+        place.write_bytes(b"pic")
+    elif damage == "no-facts":
+        facts.unlink()
+    else:
+        facts.write_text('{"price')
+    with pytest.raises(Unavailable, match="do not fit together") as caught:
+        results.find(KEY)
+    assert caught.value.remedy
+
+
+def test_a_bad_answer_is_remembered(results: Results) -> None:
+    assert not results.was_bad(KEY)
+    keep(results)
+    found = results.find(KEY)
+    assert found is not None
+    results.set_aside(found)
+    assert results.was_bad(KEY)
+    assert not results.was_bad("ab" + "1" * 62)
+
+
+_KILLED = """
+import os, sys
+from pathlib import Path
+from pipeline.state import Results
+root, key, countdown, calls = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), 0
+def dying(real):
+    def call(*args, **kwargs):
+        global calls
+        calls += 1
+        if calls == countdown:
+            os.kill(os.getpid(), 9)
+        return real(*args, **kwargs)
+    return call
+results = Results(root)
+file = results.incoming(key)
+file.write_bytes(b"picture" * 1000)
+for name in ("fsync", "replace", "rename", "unlink", "open"):
+    setattr(os, name, dying(getattr(os, name)))
+kept = results.keep(key, file, {"price_usd": "0.02"})
+print("kept", flush=True)
+results.note_verdict(kept, {"flags": []})
+print("judged", flush=True)
+"""
+
+
+def test_a_kill_at_any_write_leaves_a_whole_result_or_none(tmp_path: Path) -> None:
+    seen = set[str]()
+    for countdown in range(1, 30):
+        root = tmp_path / str(countdown)
+        done = subprocess.run(
+            [sys.executable, "-c", _KILLED, str(root), KEY, str(countdown)],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            check=False,
+        )
+        sweep_stale(root)
+        found = Results(root).find(KEY)
+        if found is None:
+            # Before the rename nothing counts, whatever lies beside it.
+            assert done.stdout == ""
+            assert list(Results(root).keys()) == []
+        else:
+            assert found.path.read_bytes() == b"picture" * 1000
+            assert found.facts["price_usd"] == "0.02"
+            assert found.facts["bytes"] == 7000
+        assert names(root) <= {KEY, f"{KEY}.json"}
+        seen.add("none" if found is None else "judged" if found.judged else "kept")
+        if done.stdout.endswith("judged\n"):
+            break
+        assert done.returncode == -9, done.stderr
+    assert seen == {"none", "kept", "judged"}
+
+
+def test_the_facts_are_plain_json_with_sorted_names(results: Results, tmp_path: Path) -> None:
+    keep(results)
+    text = (tmp_path / "ab" / f"{KEY}.json").read_text("utf-8")
+    assert text == json.dumps({**FACTS, "bytes": 7}, sort_keys=True)

@@ -1,0 +1,181 @@
+"""The manifest's file: made, migrated, refused, and only looked at."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import StateTooNew, Unavailable
+from pipeline.state import schema, to_read, to_write
+from tests.unit.state.conftest import moved, started
+
+ROOT = Path(__file__).parents[3]
+
+
+def version_of(file: Path) -> int:
+    connection = sqlite3.connect(file)
+    try:
+        return int(connection.execute("PRAGMA user_version").fetchone()[0])
+    finally:
+        connection.close()
+
+
+def tables_of(file: Path) -> set[str]:
+    connection = sqlite3.connect(file)
+    try:
+        return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    finally:
+        connection.close()
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """Return what lies below `folder`; the shared memory beside a manifest that is open is scratch of SQLite's own."""
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.name.endswith("-shm"))
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def test_a_new_state_has_the_newest_schema(tmp_path: Path) -> None:
+    with to_write(tmp_path) as state:
+        assert dict(state.counts("job")) == {}
+    assert version_of(tmp_path / "manifest.sqlite3") == schema.NEWEST == len(schema.MIGRATIONS)
+    assert tables_of(tmp_path / "manifest.sqlite3") == {"runs", "items", "sources", "outputs", "calls"}
+
+
+def test_the_manifest_is_written_so_that_a_power_cut_loses_nothing(tmp_path: Path) -> None:
+    connection = schema.open_to_write(tmp_path / "m")
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    connection.close()
+
+
+def test_opening_again_changes_nothing(tmp_path: Path) -> None:
+    with to_write(tmp_path) as state:
+        state.commit([started(), moved("a.png", "done")])
+    with to_write(tmp_path) as state:
+        assert state.counts("job") == {"done": 1}
+
+
+def test_an_older_file_is_migrated_and_keeps_what_it_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with to_write(tmp_path) as state:
+        state.commit([moved("a.png", "done")])
+    # There is no second version yet: one is made up, since the way must be sound before it is first gone.
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, "CREATE TABLE extra (a INTEGER) STRICT;"))
+    monkeypatch.setattr(schema, "NEWEST", 2)
+    with to_read(tmp_path) as state:
+        assert state.counts("job") == {"done": 1}
+    assert version_of(tmp_path / "manifest.sqlite3") == 1
+    with to_write(tmp_path) as state:
+        assert state.counts("job") == {"done": 1}
+    assert version_of(tmp_path / "manifest.sqlite3") == 2
+    assert "extra" in tables_of(tmp_path / "manifest.sqlite3")
+
+
+def test_a_migration_that_fails_half_way_leaves_the_old_version_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with to_write(tmp_path) as state:
+        state.commit([moved("a.png", "done")])
+    broken = "CREATE TABLE extra (a INTEGER) STRICT; CREATE TABLE items (a INTEGER);"
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, broken))
+    monkeypatch.setattr(schema, "NEWEST", 2)
+    with pytest.raises(Unavailable), to_write(tmp_path):
+        pass
+    monkeypatch.undo()
+    assert version_of(tmp_path / "manifest.sqlite3") == 1
+    assert "extra" not in tables_of(tmp_path / "manifest.sqlite3")
+    with to_write(tmp_path) as state:
+        assert state.counts("job") == {"done": 1}
+
+
+@pytest.mark.parametrize("opened", [to_write, to_read])
+def test_a_state_of_a_newer_version_is_refused_and_left_as_it_is(tmp_path: Path, opened: type) -> None:
+    with to_write(tmp_path) as state:
+        state.commit([moved("a.png", "done")])
+    connection = sqlite3.connect(tmp_path / "manifest.sqlite3")
+    connection.execute(f"PRAGMA user_version = {schema.NEWEST + 1}")
+    connection.close()
+    before = (tmp_path / "manifest.sqlite3").read_bytes()
+    with pytest.raises(StateTooNew, match="newer version") as caught, opened(tmp_path):
+        pass
+    assert "upgrade" in caught.value.remedy
+    assert (tmp_path / "manifest.sqlite3").read_bytes() == before
+
+
+@pytest.mark.parametrize("opened", [to_write, to_read])
+def test_a_file_that_is_no_manifest_is_refused_with_a_remedy(tmp_path: Path, opened: type) -> None:
+    (tmp_path / "manifest.sqlite3").write_bytes(b"this is not a database, and it is long enough" * 50)
+    with pytest.raises(Unavailable, match="cannot use the manifest") as caught, opened(tmp_path):
+        pass
+    assert "move that file away" in caught.value.remedy
+
+
+def test_a_state_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(Unavailable) as caught, to_write(tmp_path / "file" / "state"):
+        pass
+    assert caught.value.remedy
+
+
+# Looking only
+
+
+def test_reading_what_is_not_there_makes_nothing(tmp_path: Path) -> None:
+    with to_read(tmp_path / "state") as state:
+        assert list(state.items("job")) == []
+        assert state.run_to_continue("job") == (1, False)
+        assert state.next_call() == 1
+        assert state.uncertain_results() == set()
+    assert not (tmp_path / "state").exists()
+
+
+def test_reading_a_state_at_rest_changes_nothing(tmp_path: Path) -> None:
+    with to_write(tmp_path) as state:
+        state.commit([started(), moved("a.png", "done")])
+    before, names = snapshot(tmp_path), sorted(tmp_path.iterdir())
+    with to_read(tmp_path) as state:
+        assert state.counts("job") == {"done": 1}
+        assert sorted(tmp_path.iterdir()) == names
+    assert snapshot(tmp_path) == before
+    assert sorted(tmp_path.iterdir()) == names
+
+
+def test_reading_beside_a_writer_sees_what_was_committed(tmp_path: Path) -> None:
+    with to_write(tmp_path) as writer:
+        writer.commit([moved("a.png", "running")])
+        before = snapshot(tmp_path)
+        with to_read(tmp_path) as reader:
+            assert reader.counts("job") == {"running": 1}
+            assert snapshot(tmp_path) == before
+            writer.commit([moved("a.png", "done")])
+            assert reader.counts("job") == {"done": 1}
+
+
+_KILLED_WRITER = """
+import os, sys
+from pathlib import Path
+from pipeline.state import ItemId, ItemMoved, to_write
+with to_write(Path(sys.argv[1])) as state:
+    state.commit([ItemMoved(ItemId("job", "a.png"), "v", "f", "running", 1.0)])
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_reading_after_a_kill_sees_everything_and_changes_nothing(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", _KILLED_WRITER, str(tmp_path)], cwd=ROOT, check=False)
+    assert (tmp_path / "manifest.sqlite3-wal").exists()
+    before, names = snapshot(tmp_path), sorted(tmp_path.iterdir())
+    with to_read(tmp_path) as state:
+        assert state.counts("job") == {"running": 1}
+    assert snapshot(tmp_path) == before
+    assert sorted(tmp_path.iterdir()) == names
+
+
+def test_what_is_open_for_reading_cannot_write(tmp_path: Path) -> None:
+    with to_write(tmp_path):
+        pass
+    with to_read(tmp_path) as state, pytest.raises(Unavailable):
+        state.commit([moved("a.png", "done")])

@@ -68,7 +68,7 @@ def items(
     with to_read(root) as opened:
         rows = list(opened.items(loaded.name, state))
     if as_json:
-        listed = [{**asdict(row), "lasting": bool(row.lasting), "updated_at": when(row.updated_at)} for row in rows]
+        listed = [{**asdict(row), "updated_at": when(row.updated_at)} for row in rows]
         click.echo(json.dumps(listed, indent=2))
         return Exit.DONE
     cells = [(_name(row.key, row.variant), row.state, row.code, row.reason) for row in rows]

@@ -31,6 +31,8 @@ def finished_name(template: str, key: str, variant: int, extension: str) -> str:
     path = PurePosixPath(key)
     folder = "" if str(path.parent) == "." else str(path.parent)
     stem = path.stem if "." in path.name.lstrip(".") else path.name
+    if not stem.strip(". "):
+        raise ItemError("name", f"{key!r} gives the finished file no name", remedy="rename the input")
     if variant:
         stem = f"{stem}-{variant}"
     # An empty folder takes its slash along, so that "{dir}/{stem}" does not become an absolute path.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.plan import money, warn
-from pipeline.plan.model import Caution, Plan, PlannedItem, Range, StepCost
+from pipeline.plan.model import TO_DO, Caution, Plan, PlannedItem, Range, StepCost
 from pipeline.plan.pricing import Eyes, Pricer
 from pipeline.plan.recipe import Recipe
 from pipeline.plan.sources import Candidate
@@ -52,13 +52,26 @@ def make_plan(recipe: Recipe, world: World, wishes: Wishes | None = None) -> Pla
     sizes = Counter(candidate.size for candidate in world.candidates)
     pricer = Pricer(job.name, world.state, world.catalogue, world.eyes, sizes)
     standing = stand(named(world.candidates, recipe, world.catalogue), rows, Rules(job, wishes, world.output_has))
-    items = [pricer.priced(item) for item in standing]
+    items = _within(wishes.limit, standing, pricer)
     partial = wishes.only is not None or wishes.limit is not None
     plan = _summed(recipe, world, pricer, items)
     if partial:
         return plan
     vanished = tuple(sorted(key for key, row in rows.items() if row.state != "vanished"))
     return replace(plan, vanished=vanished, dropped=_dropped(items, world, job.name))
+
+
+def _within(limit: int | None, standing: Iterable[PlannedItem], pricer: Pricer) -> list[PlannedItem]:
+    """Return the priced items, at most `limit` of them to do: what turns out to be invalid does not use it up."""
+    items: list[PlannedItem] = []
+    left = limit
+    for item in standing:
+        if left == 0 and item.standing in TO_DO:
+            continue
+        items.append(pricer.priced(item))
+        if left is not None:
+            left -= items[-1].standing in TO_DO
+    return items
 
 
 def _summed(recipe: Recipe, world: World, pricer: Pricer, items: list[PlannedItem]) -> Plan:

@@ -103,7 +103,7 @@ class Pricer:
         return replace(item, lineage=lineage, known=known_of(facts))
 
     def _walked(self, item: PlannedItem) -> PlannedItem:
-        cost, certain = Range(), True
+        cost, certain, reused = Range(), True, False
         position = item.chain.start(item.lineage, item.known)
         while True:
             position, stop = item.chain.advance(position, item.variant)
@@ -116,15 +116,16 @@ class Pricer:
                         cost += self._count(step, claim=None)
                     position = _uncertain(item.chain.skip(position))
                 case Purchase():
-                    position, price = self._bought(item, position, stop, certain=certain)
+                    found = self._state.results.find(stop.result) if certain else None
+                    reused = reused or found is not None
+                    position, price = self._bought(item, position, stop, found, certain=certain)
                     cost += price
-        free = cost.high == 0 and item.standing == "new" and item.chain.paid
-        return replace(item, cost=cost, standing="reused" if free else item.standing)
+        reused = reused and cost.high == 0 and item.standing == "new"
+        return replace(item, cost=cost, standing="reused" if reused else item.standing)
 
     def _bought(
-        self, item: PlannedItem, position: Position, purchase: Purchase, *, certain: bool
+        self, item: PlannedItem, position: Position, purchase: Purchase, found: Result | None, *, certain: bool
     ) -> tuple[Position, Range]:
-        found = self._state.results.find(purchase.result) if certain else None
         if found is not None:
             known = known_of_result(found) or purchase.step.after(position.current.known)
             return item.chain.bought(position, purchase, known), Range()

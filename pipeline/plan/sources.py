@@ -110,6 +110,8 @@ def _csv(text: str, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         names = [name.strip() for name in reader.fieldnames or ()]
         if "id" not in names or "prompt" not in names:
             raise SourceError(f"{path}:1: the first line must name the columns `id` and `prompt`", remedy="add them")
+        if len(set(names)) < len(names):
+            raise SourceError(f"{path}:1: two columns have the same name", remedy="rename or remove one of them")
         for row in reader:
             if None in row or None in row.values():
                 raise SourceError(

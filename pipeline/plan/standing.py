@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from pipeline.errors import ItemError
 from pipeline.job import Job
-from pipeline.plan.model import TO_DO, PlannedItem
+from pipeline.plan.model import PlannedItem
 from pipeline.plan.naming import collision_key, finished_name
 from pipeline.plan.recipe import Recipe, extension_of
 from pipeline.plan.sources import Candidate, glob
@@ -72,16 +72,11 @@ def stand(items: Iterable[PlannedItem], rows: Rows, rules: Rules) -> Iterator[Pl
         rules: what decides.
     """
     chosen = glob(rules.wishes.only) if rules.wishes.only else None
-    left = rules.wishes.limit
     for item in items:
         row = rows.pop((item.key, item.variant), None)
         if chosen is not None and not chosen(item.key):
             continue
         placed = item if item.standing == "invalid" or row is None else _by_row(item, row, rules)
-        if placed.standing in TO_DO and left is not None:
-            if left <= 0:
-                continue
-            left -= 1
         yield placed
 
 

@@ -46,6 +46,7 @@ class Wallet:
         self._caps = list(caps)
         self._listens = listens
         self._heard: tuple[float, int] | None = None
+        self._settled: list[tuple[float, int]] = []
         self._since = now
         self._run = run
         self._next = next_call
@@ -56,19 +57,24 @@ class Wallet:
     def obstacle(self, micros: int) -> str:
         """Return the name of the limit that forbids reserving so much more, or nothing.
 
-        ``balance`` is what the latest answer said is left, less all that is set aside. Calls that are charged already
-        but not yet answered are counted twice by that: near its end a run waits for answers, it never overdraws.
+        ``balance`` is what the latest answer said there was, less everything that may have been charged since that call
+        began. What is charged already but not yet answered is counted twice by that: near its end a run waits for
+        answers rather than overdraw.
         """
-        if self._heard is not None and micros + self.open > self._heard[1]:
-            return "balance"
+        if self._heard is not None:
+            begun_at, balance = self._heard
+            since = sum(spent for ended_at, spent in self._settled if ended_at > begun_at)
+            if micros + self.open > balance - since:
+                return "balance"
         return next((cap.name for cap in self._caps if micros > cap.left), "")
 
-    def _hear(self, answer: Answer, charged: int) -> None:
+    def _hear(self, answer: Answer) -> None:
         """Learn the balance from an answer: its headers tell what there was before that call."""
         amounts = [amount for amount in (answer.balance_usd, answer.balance_diem) if amount is not None]
         if not self._listens or not amounts or (self._heard is not None and answer.begun_at < self._heard[0]):
             return
-        self._heard = (answer.begun_at, int(sum(amounts) * MICRO) - charged)
+        self._heard = (answer.begun_at, int(sum(amounts) * MICRO))
+        self._settled = [(ended_at, spent) for ended_at, spent in self._settled if ended_at > answer.begun_at]
 
     def reserve(
         self, item: ItemId, wanted: Sequence[tuple[PaidStep, int]], now: float
@@ -109,7 +115,8 @@ class Wallet:
         """Record an answered call as spent."""
         self.open -= reservation.micros
         self.spent += reservation.micros
-        self._hear(answer, reservation.micros)
+        self._settled.append((answer.ended_at, reservation.micros))
+        self._hear(answer)
         return Settled(
             reservation.call,
             "spent",
@@ -127,6 +134,7 @@ class Wallet:
         """Record a call whose answer was lost: it counts as spent."""
         self.open -= reservation.micros
         self.uncertain += reservation.micros
+        self._settled.append((now, reservation.micros))
         if failure is None:
             return Settled(reservation.call, "uncertain", why, now)
         return Settled(reservation.call, "uncertain", why, now, failure.status, failure.attempts, failure.request_id)

@@ -309,8 +309,8 @@ class Worker:
 def decoders() -> int:
     """Return how many pictures to decode at once: one a core, and two at most.
 
-    Two decode some 25 pictures of 16 megapixels a second, more than any account's rate limit lets through; every further
-    one would hold 60 MB more.
+    Two decode more pictures of 16 megapixels than any account's rate limit lets through; every further one would hold
+    60 MB more.
     """
     return min(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 

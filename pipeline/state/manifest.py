@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -155,7 +155,8 @@ class State:
         chosen = "" if state is None else " AND state = ?"
         values = (job,) if state is None else (job, state)
         for row in self._connection.execute(f"{sql} WHERE job = ?{chosen} ORDER BY key, variant", values):
-            yield ItemRow(*row)
+            key, variant, version, fingerprint, kept, code, reason, lasting, at = row
+            yield ItemRow(key, variant, version, fingerprint, kept, code, reason, bool(lasting), at)
 
     def counts(self, job: str) -> dict[str, int]:
         """Return how many items of `job` are in each state."""
@@ -188,7 +189,7 @@ class State:
         """Return the newest run of `job`."""
         sql = "SELECT id, started_at, ended_at, exit_code, closed FROM runs WHERE job = ? ORDER BY id DESC LIMIT 1"
         rows = self._rows(RunRow, sql, job)
-        return rows[0] if rows else None
+        return replace(rows[0], closed=bool(rows[0].closed)) if rows else None
 
     def run_to_continue(self, job: str) -> tuple[int, bool]:
         """Return (run number, whether it continues an interrupted one).

@@ -91,7 +91,8 @@ class Results:
 
     def set_aside(self, result: Result) -> Path:
         """Put an answer that is no picture out of the way, kept for support as ``<key>.bad-<n>``."""
-        number = 1 + sum(1 for _ in result.path.parent.glob(f"{result.path.name}.bad-*"))
+        taken = [int(bad.name.rpartition("-")[2]) for bad in result.path.parent.glob(f"{result.path.name}.bad-*")]
+        number = 1 + max(taken, default=0)
         aside = result.path.with_name(f"{result.path.name}.bad-{number}")
         result.path.replace(aside)
         fsync_folder(aside.parent)

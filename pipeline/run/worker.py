@@ -316,8 +316,9 @@ def decoders() -> int:
 
 
 def _disk(error: OSError) -> Unavailable:
-    place = f" {error.filename}" if error.filename else ""
+    # An error while bytes are written names no file; temporary copies are the likeliest.
+    place = error.filename or f"while writing (temporary files lie in {tempfile.gettempdir()})"
     return Unavailable(
-        f"this machine's disk failed{place}: {error.strerror or error}",
+        f"this machine's disk failed: {place}: {error.strerror or error}",
         remedy="free some space or check the rights, then run the job again: it goes on where it stopped",
     )

@@ -1,4 +1,4 @@
-"""The free calls: styles, models, traits, limits, balance, and fetching a source picture.
+"""The free calls: styles, models, traits, limits, balance, usage history, and fetching a source picture.
 
 They are repeated like paid ones but touch no gate, lane or breaker. Only JSON of the right shape
 counts as an answer: a server that speaks HTML is told as such, at once.
@@ -10,6 +10,8 @@ import json
 import random
 import tempfile
 import time
+from collections.abc import Iterator
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +27,7 @@ from pipeline.venice.catalogue import Model
 from pipeline.venice.fate import CallFailed, own_failure
 from pipeline.venice.persistence import OnWait, Persistence
 from pipeline.venice.transport import Outgoing, Wire
+from pipeline.venice.usage import UsagePage, UsageRow, stamp
 from pipeline.venice.waits import Cancel, Cancelled
 
 #: Seconds for one free request; billing/balance may hang and is only an addition, so it gets less.
@@ -33,6 +36,10 @@ _FETCH_TIMEOUT = 120.0
 _JSON_BYTES = 20_000_000
 #: The API's limit for a file: a larger picture could not be sent anyway, so a little more is the end.
 MAX_SOURCE_BYTES = 200_000_000
+#: Rows on a page of the usage history: the most that the API gives.
+_PAGE_SIZE = 1000
+#: Pages after which a usage history is taken for endless: a million rows.
+_MOST_PAGES = 1000
 
 Shape = TypeVar("Shape", bound=BaseModel)
 
@@ -101,6 +108,48 @@ class FreeCalls:
             CallFailed: ``key-refused`` for an inference key (401 "Admin API key required").
         """
         return self._json("billing/balance", BillingBalance, timeout=_BILLING_TIMEOUT, attempts=1)
+
+    def usage_history(self, start: datetime, end: datetime, *, most_pages: int = _MOST_PAGES) -> Iterator[UsageRow]:
+        """``GET /billing/usage-history``, for ADMIN keys: the account's own ledger, page by page.
+
+        The filters go with the first page alone; later pages take nothing beside their cursor (checked 2026-10-02).
+
+        Args:
+            start: rows from then on.
+            end: rows up to then.
+            most_pages: more are taken for a server that never comes to an end.
+
+        Yields:
+            The rows in the order of the API, newest first.
+
+        Raises:
+            CallFailed: ``key-refused`` for an inference key (401 "Admin API key required"); ``not-the-api`` when the
+                pages go round in a circle or do not end.
+        """
+        params = {"startTimestamp": stamp(start), "endTimestamp": stamp(end), "pageSize": str(_PAGE_SIZE)}
+        seen: set[str] = set()
+        while True:
+            page = self._usage_page(params)
+            yield from page.rows
+            if not page.cursor:
+                return
+            if page.cursor in seen:
+                raise own_failure("not-the-api", "billing/usage-history leads back to a page that was read already")
+            seen.add(page.cursor)
+            if len(seen) >= most_pages:
+                raise own_failure("not-the-api", f"billing/usage-history does not end after {most_pages} pages")
+            params = {"cursor": page.cursor}
+
+    def _usage_page(self, params: dict[str, str]) -> UsagePage:
+        try:
+            return self._json("billing/usage-history", UsagePage, params)
+        except CallFailed as failure:
+            if failure.code == "key-refused":
+                failure.remedy = (
+                    "the account's ledger needs an ADMIN key: set VENICE_API_KEY to one from"
+                    " https://venice.ai/settings/api"
+                )
+            raise
 
     def fetch(self, url: str, into: Path, *, at_most: int = MAX_SOURCE_BYTES) -> Answer:
         """Download a source picture: no key goes along, no redirect is followed.

@@ -130,8 +130,32 @@ def test_two_charges_for_one_request_are_charged_twice() -> None:
     assert not seen.clean
 
 
+def test_a_second_charge_for_one_request_is_never_taken_for_another_call() -> None:
+    seen = found([call(1, request="a"), call(2, "uncertain")], row(4.0, "a"), row(4.1, "a"))
+    assert [one.by for one in seen.charged_twice] == ["request id"]
+    assert ids(seen.not_charged) == [2]
+
+
+def test_the_charge_of_an_answer_is_the_nearest_to_its_end_and_that_of_a_lost_one_to_its_begin() -> None:
+    early, late = row(1.0, "early", sku="x"), row(58.0, "late", sku="y")
+    assert [one.rows for one in found([call(1, ended=60)], early, late).matched] == [(late,)]
+    lost = found([call(1, "uncertain", ended=60)], early, late)
+    assert [one.rows for one in lost.charged_without_answer] == [(early,)]
+
+
+def test_what_others_bought_while_a_killed_run_lay_still_is_not_laid_at_its_door() -> None:
+    night = 36_000.0
+    killed = call(1, "uncertain", ended=night, attempts=0)
+    assert ids(found([killed], row(5000.0)).not_charged) == [1]
+    seen = found([killed], row(2.0, "a"), row(900.0, "b"), row(5000.0, "c"))
+    assert [one.rows[0].request_id for one in seen.charged_without_answer] == ["a"]
+    assert [one.request_id for one in seen.unmatched] == ["b", "c"]
+    kept = call(1, ended=night, attempts=0)
+    assert [one.rows[0].request_id for one in found([kept], row(2.0, "a"), row(3000.0, "b")).matched] == ["a"]
+
+
 def test_a_request_booked_in_parts_of_its_price_is_charged_once() -> None:
-    parts = (row(4.0, "a"), row(4.0, "a", usd="0.04", sku="prompt-enhancement"))
+    parts = (row(4.0, "a"), row(4.1, "a", usd="0.04", sku="prompt-enhancement"))
     seen = found([call(1, request="a", micros=60_000)], *parts)
     assert [one.rows for one in seen.matched] == [parts]
     assert seen.clean
@@ -196,6 +220,19 @@ def test_a_call_that_moves_on_to_another_charge_makes_room_for_one_that_has_no_o
     seen = found([first, second], row(16.0), row(14.0))
     assert ids(seen.matched) == [1, 2]
     assert seen.unmatched == ()
+
+
+def test_a_call_without_hope_does_not_keep_a_later_one_from_its_charge() -> None:
+    rivals = [call(1), call(2)]
+    neighbours = [call(3, begun=100, ended=120), call(4, begun=125, ended=140)]
+    seen = found([*rivals, *neighbours], row(2.0), row(114.0), row(116.0))
+    assert ids(seen.matched) == [1, 3, 4]
+    assert ids(seen.not_charged) == [2]
+
+
+def test_charges_of_one_moment_are_told_apart_the_same_way_in_any_order() -> None:
+    rows = [row(2.0, sku="x"), row(2.0, sku="x"), row(2.0, sku="y")]
+    assert found([call(1)], *rows) == found([call(1)], *reversed(rows))
 
 
 def test_a_lost_call_takes_only_what_is_sold_under_the_name_that_its_step_goes_by() -> None:

@@ -162,6 +162,14 @@ def test_calls_that_overlap_do_not_make_the_account_look_richer() -> None:
         assert purse.obstacle(99) == "balance"
 
 
+def test_what_needs_no_more_money_is_never_refused() -> None:
+    purse = listening(told("0.000010"))
+    assert take(purse, 9)
+    purse.settle(take(purse, 0)[0], told("0.000005", begun_at=5.0), "answered", LATE)
+    assert purse.obstacle(1) == "balance"
+    assert purse.reserve(ITEM, [], LATE) == ({}, [])
+
+
 def test_answers_without_a_balance_and_wallets_that_do_not_listen_limit_nothing() -> None:
     assert not listening(told(None)).obstacle(10**12)
     deaf = wallet()

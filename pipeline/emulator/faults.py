@@ -29,6 +29,7 @@ Kind = Literal[
     "blank",
     "blurred",
     "violation",
+    "other-model",
     "lost",
 ]
 

@@ -14,6 +14,7 @@ from pipeline.emulator.pictures import Encoded
 HEADERS = {
     "blurred": {"x-venice-is-blurred": "true"},
     "violation": {"x-venice-is-content-violation": "true"},
+    "other-model": {"x-venice-model-id": "some-other-model"},
 }
 #: The fault kinds that this module knows.
 KINDS = frozenset({"garbage", "wrong-size", "no-alpha", "wrong-type", "blank", "blurred", "violation"})

@@ -333,6 +333,18 @@ class Driver:
             self._end(journey, "failed", "bad-answer", reason)
         else:
             self._go_on(journey)
+        self._watch_the_model(outcome)
+
+    def _watch_the_model(self, outcome: Bought) -> None:
+        """Stop when the API served another model than the one that was priced: the plan's sum no longer holds then."""
+        step, served = outcome.task.purchase.step, outcome.answer.model_served
+        if step.kind and served is not None and served.casefold() != outcome.task.lane.casefold():
+            self._stop(
+                MoneyError(
+                    f"step {step.id!r}: the API served {served} instead of {outcome.task.lane}, which was priced",
+                    remedy=f"write `model: {served}` in the step if that is what you want, then plan again",
+                )
+            )
 
     def _call_lost(self, journey: Journey, outcome: CallLost) -> None:
         failure, purchase = outcome.failure, outcome.task.purchase

@@ -232,3 +232,15 @@ def test_a_server_that_dies_under_way_ends_with_6_and_the_next_run_goes_on(morta
         assert len(work.vendor.paid()) == 12 - len(kept)
     assert kept.items() <= work.results().items()
     assert len(work.outputs()) == 12
+
+
+def test_another_model_than_the_one_that_was_priced_stops_the_run(work: Work) -> None:
+    work.draw(*(f"{number}.jpg" for number in range(4)))
+    work.write({"edit": {"prompt": "on marble", "model": "qwen-image-2-edit"}})
+    work.vendor.faults({"match": {"path": "/image/edit", "nth": 1}, "do": {"kind": "other-model"}})
+    ended = work.run("--workers", "1")
+    assert ended.code == 5
+    assert "served some-other-model instead of qwen-image-2-edit" in ended.err
+    assert len(work.vendor.paid()) == 1
+    assert work.run().code == 0
+    assert len(work.vendor.paid()) == 4, "what was answered is kept"

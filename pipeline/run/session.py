@@ -37,7 +37,7 @@ from pipeline.state import (
     to_read,
     to_write,
 )
-from pipeline.storage import LocalStore, make_folder, sweep_stale
+from pipeline.storage import LocalStore, make_folder, sweep_stale, write_whole
 from pipeline.venice import Account, Api, BillingBalance, Breaker, CallFailed, Cancel, Catalogue, Client, Gate, Lanes
 
 #: Our own folder in an output; hidden, so that neither a listing nor a web server shows it.
@@ -237,7 +237,7 @@ def _own_output(job: Job) -> None:
     name = str(state.relative_to(root)) if state.is_relative_to(root) else str(state)
     try:
         if mark.exists():
-            found = json.loads(mark.read_text("utf-8")).get("state")
+            found = _owner_of(mark)
             if found != name:
                 raise OutputError(
                     f"the output {output} is written by another state ({found})",
@@ -245,13 +245,28 @@ def _own_output(job: Job) -> None:
                     f" if that state is gone, remove {mark}",
                 )
         else:
-            make_folder(mark.parent)
-            mark.write_text(json.dumps({"state": name}), "utf-8")
+            _write_owner(mark, name)
         sweep_stale(output)
     except OSError as error:
         raise Unavailable(
             f"cannot write the output {output}: {error.strerror}",
             remedy="give this user the right to write there, free some space, or choose another output",
+        ) from error
+
+
+def _write_owner(mark: Path, name: str) -> None:
+    """Write the mark in one step: one that a kill left empty would keep every later run from starting."""
+    make_folder(mark.parent)
+    write_whole(mark, json.dumps({"state": name}))
+
+
+def _owner_of(mark: Path) -> str:
+    try:
+        return str(json.loads(mark.read_text("utf-8"))["state"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise OutputError(
+            f"{mark} does not say which state writes this output",
+            remedy="if no other job writes there, remove that file and run again",
         ) from error
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import Unavailable
-from pipeline.storage import fsync_folder, make_folder, temporary_beside
+from pipeline.storage import fsync_folder, make_folder, temporary_beside, write_whole
 
 Facts = Mapping[str, Any]
 
@@ -128,17 +128,7 @@ class Results:
                 yield facts.name.removesuffix(".json")
 
     def _write_facts(self, key: str, facts: Facts) -> None:
-        place = _facts_of(self._place(key))
-        temporary = temporary_beside(place)
-        try:
-            with temporary.open("x", encoding="utf-8") as file:
-                json.dump(facts, file, sort_keys=True)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(place)
-        finally:
-            temporary.unlink(missing_ok=True)
-        fsync_folder(place.parent)
+        write_whole(_facts_of(self._place(key)), json.dumps(facts, sort_keys=True))
 
 
 def _damaged(place: Path) -> Unavailable:

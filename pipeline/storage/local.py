@@ -109,6 +109,24 @@ def temporary_beside(target: Path) -> Path:
     return target.with_name(f".vb-{secrets.token_hex(8)}")
 
 
+def write_whole(target: Path, text: str) -> None:
+    """Write a small file in one step, durably: readers and a kill at any instant find the old text or the new one.
+
+    Raises:
+        OSError: it could not be written; what was there before is untouched.
+    """
+    temporary = temporary_beside(target)
+    try:
+        with temporary.open("x", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    fsync_folder(target.parent)
+
+
 def sweep_stale(root: Path) -> int:
     """Remove temporary files that a killed run left anywhere below `root`; return how many.
 

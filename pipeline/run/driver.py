@@ -248,6 +248,10 @@ class Driver:
                 f"step {purchase.step.id!r}: the answer was lost after the request was sent; it may have been charged"
             )
             self._end(journey, "uncertain", "uncertain", reason)
+        elif self._bad.get(purchase.claim, 0) >= _BAD_ANSWERS:
+            # Another item with the same bytes bought it that often: this one's money would go the same way.
+            reason = f"step {purchase.step.id!r}: every answer was no picture"
+            self._end(journey, "failed", "bad-answer", reason)
         elif not self._queues.lead_or_park(journey, purchase.claim):
             self._books.release_all(journey, "another item buys the same")
         elif not self._has_its_bytes(journey, purchase):

@@ -238,10 +238,10 @@ class Client(FreeCalls):
             failure.attempts = persistence.requests
             raise
         except Cancelled as cancelled:
-            failure = own_failure("cancelled")
+            stopped = own_failure("cancelled")
             # Mostly none: the ledger must not tell of a request that was never begun.
-            failure.attempts = persistence.requests
-            raise failure from cancelled
+            stopped.attempts = persistence.requests
+            raise stopped from cancelled
 
     def _attempt(self, call: _Call, persistence: Persistence) -> Received:
         """Make one request, through breaker, lane and gate; tell all three how it went."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import tempfile
@@ -37,6 +38,7 @@ from pipeline.state import (
     to_read,
     to_write,
 )
+from pipeline.steps.canonical import digest
 from pipeline.storage import LocalStore, make_folder, sweep_stale, write_whole
 from pipeline.venice import Account, Api, BillingBalance, Breaker, CallFailed, Cancel, Catalogue, Client, Gate, Lanes
 
@@ -165,7 +167,7 @@ class Session:
         job, cancel = self.job, Cancel()
         gate, lanes = Gate(cancel), Lanes(self.known.account.rpm, cancel=cancel)
         with ExitStack() as stack:
-            scratch = Path(stack.enter_context(_scratch()))
+            scratch = stack.enter_context(_scratch(job.state))
             client = stack.enter_context(
                 Client(
                     self.api,
@@ -289,8 +291,24 @@ class _Waits:
 
 
 @contextmanager
-def _scratch() -> Iterator[str]:
-    folder = tempfile.mkdtemp(prefix="venice-batch-")
+def _scratch(state: Path) -> Iterator[Path]:
+    """Give a private folder for copies and conversions, gone at the end.
+
+    Its name follows from the state, whose lease is held: so what a killed run left there is nobody's, and removed here.
+
+    Raises:
+        Unavailable: something of that name is there and not ours, or there is no room.
+    """
+    name = f"venice-batch-{os.getuid()}-{digest(str(state.resolve()))[:16]}"
+    folder = Path(tempfile.gettempdir(), name)
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise Unavailable(
+            f"cannot make the folder {folder} for temporary files: {error.strerror}",
+            remedy="free some space, remove what is there, or set TMPDIR to another folder",
+        ) from error
     try:
         yield folder
     finally:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
-#: The states of an item (see SEMANTICS in docs/explanation): done is final until the input or the recipe changes.
+#: The states of an item; done is final until the input or the recipe changes.
 STATES = ("pending", "running", "done", "failed", "waiting", "invalid", "flagged", "uncertain", "vanished")
 
 #: Fates of a ledger row that count against a budget.

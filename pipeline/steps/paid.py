@@ -21,7 +21,7 @@ from pipeline.venice import Answer, Catalogue, Client, Url, prices
 
 Input = Path | Url
 
-#: Largest scale that the API is asked for without being clamped; see "Traps for chains" in docs/explanation.
+#: The API's own scale where a job writes none.
 _DOUBLE = 2
 
 
@@ -47,7 +47,7 @@ class PaidStep(ABC):
     takes_url: ClassVar[bool] = False
     #: The catalogue's type of the models it takes; empty where the user names none.
     kind: ClassVar[str] = ""
-    #: What the API refuses in an input (venice-api.md: fields of upscale and edit).
+    #: What the API refuses in an input (published API file, 2026-08-21).
     limits: ClassVar[Limits] = Limits(min_pixels=API_MIN_PIXELS, max_bytes=MAX_FILE_BYTES)
 
     @property

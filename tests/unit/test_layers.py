@@ -1,4 +1,4 @@
-"""The layers of DESIGN, walked over the syntax tree: who may import whom, and who may touch the outside world."""
+"""The layers, walked over the syntax tree: who may import whom, and who may touch the outside world."""
 
 from __future__ import annotations
 

@@ -91,9 +91,12 @@ def test_after_a_kill_the_next_run_and_the_status_say_what_is_uncertain(
     work.draw("a.jpg", "b.jpg")
     work.write(CUT)
     _kill(work, 2)
+    left = list(work.root.with_name("scratch").glob("venice-batch-*/*"))
+    assert left, "the copies that the killed run was sending"
     assert "not ended" in work.venice("status", work.job).out
     again = work.run()
     assert again.code == 0, again.text
+    assert not [path for path in left if path.exists()], "pictures of a killed run stay in nobody's temporary folder"
     assert "2 calls of a killed run are uncertain" in again.err
     status = work.asked("status")
     assert status["items"]["done"] == 2

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench lint clean
+.PHONY: demo test bench chaos lint clean
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "venice-batch needs Python 3.11 or newer")'
@@ -31,6 +31,11 @@ lint: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python -m pytest tests/bench -m bench -s
+
+# Kills, faults, full disks and jumping clocks at full length; `make test` runs a short form of the same.
+chaos: .venv/installed
+	VENICE_CHAOS_STRIDE=1 VENICE_CHAOS_SCHEDULES=1000 $(BIN)/python -m pytest tests/chaos -s --ignore=tests/chaos/test_kills.py
+	$(BIN)/python -m tests.chaos.kills --kills 200 --seed 1
 
 clean:
 	rm -rf .venv demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

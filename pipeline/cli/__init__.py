@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import click
 
-from pipeline.errors import Exit, Interrupted, VeniceBatchError
+from pipeline.errors import Exit, Interrupted, Unavailable, VeniceBatchError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -35,19 +35,26 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return Exit.USAGE
-    except (click.Abort, KeyboardInterrupt):
-        return _tell(Interrupted("interrupted"))
     except BrokenPipeError:
         # The reader of our output went away (`| head`); Python would complain again when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.DONE
-    except VeniceBatchError as error:
-        return _tell(error)
+    except (click.Abort, KeyboardInterrupt, VeniceBatchError, OSError) as error:
+        return _tell(_told(error))
     return code if isinstance(code, int) else Exit.DONE
 
 
 def _terminated(_: int, __: FrameType | None) -> NoReturn:
     raise Interrupted("interrupted by SIGTERM", remedy="run it again: it goes on", terminated=True)
+
+
+def _told(error: BaseException) -> VeniceBatchError:
+    if isinstance(error, VeniceBatchError):
+        return error
+    if isinstance(error, OSError):
+        # Not from the job's folders, whose errors are told with their remedy: the machine's own, such as TMPDIR.
+        return Unavailable(f"this machine failed: {error}", remedy="see to its disk, then run it again")
+    return Interrupted("interrupted")
 
 
 def _tell(error: VeniceBatchError) -> int:

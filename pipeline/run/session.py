@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -190,15 +191,17 @@ class Session:
                 scratch=scratch,
                 decoders=decoders(),
             )
-            yield Tools(self.known.catalogue, lanes, gate, cancel, worker, wallet, observer, self._owner)
+            real = self.state.root == self.job.state
+            trial = stack.enter_context(to_read(self.job.state / EMULATED)) if real else None
+            owner = functools.partial(self._owner, trial=trial)
+            yield Tools(self.known.catalogue, lanes, gate, cancel, worker, wallet, observer, owner)
 
-    def _owner(self, path: str) -> OutputRow | None:
+    def _owner(self, path: str, trial: State | None) -> OutputRow | None:
         """Return what is known of a finished file; a real run may replace what a trial on the emulator wrote."""
         ours = self.state.output(self.job.name, path)
-        if (ours is not None and ours.version is not None) or self.state.root != self.job.state:
+        if trial is None or (ours is not None and ours.version is not None):
             return ours
-        with to_read(self.job.state / EMULATED) as trial:
-            return trial.output(self.job.name, path) or ours
+        return trial.output(self.job.name, path) or ours
 
 
 def waits_for_balance(cause: VeniceBatchError | None) -> bool:

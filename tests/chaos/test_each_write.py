@@ -1,11 +1,13 @@
 """SIGKILL at every numbered write of a job, and clocks that jump: done in the end, whole, every charge accounted for.
 
 The command is the installed one; a ``sitecustomize.py`` on its path counts what it does to the job's folders and ends
-it there with SIGKILL, or shifts its clock. `make test` takes every fifth write, `make chaos` takes all of them.
+it there with SIGKILL, fails its disk from there on, or shifts its clock. `make test` takes every fifth write (every
+tenth for the failing disk), `make chaos` all of them (every second).
 """
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import signal
@@ -24,12 +26,14 @@ STRIDE = int(os.environ.get("VENICE_CHAOS_STRIDE", "5"))
 STEPS = [CUT, ENLARGE]
 DAY = 86_400
 
-#: Ends the process at the Nth of these: a file below CHAOS_ROOT is opened for writing (before that, and after it, while
-#: the file is empty), a folder is made, something is renamed, linked or removed, both sides of every fsync and commit.
+#: Ends the process, or with CHAOS_ERRNO fails it from then on, at the Nth of these: a file below CHAOS_ROOT is opened
+#: for writing (before that, and after it, while the file is empty), a folder is made, something is renamed, linked or
+#: removed, both sides of every fsync and commit.
 KILLER = """
-import builtins, io, os, signal, sqlite3, sys, threading
+import builtins, errno, io, os, signal, sqlite3, sys, threading
 
 _root, _at = os.environ["CHAOS_ROOT"] + "/", int(os.environ["CHAOS_AT"])
+_errno = int(os.environ.get("CHAOS_ERRNO", "0"))
 _count, _lock = 0, threading.RLock()
 _writes = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
@@ -38,8 +42,19 @@ def _tick(what):
     global _count
     with _lock:
         _count += 1
-        if _count == _at:
+        if _count == _at and not _errno:
             os.kill(os.getpid(), signal.SIGKILL)
+        if _count >= _at and _errno:
+            _fail(what)
+
+
+def _fail(what):
+    # What is done is done, and a full disk still lets go of files.
+    if what in {"opened", "fsynced", "committed", "script done"} or (what == "os.remove" and _errno == errno.ENOSPC):
+        return
+    if what in {"commit", "script"}:
+        raise sqlite3.OperationalError(os.strerror(_errno))
+    raise OSError(_errno, os.strerror(_errno))
 
 
 def _below(path):
@@ -51,6 +66,8 @@ def _hook(event, arguments):
         path, _, flags = arguments
         if flags & _writes and _below(path):
             _tick(event)
+    elif event == "os.remove" and arguments[1] != -1:
+        return  # below an open folder: only temporary folders elsewhere are cleared like that
     elif event in {"os.rename", "os.link", "os.mkdir", "os.remove", "os.truncate"} and _below(arguments[0]):
         _tick(event)
 
@@ -84,8 +101,9 @@ class _Connection(sqlite3.Connection):
         return done
 
 
-def _connect(*arguments, real=sqlite3.connect, **options):
-    return real(*arguments, factory=_Connection, **options)
+def _connect(place, *arguments, real=sqlite3.connect, **options):
+    on_disk = {} if place == ":memory:" else {"factory": _Connection}
+    return real(place, *arguments, **on_disk, **options)
 
 
 os.fsync = _fsync
@@ -163,6 +181,31 @@ def test_a_job_killed_at_any_numbered_write_is_done_by_the_next_run(tmp_path: Pa
         assert again.code == 0, f"after a kill at write {number}: {again.text}"
         _assert_done_and_accounted_for(work, number)
         if not killed:
+            break
+    assert number > 60, "the writes were not counted"
+
+
+@pytest.mark.parametrize("failure", [errno.ENOSPC, errno.EROFS], ids=["full", "read-only"])
+def test_a_disk_that_fails_from_any_numbered_write_on_loses_nothing(
+    tmp_path: Path, vendor: Vendor, failure: int
+) -> None:
+    custom = _custom(tmp_path / "custom", KILLER)
+    for number in itertools.count(1, 2 * STRIDE):
+        vendor.reset()
+        work = Work(tmp_path / str(number) / "work", vendor)
+        work.draw("a.jpg")
+        work.write(*STEPS)
+        chaos = {"CHAOS_ROOT": str(work.root), "CHAOS_AT": str(number), "CHAOS_ERRNO": str(failure)}
+        ended = work.run(env={"PYTHONPATH": custom, **chaos})
+        at = f"the disk failed at write {number}: {ended.text}"
+        assert ended.code in {0, 6}, at
+        assert "Traceback" not in ended.err, at
+        assert ended.code == 0 or os.strerror(failure) in ended.err, at
+        assert all(is_whole(work.finished / name) for name in work.outputs()), at
+        again = work.run()
+        assert again.code == 0, f"{at}, then {again.text}"
+        _assert_done_and_accounted_for(work, number)
+        if ended.code == 0:
             break
     assert number > 60, "the writes were not counted"
 

@@ -80,7 +80,8 @@ def plan_text(name: str, plan: Plan) -> str:
     """Return a plan for people: items, price by step, balance, warnings, and what cannot be done."""
     counts = plan.counts()
     kinds = ", ".join(f"{counts[kind]} {kind}" for kind in ("new", "changed", "reused", "waiting", "invalid"))
-    parts = [f"{name}: {counts['total']} items: {kinds}"]
+    total = "1 item" if counts["total"] == 1 else f"{counts['total']} items"
+    parts = [f"{name}: {total}: {kinds}"]
     parts += _price_lines(plan)
     parts += [f"warning: {shown(warning.text)}" for warning in plan.warnings]
     parts += _item_lines(plan.items, "invalid") + _item_lines(plan.items, "waiting")

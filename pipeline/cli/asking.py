@@ -15,11 +15,12 @@ from pipeline.cli.jobs import load_job
 from pipeline.errors import Exit, UsageError
 from pipeline.job import Job
 from pipeline.plan.model import dollars
-from pipeline.report.text import as_csv, run_text, shown, spending_text, table, usd, when
+from pipeline.report.text import as_csv as csv_text
+from pipeline.report.text import run_text, shown, spending_text, table, usd, when
 from pipeline.run.session import preflight, state_root
 from pipeline.state import CallRow, to_read
 from pipeline.state.events import STATES
-from pipeline.venice import Account, Breaker, Cancel, Catalogue, Client, Gate, Lanes
+from pipeline.venice import Account, Catalogue, Client
 
 _ITEM_HEAD = ("item", "state", "code", "reason")
 _CALL_HEAD = ("time", "item", "step", "model", "usd", "fate", "outcome", "attempts", "request")
@@ -120,7 +121,7 @@ def balance(base_url: str | None, *, as_json: bool) -> int:
 def models(base_url: str | None, kind: str | None, *, as_json: bool) -> int:
     """List the catalogue."""
     url = settings.base_url(base_url, None)
-    with settings.api(url, needs_key=False) as api, _client(api) as client:
+    with settings.api(url, needs_key=False) as api, Client.alone(api) as client:
         catalogue = Catalogue.fetch(client)
     chosen = [model for model in catalogue.models.values() if kind in {None, model.type}]
     chosen.sort(key=lambda model: (model.type, model.id))
@@ -135,7 +136,7 @@ def models(base_url: str | None, kind: str | None, *, as_json: bool) -> int:
 
 def styles(base_url: str | None, *, as_json: bool) -> int:
     """List the style presets."""
-    with settings.api(settings.base_url(base_url, None), needs_key=False) as api, _client(api) as client:
+    with settings.api(settings.base_url(base_url, None), needs_key=False) as api, Client.alone(api) as client:
         names = client.styles()
     click.echo(json.dumps(names, indent=2) if as_json else "\n".join(map(shown, names)))
     return Exit.DONE
@@ -186,11 +187,6 @@ def _state_of(job: Path, overrides: Sequence[str], base_url: str | None) -> tupl
     return loaded, state_root(loaded, settings.host(settings.base_url(base_url, loaded.api.base_url)))
 
 
-def _client(api: Any) -> Client:
-    cancel = Cancel()
-    return Client(api, gate=Gate(cancel), lanes=Lanes({}, cancel=cancel), breaker=Breaker(cancel=cancel), cancel=cancel)
-
-
 def _name(key: str, variant: int) -> str:
     return f"{key}-{variant}" if variant else key
 
@@ -225,12 +221,10 @@ def _print(
     right: frozenset[int] = frozenset(),
 ) -> None:
     if as_csv:
-        click.echo(_csv(head, rows), nl=False)
+        click.echo(csv_text(head, rows), nl=False)
     else:
         click.echo(table(head, rows, right=right) or empty)
 
-
-_csv = as_csv
 
 _STARTER = """\
 # A job for venice-batch. Try it without money first:  venice-batch run job.yaml --base-url emulator

@@ -17,7 +17,7 @@ from pipeline.errors import Exit, UsageError
 from pipeline.report.reconcile import match, reconciliation_json, reconciliation_text
 from pipeline.run.session import state_root
 from pipeline.state import CallRow, Results, to_read
-from pipeline.venice import Api, Breaker, Cancel, Client, Gate, Lanes
+from pipeline.venice import Api, Client
 from pipeline.venice.usage import UsageRow
 
 #: Seconds by which the vendor may book a charge before our call began or after it ended: the two clocks differ.
@@ -64,8 +64,5 @@ def _account_rows(api: Api, calls: Sequence[CallRow]) -> list[UsageRow]:
     first = min(call.begun_at or call.reserved_at for call in calls)
     last = max(time.time() if call.ended_at is None else call.ended_at for call in calls)
     start, end = (datetime.fromtimestamp(at, UTC) for at in (first - _WINDOW, last + _WINDOW))
-    cancel = Cancel()
-    with Client(
-        api, gate=Gate(cancel), lanes=Lanes({}, cancel=cancel), breaker=Breaker(cancel=cancel), cancel=cancel
-    ) as client:
+    with Client.alone(api) as client:
         return list(client.usage_history(start, end))

@@ -66,10 +66,7 @@ def preflight(api: Api) -> Preflight:
     Raises:
         CallFailed: the key is refused (exit 4), or the API cannot be reached or does not speak its language (exit 6).
     """
-    cancel = Cancel()
-    with Client(
-        api, gate=Gate(cancel), lanes=Lanes({}, cancel=cancel), breaker=Breaker(cancel=cancel), cancel=cancel
-    ) as client:
+    with Client.alone(api) as client:
         # The key first: /models answers even to a wrong one.
         limits = client.rate_limits()
         billing, cautions = _billing(client) if api.is_admin else (None, ())

@@ -103,6 +103,14 @@ class Client(FreeCalls):
         self._json_only: set[str] = set()
         self._json_only_lock = threading.Lock()
 
+    @classmethod
+    def alone(cls, api: Api) -> Self:
+        """Return a client that shares nothing with a run: for the free calls that plans and questions are made of."""
+        cancel = Cancel()
+        return cls(
+            api, gate=Gate(cancel), lanes=Lanes({}, cancel=cancel), breaker=Breaker(cancel=cancel), cancel=cancel
+        )
+
     def __enter__(self) -> Self:
         return self
 

@@ -238,7 +238,7 @@ class Client(FreeCalls):
     def _paid(self, call: _Call) -> tuple[Received, Persistence]:
         """Make a paid call until it has an answer or a fate that more requests cannot change."""
         self._refuse_without_key()
-        persistence = Persistence(attempts=self._attempts, rng=self._rng, clock=self._clock, on_wait=self._on_wait)
+        persistence = Persistence(attempts=self._attempts, rng=self._rng, clock=self._clock, on_wait=self._announce)
         retrying = persistence.retrying(lambda seconds: self._cancel.sleep(seconds, self._gate.check))
         try:
             return retrying(self._attempt, call, persistence), persistence
@@ -311,6 +311,11 @@ class Client(FreeCalls):
     def _outgoing(self, call: _Call, body: Body) -> Outgoing:
         url = f"{self.api.base_url}/{call.endpoint}"
         return Outgoing("POST", url, self._timeout, self._max_answer_bytes, body)
+
+    def _announce(self, reason: str, seconds: float) -> None:
+        """Tell of a wait, unless the gate is closed: nobody waits then, and the reason would hide the first cause."""
+        if self._on_wait is not None and self._gate.cause is None:
+            self._on_wait(reason, seconds)
 
     def _refuse_without_key(self) -> None:
         # Sent without one, the call would end in a 402 for wallets, which hides what is wrong.

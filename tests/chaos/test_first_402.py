@@ -150,11 +150,12 @@ def test_the_installed_command_shows_the_402_and_not_the_429_that_follows(
     assert "balance does not cover the call (402)" in ended.err
     assert EMPTY in ended.err
     assert "add credits" in ended.err
-    assert "failed attempts" not in ended.err
+    # An answer 429 that is read before the 402 may be told as a wait; it is never the cause.
+    assert not any("failed attempts" in line for line in ended.err.splitlines() if not line.startswith("waiting"))
     log = vendor.paid()
     (refused,) = [call for call in log if call["status"] == 402]
-    # The answer has to reach the other process first.
-    assert [call for call in log if call["time_begun"] > refused["time_answered"] + TOLERANCE] == []
+    # The answer has to reach the other process first, and find a thread of it awake.
+    assert [call for call in log if call["time_begun"] > refused["time_answered"] + 3 * TOLERANCE] == []
     assert len(work.results()) == len(vendor.bought())
     assert set(work.states().values()) == {"done", "pending"}
 

@@ -433,3 +433,20 @@ def test_a_shut_gate_lets_nothing_through_and_frees_waiting_threads(make_kit: Ma
     assert time.monotonic() - begun < 2
     timer.join()
     assert len(kit.server.talks) == 1
+
+
+def test_a_wait_that_the_closed_gate_ends_is_not_told(make_kit: MakeKit) -> None:
+    kit = make_kit(rpm=1000)
+    blocked = json.dumps({"error": "Too many failed attempts (> 20)"})
+    kit.server.plays = [reply(402, json.dumps({"error": "Insufficient USD balance"}), delay=0.1)]
+    kit.server.plays.append(reply(429, blocked, {"content-type": "application/json"}, delay=0.4))
+    first = threading.Thread(target=failure_of, args=(kit,))
+    first.start()
+    while not kit.server.talks:
+        time.sleep(0.001)
+    with pytest.raises(CallFailed) as caught:
+        upscale(kit, name="second")
+    first.join()
+    assert caught.value.code == "gate-closed"
+    assert len(kit.server.talks) == 2
+    assert kit.waits == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import re
 import secrets
@@ -11,12 +12,14 @@ import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
-from pipeline.errors import OutputError, SourceError, Unavailable
-from pipeline.storage.store import Entry, Exists
+from pipeline.errors import ItemError, OutputError, SourceError, Unavailable
+from pipeline.storage.store import Changed, Entry, Exists
 
 #: Ours, and what the client unpacks beside it (`<name>.answer`).
 _TEMPORARY = re.compile(r"^\.vb-[0-9a-f]{16}(\.answer)?$")
+_CHUNK = 1 << 20
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -54,20 +57,54 @@ class LocalStore:
                 if described is not None:
                     yield described
 
-    def fetch(self, key: str, scratch: Path) -> Path:  # noqa: ARG002 - a local file is read where it lies
-        """Return the file itself (see `Store.fetch`)."""
-        return self.root / key
-
     def stat(self, key: str) -> Entry | None:
         """Return the file as it is now, or None where there is no regular file."""
-        path = self.root / key
+        path = self._inside(key)
+        if path is None:
+            return None
         try:
             found = path.stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise Unavailable(f"cannot look at {path}: {error.strerror}", remedy=_remedy(error)) from error
-        return Entry(key, found.st_size, _version(found)) if stat.S_ISREG(found.st_mode) else None
+        if not stat.S_ISREG(found.st_mode):
+            return None
+        return Entry(key, found.st_size, _version(found), modified=found.st_mtime)
+
+    def read(self, key: str, into: Path, version: str | None = None) -> str:
+        """Copy the file and return the hash of exactly the bytes copied (see `Store.read`).
+
+        Raises:
+            ItemError: this one file may not be read.
+        """
+        if (path := self._inside(key)) is None:
+            raise Changed(key)
+        with into.open("xb") as copy:
+            try:
+                sha256 = _copied(path, copy)
+                # A file may be written in place while it is read: look after the last byte, not before the first.
+                self._expect(key, version)
+            except BaseException:
+                into.unlink(missing_ok=True)
+                raise
+        return sha256
+
+    def _inside(self, key: str) -> Path | None:
+        # Keys also come from a file of the user's, which may not be used to read what lies beside the source.
+        return None if key.startswith("/") or ".." in key.split("/") else self.root / key
+
+    def _expect(self, key: str, version: str | None) -> None:
+        now = None if version is None else self.stat(key)
+        if version is not None and (now is None or now.version != version):
+            raise Changed(key)
+
+    def peek(self, key: str, into: Path, count: int) -> Path:  # noqa: ARG002 - a local file is looked at where it lies
+        """Return the file itself (see `Store.peek`)."""
+        path = self._inside(key)
+        if path is None or not path.is_file():
+            raise Changed(key)
+        return path
 
     def put(self, file: Path, key: str, *, replace: bool) -> Entry:
         """Write through a temporary file in the target's own folder (see `Store.put`)."""
@@ -81,7 +118,8 @@ class LocalStore:
             finally:
                 temporary.unlink(missing_ok=True)
             fsync_folder(target.parent)
-            return Entry(key, (found := target.stat()).st_size, _version(found))
+            found = target.stat()
+            return Entry(key, found.st_size, _version(found), modified=found.st_mtime)
         except OSError as error:
             raise Unavailable(f"cannot write {target}: {error.strerror}", remedy=_remedy(error)) from error
 
@@ -174,7 +212,7 @@ def _describe(entry: os.DirEntry[str], key: str, real_root: Path) -> Entry | Non
     if not entry.is_file():
         return None
     problem = "" if shown == key else "has a name that is not valid UTF-8"
-    return Entry(shown, found.st_size, _version(found), problem)
+    return Entry(shown, found.st_size, _version(found), problem, found.st_mtime)
 
 
 def _real(path: Path) -> Path:
@@ -186,9 +224,23 @@ def _version(found: os.stat_result) -> str:
     return f"{found.st_size}-{found.st_mtime_ns}"
 
 
+def _copied(file: Path, copy: IO[bytes]) -> str:
+    digest = hashlib.sha256()
+    try:
+        with file.open("rb") as original:
+            while chunk := original.read(_CHUNK):
+                digest.update(chunk)
+                copy.write(chunk)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise Changed(file.name) from error
+    except PermissionError as error:
+        raise ItemError("unreadable", f"cannot be read: {error.strerror}", lasting=False) from error
+    return digest.hexdigest()
+
+
 def _copy_durably(file: Path, temporary: Path) -> None:
     with file.open("rb") as source, temporary.open("xb") as copy:
-        shutil.copyfileobj(source, copy, 1 << 20)
+        shutil.copyfileobj(source, copy, _CHUNK)
         copy.flush()
         os.fsync(copy.fileno())
         written = os.fstat(copy.fileno()).st_size

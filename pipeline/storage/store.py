@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -15,38 +15,62 @@ class Entry:
     Attributes:
         key: its path relative to the root, with ``/`` between the parts.
         size: bytes.
-        version: changes whenever the content may have changed (size and mtime locally, the etag elsewhere).
+        version: changes whenever the content may have changed (size and mtime locally, etag and size on S3).
         problem: why this object cannot be used, or empty; a listing reports such objects instead of hiding them.
+        modified: when it was last written, Unix seconds; 0 where unknown. What it is, `version` says alone.
     """
 
     key: str
     size: int
     version: str
     problem: str = ""
+    modified: float = field(default=0.0, compare=False)
 
 
 class Exists(Exception):
     """A put without ``replace`` found something at its key; nothing was changed."""
 
 
+class Changed(Exception):
+    """The object is not, or no longer, of the version that was asked for; or it is gone."""
+
+
 class Store(Protocol):
-    """A place with files. Methods are safe to call from several threads."""
+    """A place with files. Methods are safe to call from several threads.
+
+    Every method that meets a place which cannot be reached or written raises `Unavailable` (exit 6), with the remedy.
+    """
 
     def list(self) -> Iterator[Entry]:
-        """Yield every object in key order of a folder walk, streamed; hidden ones are left out.
+        """Yield every object in a stable order, streamed; hidden ones are left out.
 
         Raises:
-            SourceError: the root does not exist or may not be read.
-        """
-
-    def fetch(self, key: str, scratch: Path) -> Path:
-        """Return a local path with the whole object; written to `scratch` unless the store is local.
-
-        The caller never changes the file and must check the version again after reading.
+            SourceError: the root does not exist, or is a folder that may not be read.
         """
 
     def stat(self, key: str) -> Entry | None:
         """Return the object as it is now, or None where there is none."""
+
+    def read(self, key: str, into: Path, version: str | None = None) -> str:
+        """Copy the whole object to the new file `into`; return the SHA-256, in hex, of exactly the bytes copied.
+
+        Args:
+            key: the object.
+            into: a file that does not exist yet; gone again when this raises.
+            version: the copy must be of this version.
+
+        Raises:
+            Changed: the object is gone, or not of that version from the first byte to the last.
+        """
+
+    def peek(self, key: str, into: Path, count: int) -> Path:
+        """Return a local file with at least the first `count` bytes, or all: the object itself, or `into`.
+
+        The caller never changes the file.
+
+        Raises:
+            Changed: the object is gone.
+        """
 
     def put(self, file: Path, key: str, *, replace: bool) -> Entry:
         """Store the whole of `file` under `key`, durably, all or nothing.

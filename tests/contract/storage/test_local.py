@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import OutputError, SourceError, Unavailable
-from pipeline.storage import Exists, LocalStore, make_folder, sweep_stale, temporary_beside
+from pipeline.storage import Changed, Exists, LocalStore, make_folder, sweep_stale, temporary_beside
 
 ROOT = Path(__file__).parents[3]
 
@@ -107,9 +107,72 @@ def test_a_root_that_is_itself_a_link_is_followed(root: Path) -> None:
     assert problems(root.parent / "link") == {"a.png": ""}
 
 
-def test_a_local_file_is_fetched_where_it_lies(root: Path, tmp_path: Path) -> None:
+def test_the_listing_is_a_sorted_walk_of_the_folders(root: Path) -> None:
+    for key in ["b.png", "a/z.png", "a/b/c.png", "A.png", "a/a.png", "a-b.png", "é.png"]:
+        (root / key).parent.mkdir(parents=True, exist_ok=True)
+        (root / key).write_bytes(b"x")
+    # By folder and name, so that "a-b.png" comes after what is in "a", and capitals first.
+    assert list(problems(root)) == ["A.png", "a/a.png", "a/b/c.png", "a/z.png", "a-b.png", "b.png", "é.png"]
+
+
+def test_a_folder_that_was_not_reached_yet_is_read_only_when_its_turn_comes(root: Path) -> None:
+    for number in range(3):
+        (root / str(number)).mkdir()
+        (root / str(number) / "x.png").write_bytes(b"x")
+    listing = LocalStore(root).list()
+    assert next(listing).key == "0/x.png"
+    (root / "2" / "x.png").unlink()
+    assert [entry.key for entry in listing] == ["1/x.png"]
+
+
+# Reading
+
+
+def test_a_peek_looks_at_the_file_where_it_lies(root: Path, tmp_path: Path) -> None:
     (root / "a.png").write_bytes(b"x")
-    assert LocalStore(root).fetch("a.png", tmp_path) == root / "a.png"
+    assert LocalStore(root).peek("a.png", tmp_path / "unused", 10) == root / "a.png"
+    assert not (tmp_path / "unused").exists()
+
+
+def test_a_file_that_is_written_while_it_is_copied_has_changed(root: Path, tmp_path: Path) -> None:
+    theirs = root / "a.png"
+    theirs.write_bytes(b"x" * 10)
+    entry = LocalStore(root).stat("a.png")
+    assert entry is not None
+    os.utime(theirs, ns=(0, theirs.stat().st_mtime_ns + 1))
+    with pytest.raises(Changed):
+        LocalStore(root).read("a.png", tmp_path / "copy", entry.version)
+    assert not (tmp_path / "copy").exists()
+
+
+_READ_AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from pipeline.errors import ItemError
+from pipeline.storage import LocalStore
+if os.geteuid() == 0:
+    os.setgid(65534), os.setuid(65534)
+try:
+    LocalStore(Path(sys.argv[1])).read("a.png", Path(sys.argv[2]))
+except ItemError as error:
+    print(error.code, "|", error.message, "|", error.lasting)
+"""
+
+
+def test_a_file_that_may_not_be_read_is_that_items_trouble_alone(root: Path) -> None:
+    (root / "a.png").write_bytes(b"x")
+    (root / "a.png").chmod(0)
+    for folder in (root.parent.parent.parent, root.parent.parent):
+        folder.chmod(0o755)
+    root.parent.chmod(0o777)
+    done = subprocess.run(
+        [sys.executable, "-c", _READ_AS_NOBODY, str(root), str(root.parent / "copy")],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert done.stdout == "unreadable | cannot be read: Permission denied | False\n", done.stderr
 
 
 # Putting

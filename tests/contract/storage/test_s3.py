@@ -1,0 +1,317 @@
+"""What a bucket as a store must do beyond the contract: conditions, metadata, copies, addresses, what a write says."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+import zlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import ItemError, OutputError
+from pipeline.storage import Access, Changed, Exists, LocalStore, S3Place, open_store
+from pipeline.storage.s3 import S3Store
+from tests.servers.bucket import SECRET, Bucket
+from tests.servers.canned import Canned, Reply, error
+from tests.servers.proxy import Cut, Proxy
+
+
+@pytest.fixture(params=["moto", "seaweed"])
+def bucket(request: pytest.FixtureRequest) -> Bucket:
+    found: Bucket = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def store(bucket: Bucket) -> S3Store:
+    return open_store(bucket.fresh())
+
+
+@pytest.fixture
+def parcel(tmp_path: Path) -> Path:
+    file = tmp_path / "parcel"
+    file.write_bytes(b"content" * 1000)
+    return file
+
+
+def with_access(place: S3Place, **changes: object) -> S3Place:
+    return replace(place, access=replace(place.access, **changes))  # type: ignore[arg-type]  # names of its own fields
+
+
+# Conditions
+
+
+def test_writing_only_where_there_is_nothing_yet(store: S3Store) -> None:
+    etag = store.write("a", b"one", if_absent=True)
+    with pytest.raises(Exists):
+        store.write("a", b"two", if_absent=True)
+    blob = store.get("a")
+    assert blob is not None
+    assert (blob.content, blob.etag) == (b"one", etag)
+
+
+def test_writing_only_over_what_was_seen(store: S3Store) -> None:
+    first = store.write("a", b"one")
+    second = store.write("a", b"two", if_match=first)
+    assert second != first
+    with pytest.raises(Changed):
+        store.write("a", b"three", if_match=first)
+    blob = store.get("a")
+    assert blob is not None
+    assert blob.content == b"two"
+
+
+def test_writing_over_what_is_gone_is_a_change(store: S3Store) -> None:
+    etag = store.write("a", b"one")
+    store.delete("a")
+    with pytest.raises(Changed):
+        store.write("a", b"two", if_match=etag)
+    assert store.get("a") is None
+
+
+def test_a_counter_kept_by_conditions_loses_no_count(seaweed: Bucket) -> None:
+    store = open_store(seaweed.fresh())
+    store.write("n", b"0")
+
+    def count() -> None:
+        done = 0
+        while done < 3:
+            blob = store.get("n")
+            assert blob is not None
+            try:
+                store.write("n", str(int(blob.content) + 1).encode(), if_match=blob.etag)
+            except Changed:
+                continue
+            done += 1
+
+    threads = [threading.Thread(target=count) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    blob = store.get("n")
+    assert blob is not None
+    assert blob.content == b"9"
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["own", "another's"])
+def test_a_conditional_write_whose_answer_was_lost_knows_its_own_object(
+    seaweed: Bucket, proxy: Proxy, *, own: bool
+) -> None:
+    place = seaweed.fresh()
+    # The server has the whole object when its answer is cut off, so that the repetition meets something.
+    proxy.first(1, Cut(after=40))
+    store = open_store(replace(place, access=Access(endpoint_url=proxy.url)))
+    if own:
+        etag = store.write("a", b"ours", if_absent=True)
+        assert etag == open_store(place).write("b", b"ours")
+        assert proxy.connections >= 2
+        return
+    open_store(place).write("a", b"another's", if_absent=True)
+    with pytest.raises(Exists):
+        store.write("a", b"ours", if_absent=True)
+
+
+def test_a_conflict_with_a_write_at_the_same_moment_is_tried_again(canned: Canned) -> None:
+    replies = iter([error(409, "ConditionalRequestConflict")] * 2 + [Reply(200, b"", {"ETag": '"abc"'})])
+    canned.answer = lambda _: next(replies)
+    waits = list[float]()
+    assert S3Store(canned.bucket.fresh(), sleep=waits.append).write("a", b"x", if_absent=True) == "abc"
+    assert len(waits) == 2
+
+
+# Metadata, times, content
+
+
+def test_metadata_is_kept_with_the_bytes(store: S3Store, parcel: Path) -> None:
+    etag = store.keep(parcel, "a/b", {"facts": '{"price": "0.02"}', "x": "1"}, if_absent=True)
+    assert store.metadata("a/b") == {"facts": '{"price": "0.02"}', "x": "1"}
+    blob = store.get("a/b")
+    assert blob is not None
+    assert (blob.content, blob.etag, blob.metadata) == (parcel.read_bytes(), etag, store.metadata("a/b"))
+    with pytest.raises(Exists):
+        store.keep(parcel, "a/b", {}, if_absent=True)
+    assert store.metadata("a/b") == {"facts": '{"price": "0.02"}', "x": "1"}
+
+
+def test_what_is_not_there_has_no_content_and_no_metadata(store: S3Store) -> None:
+    assert store.get("a") is None
+    assert store.metadata("a") is None
+    assert store.get("../a") is None
+
+
+def test_a_read_tells_the_servers_clock(store: S3Store) -> None:
+    store.write("a", b"x")
+    blob = store.get("a")
+    assert blob is not None
+    assert 0 <= blob.now - blob.modified < 5
+
+
+def test_a_write_says_what_the_place_asks_for(canned: Canned, parcel: Path) -> None:
+    canned.answer = lambda _: Reply(200, b"", {"ETag": '"abc"'})
+    place = with_access(
+        canned.bucket.fresh(),
+        sse="aws:kms",
+        kms_key_id="alias/pictures",
+        storage_class="STANDARD_IA",
+        cache_control="max-age=60",
+        metadata=(("made-by", "venice-batch"),),
+    )
+    entry = open_store(place).put(parcel, "a/b.WebP", replace=False)
+    assert (entry.size, entry.version) == (7000, "abc-7000")
+    (request,) = canned.requests
+    sent = request.headers
+    assert request.path == f"/itest/{place.prefix}a/b.WebP"
+    assert {name: sent.get(name) for name in WANTED} == WANTED
+    crc = base64.b64encode(zlib.crc32(parcel.read_bytes()).to_bytes(4, "big")).decode()
+    assert sent["x-amz-checksum-crc32"] == crc
+    assert "venice-batch/" in sent["user-agent"]
+    assert not [name for name in sent if "acl" in name or "grant" in name]
+
+
+WANTED: Mapping[str, str] = {
+    "content-type": "image/webp",
+    "cache-control": "max-age=60",
+    "if-none-match": "*",
+    "x-amz-meta-made-by": "venice-batch",
+    "x-amz-server-side-encryption": "aws:kms",
+    "x-amz-server-side-encryption-aws-kms-key-id": "alias/pictures",
+    "x-amz-storage-class": "STANDARD_IA",
+}
+
+
+def test_every_reading_request_offers_to_pay_where_the_reader_pays(canned: Canned, tmp_path: Path) -> None:
+    store = open_store(with_access(canned.bucket.fresh(), requester_pays=True))
+    store.stat("a")
+    store.get("a")
+    for number in range(2):
+        with pytest.raises(Changed):
+            store.read("a", tmp_path / str(number))
+    with pytest.raises(Changed):
+        store.peek("a", tmp_path / "head", 10)
+    assert [request.headers.get("x-amz-request-payer") for request in canned.requests] == ["requester"] * 5
+
+
+def test_an_archived_object_is_that_items_trouble_alone(canned: Canned, tmp_path: Path) -> None:
+    canned.answer = lambda _: error(403, "InvalidObjectState")
+    with pytest.raises(ItemError, match="archived"):
+        open_store(canned.bucket.fresh()).read("a", tmp_path / "copy")
+
+
+def test_an_object_that_is_replaced_between_two_looks_is_not_read(store: S3Store, tmp_path: Path) -> None:
+    store.write("a.png", b"one")
+    version = store.stat("a.png")
+    assert version is not None
+    store.write("a.png", b"two")
+    with pytest.raises(Changed):
+        store.read("a.png", tmp_path / "copy", version.version)
+    assert not (tmp_path / "copy").exists()
+
+
+@pytest.mark.parametrize("key", ["../a", "a/../b", "a//b", "/a", ""])
+def test_nothing_is_written_or_deleted_outside(store: S3Store, parcel: Path, key: str) -> None:
+    for attempt in (
+        lambda: store.put(parcel, key, replace=True),
+        lambda: store.write(key, b"x"),
+        lambda: store.keep(parcel, key, {}, if_absent=False),
+        lambda: store.delete(key),
+    ):
+        with pytest.raises(OutputError, match="leads out"):
+            attempt()
+
+
+# Copies within the store
+
+
+def test_a_copy_within_the_store_is_a_finished_file(bucket: Bucket, parcel: Path) -> None:
+    results = open_store(bucket.fresh())
+    output = open_store(with_access(bucket.fresh(), cache_control="max-age=60", metadata=(("shop", "acme"),)))
+    results.keep(parcel, "aa/key", {"facts": "{}"}, if_absent=True)
+    assert output.can_copy_from(results)
+    entry = output.copy(results, "aa/key", "a b/ü+.png")
+    assert entry == output.stat("a b/ü+.png")
+    assert bucket.content(output.place, "a b/ü+.png") == parcel.read_bytes()
+    client = bucket.client()
+    head = client.head_object(Bucket=bucket.name, Key=f"{output.place.prefix}a b/ü+.png")
+    client.close()
+    assert (head["ContentType"], head["Metadata"]) == ("image/png", {"shop": "acme"})
+    assert head["CacheControl"] == "max-age=60"
+
+
+def test_a_copy_of_what_is_gone_is_a_change(store: S3Store) -> None:
+    with pytest.raises(Changed):
+        store.copy(store, "nothing", "a.png")
+
+
+def test_only_the_same_store_with_the_same_credentials_copies_within(moto: Bucket, seaweed: Bucket) -> None:
+    store = open_store(seaweed.fresh())
+    assert store.can_copy_from(open_store(with_access(seaweed.fresh(), sse="AES256")))
+    assert not store.can_copy_from(open_store(moto.fresh()))
+    assert not store.can_copy_from(open_store(with_access(seaweed.fresh(), profile="other")))
+    assert not store.can_copy_from(LocalStore(Path("/")))
+
+
+# Addresses
+
+
+def test_an_address_is_read_by_whoever_has_it(store: S3Store) -> None:
+    store.write("a b/ü+.png", b"content")
+    address = store.address("a b/ü+.png", 60)
+    with urllib.request.urlopen(address, timeout=10) as answer:  # noqa: S310 - loopback
+        assert answer.read() == b"content"
+    assert SECRET not in address
+
+
+def test_an_address_does_for_a_reader_who_pays(seaweed: Bucket) -> None:
+    store = open_store(with_access(seaweed.fresh(), requester_pays=True))
+    store.write("a.png", b"content")
+    with urllib.request.urlopen(store.address("a.png", 60), timeout=10) as answer:  # noqa: S310 - loopback
+        assert answer.read() == b"content"
+
+
+def test_a_changed_address_is_refused(seaweed: Bucket) -> None:
+    store = open_store(seaweed.fresh())
+    store.write("a.png", b"content")
+    store.write("b.png", b"content")
+    changed = store.address("a.png", 60).replace("a.png", "b.png")
+    with pytest.raises(urllib.error.HTTPError) as caught, urllib.request.urlopen(changed, timeout=10):  # noqa: S310 - loopback
+        pass
+    assert caught.value.code == 403
+    caught.value.close()
+
+
+# Transport
+
+
+def test_a_large_file_goes_through_tls_with_its_checksum(
+    seaweed_tls: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(seaweed_tls.ca))
+    large = tmp_path / "large"
+    large.write_bytes(bytes(range(256)) * 20_000)
+    store = open_store(seaweed_tls.fresh())
+    entry = store.put(large, "a.png", replace=False)
+    assert entry == store.stat("a.png")
+    store.read("a.png", tmp_path / "copy", entry.version)
+    assert (tmp_path / "copy").read_bytes() == large.read_bytes()
+    with pytest.raises(Exists):
+        store.put(large, "a.png", replace=False)
+
+
+def test_boto3_is_imported_only_when_a_bucket_is_opened() -> None:
+    script = """
+import sys, pathlib
+from pipeline.storage import S3Place, open_store
+open_store(pathlib.Path("."))
+print([name for name in sys.modules if name.startswith(("boto", "urllib3"))])
+print(open_store(S3Place("bucket", "prefix/")))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\nS3Store('s3://bucket/prefix/')\n"

@@ -12,6 +12,7 @@ VeniceBatchError                1  a bug in the tool, or the base of everything 
 │   └── BudgetReached           5  the job's own budget: waiting for credits would not help
 ├── Unavailable                 6  the API or a store cannot be reached or written, or too many failures
 ├── Locked                      7  another run holds the job
+│   └── LeaseLost               7  this run no longer holds it, or cannot be sure that it does
 └── Interrupted           130/143  Ctrl-C or SIGTERM
 
 Fatal to one item only, and never shown as a run's end:
@@ -142,6 +143,10 @@ class Locked(VeniceBatchError):
     """Another run holds the state."""
 
     exit_code = Exit.LOCKED
+
+
+class LeaseLost(Locked):
+    """This run's hold on the state ran out, or another run took it over; nothing more may be begun or recorded."""
 
 
 class Interrupted(VeniceBatchError):

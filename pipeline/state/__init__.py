@@ -1,6 +1,8 @@
 """A job's memory: manifest, ledger, results, and the lease that keeps a second run away."""
 
+from pipeline.state.bucket_lease import LeasePolicy
 from pipeline.state.events import (
+    AnswerSetAside,
     Begun,
     Event,
     ItemId,
@@ -9,27 +11,39 @@ from pipeline.state.events import (
     OutputPlanned,
     OutputWritten,
     Reserved,
+    ResultGone,
+    ResultStored,
     RunEnded,
     RunStarted,
     Settled,
     SourceRead,
 )
-from pipeline.state.manifest import CallRow, ItemRow, OutputRow, RunRow, SourceRow, Spending, State, to_read, to_write
+from pipeline.state.folder_results import FolderResults
+from pipeline.state.lease import Lease
+from pipeline.state.manifest import State
+from pipeline.state.opening import to_read, to_write
 from pipeline.state.results import Result, Results
+from pipeline.state.rows import CallRow, ItemRow, OutputRow, RunRow, SourceRow, Spending
 
 __all__ = [
+    "AnswerSetAside",
     "Begun",
     "CallRow",
     "Event",
+    "FolderResults",
     "ItemId",
     "ItemMoved",
     "ItemRow",
+    "Lease",
+    "LeasePolicy",
     "OutputDropped",
     "OutputPlanned",
     "OutputRow",
     "OutputWritten",
     "Reserved",
     "Result",
+    "ResultGone",
+    "ResultStored",
     "Results",
     "RunEnded",
     "RunRow",

@@ -134,6 +134,29 @@ class Settled:
     balance_diem: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ResultStored:
+    """An answer is durable under its key, with these facts (JSON); once looked at, they hold the verdict."""
+
+    key: str
+    facts: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerSetAside:
+    """The answer of that key was no picture, and lies under ``<key>.bad-<number>`` now."""
+
+    key: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResultGone:
+    """Somebody removed a stored answer: it is not there to be used again."""
+
+    key: str
+
+
 Event = (
     RunStarted
     | RunEnded
@@ -145,13 +168,29 @@ Event = (
     | Reserved
     | Begun
     | Settled
+    | ResultStored
+    | AnswerSetAside
+    | ResultGone
 )
 
 
 def apply(connection: sqlite3.Connection, event: Event) -> None:
     """Carry out one event inside the caller's transaction. Applying an event twice changes nothing more."""
-    statement, values = _statement(event)
-    connection.execute(statement, values)
+    for statement, values in _result_statements(event) or [_statement(event)]:
+        connection.execute(statement, values)
+
+
+def _result_statements(event: Event) -> list[tuple[str, tuple[object, ...]]]:
+    match event:
+        case ResultStored(key, facts):
+            return [("INSERT OR REPLACE INTO results VALUES (?, ?)", (key, facts))]
+        case AnswerSetAside(key, number):
+            aside = ("INSERT OR IGNORE INTO bad_answers VALUES (?, ?)", (key, number))
+            return [aside, ("DELETE FROM results WHERE key = ?", (key,))]
+        case ResultGone(key):
+            return [("DELETE FROM results WHERE key = ?", (key,))]
+        case _:
+            return []
 
 
 def _statement(event: Event) -> tuple[str, tuple[object, ...]]:

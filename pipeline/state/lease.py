@@ -1,7 +1,7 @@
 """The lease: at most one run at a time works on a state.
 
-Locally it is an OS lock on ``<state>/lease``. The kernel drops it with the process, so a crash frees it at once and no
-clock or heartbeat is involved. The text in the file only tells people who holds it.
+For a folder it is an OS lock on ``<state>/lease``. The kernel drops it with the process, so a crash frees it at once
+and no clock or heartbeat is involved. The text in the file only tells people who holds it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 from pipeline.errors import Locked, Unavailable
 
@@ -43,6 +44,25 @@ NETWORK_FILE_SYSTEMS = frozenset(
 )
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
+
+
+class Lease(Protocol):
+    """What a run asks of the lease that it holds."""
+
+    def check(self) -> None:
+        """Make sure that no other run can hold the lease now; cheap enough for the moment before each payment.
+
+        Raises:
+            LeaseLost: it ran out, or was taken over.
+            Unavailable: it ran out because the store could not be reached.
+        """
+
+
+class NeverExpires:
+    """The lease of a folder: the system keeps it for as long as the process lives."""
+
+    def check(self) -> None:
+        """Do nothing (see `Lease.check`)."""
 
 
 @contextmanager

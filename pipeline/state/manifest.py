@@ -6,140 +6,155 @@ One thread writes (rule 8), in groups: everything handed to one `commit` becomes
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
 
-from pipeline.state import lease, schema
-from pipeline.state.events import COUNTED, Event, ItemId, ItemMoved, Settled, apply
-from pipeline.state.results import Results
-from pipeline.storage import sweep_stale
+from pipeline.errors import VeniceBatchError
+from pipeline.state import schema
+from pipeline.state.bucket_journal import AT_REST, UNDER_WAY, BucketJournal
+from pipeline.state.events import COUNTED, Begun, Event, ItemId, ItemMoved, Reserved, Settled, apply
+from pipeline.state.lease import Lease, NeverExpires
+from pipeline.state.patience import Patience
+from pipeline.state.results import Result, Results
+from pipeline.state.rows import CallRow, ItemRow, OutputRow, RunRow, SourceRow, Spending
+from pipeline.storage import Place
 
 FILE = "manifest.sqlite3"
 Row = TypeVar("Row")
+#: Events of one transaction where there are many.
+_GROUP = 1000
+#: Keys of one question to `State.rows_of`.
+MOST_KEYS = 500
+_ROWS_OF = (
+    "SELECT key, variant, version, fingerprint, state, code, reason, lasting, updated_at FROM items"
+    f" WHERE job = ? AND key IN ({', '.join('?' * MOST_KEYS)})"
+)
+_NO_LEASE = NeverExpires()
 _COUNTED = ", ".join(f"'{fate}'" for fate in COUNTED)
 
 
-@dataclass(frozen=True, slots=True)
-class ItemRow:
-    """One item as the manifest knows it."""
-
-    key: str
-    variant: int
-    version: str
-    fingerprint: str
-    state: str
-    code: str
-    reason: str
-    lasting: bool
-    updated_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class SourceRow:
-    """What is known of an input of this version: its size, hash and header (JSON)."""
-
-    key: str
-    version: str
-    size: int
-    sha256: str
-    facts: str
-
-
-@dataclass(frozen=True, slots=True)
-class OutputRow:
-    """A file that an item writes; `version` is None until it was written."""
-
-    key: str
-    variant: int
-    path: str
-    version: str | None
-    sha256: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class CallRow:
-    """One row of the ledger; times are Unix seconds, `micros` millionths of a US dollar."""
-
-    id: int
-    run: int
-    key: str
-    variant: int
-    step: str
-    endpoint: str
-    model: str | None
-    micros: int
-    fate: str
-    outcome: str
-    result: str | None
-    reserved_at: float
-    begun_at: float | None
-    ended_at: float | None
-    status: int | None
-    attempts: int
-    request_id: str | None
-    model_served: str | None
-    balance_usd: str | None
-    balance_diem: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Spending:
-    """Money of one step and model, in millionths of a US dollar, with the number of calls."""
-
-    step: str
-    model: str
-    spent: int
-    uncertain: int
-    calls: int
-
-
-@dataclass(frozen=True, slots=True)
-class RunRow:
-    """A run, with the exit code of its last start; None while it is under way or after a crash."""
-
-    id: int
-    started_at: float
-    ended_at: float | None
-    exit_code: int | None
-    closed: bool
-
-
 class State:
-    """The memory of one or more jobs in one folder.
+    """The memory of one or more jobs in one place.
 
     Get one from `to_write` (the holder of the lease) or `to_read`.
+
+    Attributes:
+        root: the place.
+        results: the stored answers.
+        lease: to be checked just before money is spent.
     """
 
-    def __init__(self, root: Path, connection: sqlite3.Connection) -> None:
+    def __init__(
+        self,
+        root: Place,
+        connection: sqlite3.Connection,
+        results: Results,
+        *,
+        scratch: Path | None = None,
+        lease: Lease = _NO_LEASE,
+        journal: BucketJournal | None = None,
+        patience: Patience | None = None,
+        complete: bool = True,
+    ) -> None:
+        """Put the parts together.
+
+        Args:
+            root: the place of manifest and results.
+            connection: the manifest: the durable one, or a working copy.
+            results: the stored answers.
+            scratch: a private folder of this run.
+            lease: is held for as long as this lives.
+            journal: makes commits durable, where the manifest is a working copy.
+            patience: of whatever waits for a store.
+            complete: whether the manifest is known to hold everything that was ever committed.
+        """
         self.root = root
-        self.results = Results(root / "results")
+        self.results = results
+        self.lease = lease
+        self._scratch = scratch
         self._connection = connection
-        self._file = root / FILE
+        self._journal = journal
+        self._patience = patience
+        self._complete = complete
+        self._failed: VeniceBatchError | None = None
+
+    @property
+    def scratch(self) -> Path:
+        """A private folder of this run, for whatever need not outlive it."""
+        if self._scratch is None:
+            raise TypeError("a state in a folder that is only asked has no folder of its own")
+        return self._scratch
+
+    def give_up(self) -> None:
+        """Wait no longer for a store that cannot be reached; safe in a signal handler's thread."""
+        if self._patience is not None:
+            self._patience.gave_up.set()
 
     def commit(self, events: Iterable[Event]) -> None:
         """Make all events durable, in their order, in one transaction.
 
         Raises:
-            Unavailable: the disk is full or read-only; none of the events is recorded then.
+            Unavailable: the disk is full or read-only, or the store cannot be reached; none of the events is recorded
+                as far as this run can tell, and a state in a bucket takes no further ones.
+            LeaseLost: another run holds the state; likewise.
         """
         group = list(events)
-        if not group:
-            return
+        if group:
+            self._record([*group, *self.results.unrecorded(final=False)])
+
+    def _record(self, events: Sequence[Event]) -> None:
+        if self._failed is not None:
+            raise type(self._failed)(self._failed.message, remedy=self._failed.remedy) from self._failed
+        try:
+            self._transact(events)
+        except VeniceBatchError as error:
+            # What is in the bucket and what is in the working copy may differ by now: it must not grow any further.
+            self._failed = error if self._journal is not None else None
+            raise
+        self.results.recorded(events)
+        if self._journal is not None:
+            self._journal.fold(self._connection, UNDER_WAY)
+
+    def _transact(self, events: Sequence[Event]) -> None:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
-                for event in group:
+                for event in events:
                     apply(self._connection, event)
+                if self._journal is not None:
+                    self._journal.append(events)
                 self._connection.execute("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
-            raise schema.unusable(self._file, error) from error
+            file = self.scratch / FILE if self._journal is not None else f"{self.root}/{FILE}"
+            raise schema.unusable(file, error) from error
+
+    def finish(self) -> None:
+        """Record what is left to record before the state is closed; put a snapshot of it where one is due.
+
+        Does nothing once a commit has failed: that error is known already.
+
+        Raises:
+            LeaseLost, Unavailable: see `commit`.
+        """
+        if self._failed is not None:
+            return
+        left = self.results.unrecorded(final=True)
+        if left:
+            self._record(left)
+        if self._journal is not None:
+            self._journal.fold(self._connection, AT_REST)
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything that this run stored is recorded."""
+        return self._failed is None and not self.results.unrecorded(final=True)
 
     def _rows(self, kind: Callable[..., Row], sql: str, *values: object) -> list[Row]:
         return [kind(*row) for row in self._connection.execute(sql, values)]
@@ -158,6 +173,26 @@ class State:
             key, variant, version, fingerprint, kept, code, reason, lasting, at = row
             yield ItemRow(key, variant, version, fingerprint, kept, code, reason, bool(lasting), at)
 
+    def rows_of(self, job: str, keys: Sequence[str]) -> list[ItemRow]:
+        """Return the items with one of these keys, all variants, in no particular order; at most `MOST_KEYS` keys."""
+        # Always the same statement, so that it is prepared once; what is too little is filled up with a NULL's no.
+        wanted = (job, *keys, *(None,) * (MOST_KEYS - len(keys)))
+        rows = self._connection.execute(_ROWS_OF, wanted)
+        return [
+            ItemRow(key, variant, version, fingerprint, state, code, reason, bool(lasting), at)
+            for key, variant, version, fingerprint, state, code, reason, lasting, at in rows
+        ]
+
+    def present(self, job: str) -> int:
+        """Return how many items of `job` have not vanished."""
+        return self._number("SELECT count(*) FROM items WHERE job = ? AND state <> 'vanished'", job)
+
+    def keys(self, job: str) -> Iterator[tuple[str, int]]:
+        """Yield key and variant of every item of `job` that has not vanished, in order."""
+        yield from self._connection.execute(
+            "SELECT key, variant FROM items WHERE job = ? AND state <> 'vanished' ORDER BY key, variant", (job,)
+        )
+
     def counts(self, job: str) -> dict[str, int]:
         """Return how many items of `job` are in each state."""
         return dict(self._connection.execute("SELECT state, count(*) FROM items WHERE job = ? GROUP BY state", (job,)))
@@ -168,14 +203,36 @@ class State:
         rows = self._rows(SourceRow, sql, job, key)
         return rows[0] if rows else None
 
+    def source_of_version(self, size: int, version: str) -> SourceRow | None:
+        """Return what is known of any input of any job with this size and version.
+
+        Only for inputs in buckets: there the version is the etag with the size, and so stands for the bytes.
+        """
+        sql = "SELECT key, version, size, sha256, facts FROM sources WHERE size = ? AND version = ? LIMIT 1"
+        rows = self._rows(SourceRow, sql, size, version)
+        return rows[0] if rows else None
+
     def knows_size(self, size: int) -> bool:
         """Whether any input of any job had this size: only then can a new file be a renamed one."""
         return self._number("SELECT EXISTS (SELECT 1 FROM sources WHERE size = ?)", size) == 1
 
     def outputs(self, job: str) -> Iterator[OutputRow]:
-        """Yield every file that `job` writes or wrote."""
+        """Yield every file that `job` writes or wrote, streamed."""
         sql = "SELECT key, variant, path, version, sha256 FROM outputs WHERE job = ? ORDER BY path"
-        yield from self._rows(OutputRow, sql, job)
+        for row in self._connection.execute(sql, (job,)):
+            yield OutputRow(*row)
+
+    def orphans(self, job: str) -> list[OutputRow]:
+        """Return the files that `job` wrote for items that are no longer in its source."""
+        sql = (
+            "SELECT key, variant, path, outputs.version, sha256 FROM outputs JOIN items USING (job, key, variant)"
+            " WHERE job = ? AND outputs.version IS NOT NULL AND state = 'vanished' ORDER BY path"
+        )
+        return self._rows(OutputRow, sql, job)
+
+    def count_outputs(self, job: str) -> int:
+        """Return how many files `job` wrote."""
+        return self._number("SELECT count(*) FROM outputs WHERE job = ? AND version IS NOT NULL", job)
 
     def output(self, job: str, path: str) -> OutputRow | None:
         """Return what is known of the file `path` that `job` writes or wrote."""
@@ -239,18 +296,50 @@ class State:
         """Settle what a killed run left open; return how many calls became uncertain.
 
         Only for the holder of the lease, before anything else. A call that had begun is spent if its answer is
-        durable and uncertain otherwise; what was reserved but never begun is released.
+        durable and uncertain otherwise; what was reserved but never begun is released. Answers of calls that the
+        ledger has lost are entered as spent.
         """
+        found = self.look_for_answers()
+        # The ledger first: what is found is looked up only until it is recorded.
+        for group in (self._events_of_lost_calls(found, now), self.results.unrecorded(final=False)):
+            for start in range(0, len(group), _GROUP):
+                self._record(group[start : start + _GROUP])
         events: list[Event] = []
-        for call, fate, result in self._connection.execute(
-            "SELECT id, fate, result FROM calls WHERE fate IN ('reserved', 'begun') ORDER BY id"
-        ).fetchall():
+        for call, fate, result in self._open_calls():
             events.append(self._settle_after_crash(call, fate, result, now))
         for job, row in self._interrupted():
             item = ItemId(job, row.key, row.variant)
             events.append(ItemMoved(item, row.version, row.fingerprint, "pending", now, "interrupted"))
         self.commit(events)
         return sum(isinstance(event, Settled) and event.fate == "uncertain" for event in events)
+
+    def look_for_answers(self) -> list[Result]:
+        """Find answers that are stored, but that the manifest has no word of; it is not changed by this."""
+        fates = "SELECT DISTINCT result FROM calls WHERE fate IN ('begun', 'uncertain') AND result IS NOT NULL"
+        doubtful = {key for (key,) in self._connection.execute(fates)}
+        # The ledger names one picture of an answer; if it had several, some may be stored without that one.
+        several = any("." in result for _, fate, result in self._open_calls() if fate == "begun" and result)
+        return self.results.adopt(doubtful, everything=several or not self._complete)
+
+    def _open_calls(self) -> list[tuple[int, str, str | None]]:
+        sql = "SELECT id, fate, result FROM calls WHERE fate IN ('reserved', 'begun') ORDER BY id"
+        return self._connection.execute(sql).fetchall()
+
+    def _events_of_lost_calls(self, found: Sequence[Result], now: float) -> list[Event]:
+        """Return ledger entries for answers that no call of the ledger has brought, so that budgets count them."""
+        rows = self._connection.execute("SELECT DISTINCT result FROM calls WHERE result IS NOT NULL") if found else ()
+        named = {key.partition(".")[0] for (key,) in rows}
+        lost = [result for result in found if result.key.partition(".")[0] not in named]
+        run, call = self._number("SELECT max(id) FROM runs"), self.next_call()
+        events: list[Event] = []
+        for number, result in enumerate(lost, call):
+            micros = int(Decimal(str(result.facts.get("price_usd") or 0)) * 1_000_000)
+            at = float(result.facts.get("at") or now)
+            model = result.facts.get("model_served")
+            events.append(Reserved(number, run, ItemId("", ""), "", "", model, micros, at))
+            events.append(Begun(number, result.key, at))
+            events.append(Settled(number, "spent", "found in the store", now, model_served=model))
+        return events
 
     def _settle_after_crash(self, call: int, fate: str, result: str | None, now: float) -> Settled:
         if fate == "reserved" or result is None:
@@ -262,37 +351,3 @@ class State:
     def _interrupted(self) -> list[tuple[str, ItemRow]]:
         jobs = [job for (job,) in self._connection.execute("SELECT DISTINCT job FROM items WHERE state = 'running'")]
         return [(job, row) for job in jobs for row in self.items(job, "running")]
-
-
-@contextmanager
-def to_write(root: Path, *, lease_folder: Path | None = None) -> Iterator[State]:
-    """Hold the lease and open the state for writing, creating it where there is none.
-
-    Args:
-        root: the folder of manifest and results.
-        lease_folder: where the lease lies, if elsewhere (an emulated run shares the lease of the real state).
-
-    Raises:
-        Locked, StateTooNew, Unavailable: see `lease.hold` and `schema.open_to_write`.
-    """
-    with lease.hold(lease_folder or root):
-        try:
-            root.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise schema.unusable(root, sqlite3.OperationalError(str(error))) from error
-        connection = schema.open_to_write(root / FILE)
-        try:
-            sweep_stale(root / "results")
-            yield State(root, connection)
-        finally:
-            connection.close()
-
-
-@contextmanager
-def to_read(root: Path) -> Iterator[State]:
-    """Open the state for questions only; works beside a run, and on a state that does not exist yet."""
-    connection = schema.open_to_read(root / FILE)
-    try:
-        yield State(root, connection)
-    finally:
-        connection.close()

@@ -1,22 +1,15 @@
-"""The store of paid results: ``results/<aa>/<key>``, one file of bytes and one of facts for every answer.
-
-Order of writing (rule 3): the answer streams to a temporary file in its final folder, is made durable, then the facts
-are written, then the bytes are renamed to their key. That rename is the commit: bytes under a key are whole, and
-their facts exist. Only after it is the picture looked at; the verdict then joins the facts. A crash at any instant
-leaves either nothing, or a temporary file that nobody reads, or a whole result, judged or still to be judged.
-"""
+"""What the rest of the program sees of stored answers, wherever they lie: ``results/<aa>/<key>``."""
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from pipeline.errors import Unavailable
-from pipeline.storage import fsync_folder, make_folder, temporary_beside, write_whole
+from pipeline.state.events import AnswerSetAside, Event, ResultStored
+from pipeline.storage import Entry, Store
 
 Facts = Mapping[str, Any]
 
@@ -27,12 +20,10 @@ class Result:
 
     Attributes:
         key: what was bought.
-        path: the bytes; never changed.
         facts: what the answer said (model served, price, request id, …) and, once judged, ``verdict``.
     """
 
     key: str
-    path: Path
     facts: Facts
 
     @property
@@ -46,97 +37,131 @@ class Result:
         return tuple(self.facts.get("verdict", {}).get("flags", ()))
 
 
-class Results:
-    """The results of one state folder. Safe for several threads: a key has one buyer at a time (rule 4)."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-
-    def _place(self, key: str) -> Path:
-        return self._root / key[:2] / key
+class Results(Protocol):
+    """The stored answers of one state. Safe for several threads: a key has one buyer at a time (rule 4)."""
 
     def incoming(self, key: str) -> Path:
-        """Return where the answer for `key` is to be streamed: the same folder, so that the commit is a rename."""
-        target = self._place(key)
-        make_folder(target.parent)
-        return temporary_beside(target)
+        """Return the name of a new file, where the answer for `key` is to be streamed."""
 
     def keep(self, key: str, answer: Path, facts: Facts) -> Result:
-        """Make a whole answer durable under its key.
+        """Make a whole answer durable under its key; what was kept under it before stays, and is returned.
 
         Args:
             key: what was bought.
             answer: the file from `incoming`; gone afterwards.
             facts: JSON-able facts about the answer.
+
+        Raises:
+            Unavailable, OSError: it could not be stored.
         """
-        earlier = self.find(key)
-        if earlier is not None:
-            # Another variant of the same call was lost, so all were bought anew: what was kept first stays.
-            answer.unlink()
-            return earlier
-        target = self._place(key)
-        with answer.open("rb") as file:
-            os.fsync(file.fileno())
-        facts = {**facts, "bytes": answer.stat().st_size}
-        self._write_facts(key, facts)
-        answer.replace(target)
-        fsync_folder(target.parent)
-        return Result(key, target, facts)
 
-    def note_verdict(self, result: Result, verdict: Facts) -> Result:
-        """Record what was found when the picture was looked at."""
-        facts = {**result.facts, "verdict": verdict}
-        self._write_facts(result.key, facts)
-        return Result(result.key, result.path, facts)
+    def note_verdict(self, result: Result, verdict: Facts) -> ResultStored:
+        """Keep what was found when the picture was looked at; return what the manifest should record."""
 
-    def set_aside(self, result: Result) -> Path:
-        """Put an answer that is no picture out of the way, kept for support as ``<key>.bad-<n>``."""
-        taken = [int(bad.name.rpartition("-")[2]) for bad in result.path.parent.glob(f"{result.path.name}.bad-*")]
-        number = 1 + max(taken, default=0)
-        aside = result.path.with_name(f"{result.path.name}.bad-{number}")
-        result.path.replace(aside)
-        fsync_folder(aside.parent)
-        return aside
+    def set_aside(self, result: Result) -> AnswerSetAside:
+        """Put an answer that is no picture out of the way, kept for support as ``<key>.bad-<n>``.
+
+        Returns:
+            What the manifest should record.
+        """
 
     def was_bad(self, key: str) -> bool:
         """Whether an answer for `key` was put aside before, because it was no picture."""
-        place = self._place(key)
-        return next(place.parent.glob(f"{key}.bad-*"), None) is not None
 
     def find(self, key: str) -> Result | None:
-        """Return the durable result for `key`, or None.
+        """Return the durable result for `key`, or None. Cheap: a bucket is not asked.
 
         Raises:
-            Unavailable: bytes and facts do not belong together: somebody or the disk damaged them since. Taken for
-                absent it would be bought again, taken for whole it would be published.
+            Unavailable: what is stored was damaged since.
         """
-        place = self._place(key)
-        if not place.is_file():
-            return None
-        try:
-            facts = json.loads(_facts_of(place).read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise _damaged(place) from error
-        if facts.get("bytes") != place.stat().st_size:
-            raise _damaged(place)
-        return Result(key, place, facts)
 
     def keys(self) -> Iterator[str]:
         """Yield the key of every durable result."""
-        for facts in self._root.glob("??/*.json"):
-            if facts.with_suffix("").is_file():
-                yield facts.name.removesuffix(".json")
 
-    def _write_facts(self, key: str, facts: Facts) -> None:
-        write_whole(_facts_of(self._place(key)), json.dumps(facts, sort_keys=True))
+    def bytes(self, key: str, spare: Path) -> Path:
+        """Return a local file with the result's bytes, which must not be changed.
+
+        Args:
+            key: what was bought.
+            spare: a name that is not taken, for a copy where the bytes lie elsewhere.
+
+        Raises:
+            ItemError: ``result-gone``: somebody removed the result. It is forgotten, and can be bought anew.
+            Unavailable: it cannot be read, or was damaged since.
+        """
+
+    def copy_to(self, output: Store, key: str, name: str) -> Entry | None:
+        """Copy a result's bytes to the output without moving them through this machine.
+
+        Args:
+            output: where finished files go.
+            key: what was bought.
+            name: of the finished file; what is there is replaced.
+
+        Returns:
+            The finished file, or None where that cannot be done: the two are not in the same store.
+
+        Raises:
+            ItemError: ``result-gone``, see `bytes`.
+            Unavailable: the store cannot be reached.
+        """
+
+    # For `State` alone
+
+    def unrecorded(self, *, final: bool) -> list[Event]:
+        """Return what the manifest should record besides what callers were given to note.
+
+        Args:
+            final: also what callers were given, but seem to have lost; the manifest is about to be closed.
+        """
+
+    def recorded(self, events: Collection[Event]) -> None:
+        """Take note that these events are in the manifest now."""
+
+    def adopt(self, keys: Collection[str], *, everything: bool) -> list[Result]:
+        """Look for durable answers that the manifest does not know, and return them.
+
+        Args:
+            keys: those that may have been answered.
+            everything: look at all there are, not only at `keys`.
+        """
 
 
-def _damaged(place: Path) -> Unavailable:
-    return Unavailable(
-        f"the stored result {place} and its facts beside it (.json) do not fit together",
-        remedy="restore both from a backup, or remove both: it is bought again then",
-    )
+def portable(facts: Facts) -> dict[str, Any]:
+    """Return the facts without the answer's headers, most of their bulk: all that is used of them is a fact itself."""
+    return {name: value for name, value in facts.items() if name != "headers"}
 
 
-def _facts_of(place: Path) -> Path:
-    return place.with_name(place.name + ".json")
+def index_text(facts: Facts) -> str:
+    """Return facts as the manifest keeps them: ASCII JSON with sorted names."""
+    return json.dumps(portable(facts), sort_keys=True, separators=(",", ":"))
+
+
+def metadata_text(facts: Facts) -> str:
+    """Return facts as an S3 object carries them, which allows 2 KB for all names and values.
+
+    Texts that are longer than any API sends in good faith are cut.
+
+    Raises:
+        ValueError: even so there are too many of them.
+    """
+    for most in (1000, 200, 60):
+        text = index_text({name: _cut(value, most) for name, value in portable(facts).items()})
+        if len(text) <= _MOST:
+            return text
+    raise ValueError("these facts are too many to be stored with a result")
+
+
+_MOST = 1900
+
+
+def _cut(value: Any, most: int) -> Any:
+    match value:
+        case str():
+            return value[:most]
+        case dict():
+            return {name: _cut(each, most) for name, each in value.items()}
+        case list() | tuple():
+            return [_cut(each, most) for each in value]
+        case _:
+            return value

@@ -88,13 +88,29 @@ MIGRATIONS = (
     CREATE INDEX calls_run ON calls (run);
     CREATE INDEX calls_uncertain ON calls (result) WHERE fate = 'uncertain';
     """,
+    """
+    CREATE TABLE results (                     -- the index of stored answers; a folder itself knows better
+        key TEXT PRIMARY KEY,
+        facts TEXT NOT NULL                    -- JSON, with the verdict once there is one
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE bad_answers (                 -- what lies beside the results as <key>.bad-<number>
+        key TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        PRIMARY KEY (key, number)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 
 NEWEST = len(MIGRATIONS)
 
 
-def open_to_write(file: Path) -> sqlite3.Connection:
+def open_to_write(file: Path, *, durable: bool = True) -> sqlite3.Connection:
     """Open the manifest for the holder of the lease, creating or migrating it.
+
+    Args:
+        file: the manifest.
+        durable: whether a commit must survive a power cut; not for a working copy of what is durable elsewhere.
 
     Raises:
         StateTooNew: a newer version wrote it.
@@ -102,11 +118,16 @@ def open_to_write(file: Path) -> sqlite3.Connection:
     """
     try:
         connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
-        check_version(connection, file)
-        connection.execute("PRAGMA journal_mode = WAL")
-        # FULL: a reservation must survive a power cut before its request is sent (rule 2).
-        connection.execute("PRAGMA synchronous = FULL")
-        _migrate(connection)
+        try:
+            check_version(connection, file)
+            connection.execute("PRAGMA journal_mode = WAL")
+            # FULL: a reservation must survive a power cut before its request is sent (rule 2).
+            connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
+            _migrate(connection)
+        except BaseException:
+            # Left open, it would keep a lock on the file for as long as anybody looks at the error.
+            connection.close()
+            raise
     except sqlite3.Error as error:
         raise unusable(file, error) from error
     return connection
@@ -159,7 +180,7 @@ def _migrate(connection: sqlite3.Connection) -> None:
         connection.executescript(f"BEGIN; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;")
 
 
-def unusable(file: Path, error: sqlite3.Error) -> Unavailable:
+def unusable(file: Path | str, error: sqlite3.Error) -> Unavailable:
     """Translate an SQLite error on `file` into ours, with the remedy."""
     if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error):
         remedy = "move that file away; finished results are kept beside it and will not be bought again"

@@ -94,7 +94,7 @@ def test_a_longer_name_of_an_earlier_holder_is_gone(tmp_path: Path) -> None:
 
 
 def test_an_emulated_run_takes_the_lease_of_the_real_state(tmp_path: Path) -> None:
-    with to_write(tmp_path / "emulated", lease_folder=tmp_path), pytest.raises(Locked), to_write(tmp_path):
+    with to_write(tmp_path / "emulated", lease_place=tmp_path), pytest.raises(Locked), to_write(tmp_path):
         pass
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import Unavailable
-from pipeline.state import Results
+from pipeline.errors import ItemError, Unavailable
+from pipeline.state import AnswerSetAside, FolderResults
 from pipeline.storage import sweep_stale
 from tests.unit.state.conftest import FACTS
 
@@ -19,11 +19,11 @@ KEY = "ab" + "0" * 62
 
 
 @pytest.fixture
-def results(tmp_path: Path) -> Results:
-    return Results(tmp_path)
+def results(tmp_path: Path) -> FolderResults:
+    return FolderResults(tmp_path)
 
 
-def keep(results: Results, key: str = KEY, content: bytes = b"picture") -> None:
+def keep(results: FolderResults, key: str = KEY, content: bytes = b"picture") -> None:
     file = results.incoming(key)
     file.write_bytes(content)
     results.keep(key, file, FACTS)
@@ -33,64 +33,65 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.rglob("*") if path.is_file()}
 
 
-def test_what_was_not_bought_is_not_found(results: Results) -> None:
+def test_what_was_not_bought_is_not_found(results: FolderResults) -> None:
     assert results.find(KEY) is None
     assert list(results.keys()) == []
 
 
-def test_an_answer_arrives_in_the_folder_where_it_will_stay(results: Results, tmp_path: Path) -> None:
+def test_an_answer_arrives_in_the_folder_where_it_will_stay(results: FolderResults, tmp_path: Path) -> None:
     assert results.incoming(KEY).parent == tmp_path / "ab"
     assert results.incoming(KEY) != results.incoming(KEY)
 
 
-def test_a_kept_answer_is_found_with_its_facts(results: Results, tmp_path: Path) -> None:
+def test_a_kept_answer_is_found_with_its_facts(results: FolderResults, tmp_path: Path) -> None:
     file = results.incoming(KEY)
     file.write_bytes(b"picture")
     kept = results.keep(KEY, file, FACTS)
     assert kept == results.find(KEY)
-    assert kept.path == tmp_path / "ab" / KEY
-    assert kept.path.read_bytes() == b"picture"
+    assert results.bytes(KEY, tmp_path / "spare") == tmp_path / "ab" / KEY
+    assert (tmp_path / "ab" / KEY).read_bytes() == b"picture"
     assert kept.facts == {**FACTS, "bytes": 7}
     assert not kept.judged
     assert kept.flags == ()
     assert names(tmp_path) == {KEY, f"{KEY}.json"}
 
 
-def test_an_answer_that_is_not_committed_is_not_found(results: Results) -> None:
+def test_an_answer_that_is_not_committed_is_not_found(results: FolderResults) -> None:
     results.incoming(KEY).write_bytes(b"half")
     assert results.find(KEY) is None
     assert list(results.keys()) == []
 
 
-def test_a_verdict_joins_the_facts_and_keeps_them(results: Results) -> None:
+def test_a_verdict_joins_the_facts_and_keeps_them(results: FolderResults) -> None:
     keep(results)
     found = results.find(KEY)
     assert found is not None
-    noted = results.note_verdict(found, {"facts": None, "flags": ["blurred", "blank"]})
-    assert noted == results.find(KEY)
+    event = results.note_verdict(found, {"facts": None, "flags": ["blurred", "blank"]})
+    noted = results.find(KEY)
+    assert noted is not None
+    assert event.key == KEY
+    assert json.loads(event.facts) == noted.facts
     assert noted.judged
     assert noted.flags == ("blurred", "blank")
     assert noted.facts["price_usd"] == "0.02"
     assert noted.facts["bytes"] == 7
 
 
-def test_variants_of_one_call_lie_side_by_side(results: Results) -> None:
+def test_variants_of_one_call_lie_side_by_side(results: FolderResults, tmp_path: Path) -> None:
     for number in range(3):
         keep(results, f"{KEY}.{number}", bytes([number]))
     assert sorted(results.keys()) == [f"{KEY}.0", f"{KEY}.1", f"{KEY}.2"]
-    found = results.find(f"{KEY}.1")
-    assert found is not None
-    assert found.path.read_bytes() == b"\x01"
+    assert results.bytes(f"{KEY}.1", tmp_path / "spare").read_bytes() == b"\x01"
     assert results.find(KEY) is None
 
 
-def test_answers_that_are_no_pictures_are_kept_for_support(results: Results, tmp_path: Path) -> None:
-    for content in (b"first", b"second"):
+def test_answers_that_are_no_pictures_are_kept_for_support(results: FolderResults, tmp_path: Path) -> None:
+    for number, content in enumerate((b"first", b"second"), 1):
         keep(results, content=content)
         found = results.find(KEY)
         assert found is not None
-        aside = results.set_aside(found)
-        assert aside.read_bytes() == content
+        assert results.set_aside(found) == AnswerSetAside(KEY, number)
+        assert (tmp_path / "ab" / f"{KEY}.bad-{number}").read_bytes() == content
         assert results.find(KEY) is None
     assert {f"{KEY}.bad-1", f"{KEY}.bad-2"} <= names(tmp_path)
     assert list(results.keys()) == []
@@ -98,7 +99,7 @@ def test_answers_that_are_no_pictures_are_kept_for_support(results: Results, tmp
     assert list(results.keys()) == [KEY]
 
 
-def test_what_was_kept_first_stays(results: Results, tmp_path: Path) -> None:
+def test_what_was_kept_first_stays(results: FolderResults, tmp_path: Path) -> None:
     keep(results, content=b"first")
     again = results.incoming(KEY)
     again.write_bytes(b"another")
@@ -109,7 +110,7 @@ def test_what_was_kept_first_stays(results: Results, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["shorter", "no-facts", "broken-facts"])
 def test_a_damaged_result_is_neither_taken_for_absent_nor_for_whole(
-    results: Results, tmp_path: Path, damage: str
+    results: FolderResults, tmp_path: Path, damage: str
 ) -> None:
     keep(results)
     place, facts = tmp_path / "ab" / KEY, tmp_path / "ab" / f"{KEY}.json"
@@ -124,7 +125,26 @@ def test_a_damaged_result_is_neither_taken_for_absent_nor_for_whole(
     assert caught.value.remedy
 
 
-def test_a_bad_answer_is_remembered(results: Results) -> None:
+def test_a_result_that_somebody_removed_is_told_from_one_that_is_damaged(
+    results: FolderResults, tmp_path: Path
+) -> None:
+    keep(results)
+    (tmp_path / "ab" / KEY).unlink()
+    assert results.find(KEY) is None
+    with pytest.raises(ItemError, match="was removed") as caught:
+        results.bytes(KEY, tmp_path / "spare")
+    assert (caught.value.code, caught.value.lasting) == ("result-gone", False)
+
+
+def test_the_manifest_needs_no_headers(results: FolderResults) -> None:
+    file = results.incoming(KEY)
+    file.write_bytes(b"picture")
+    kept = results.keep(KEY, file, {**FACTS, "headers": {"server": "x" * 5000}})
+    assert kept.facts["headers"]["server"]
+    assert "headers" not in json.loads(results.note_verdict(kept, {"flags": []}).facts)
+
+
+def test_a_bad_answer_is_remembered(results: FolderResults) -> None:
     assert not results.was_bad(KEY)
     keep(results)
     found = results.find(KEY)
@@ -137,7 +157,7 @@ def test_a_bad_answer_is_remembered(results: Results) -> None:
 _KILLED = """
 import os, sys
 from pathlib import Path
-from pipeline.state import Results
+from pipeline.state import FolderResults
 root, key, countdown, calls = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), 0
 def dying(real):
     def call(*args, **kwargs):
@@ -147,7 +167,7 @@ def dying(real):
             os.kill(os.getpid(), 9)
         return real(*args, **kwargs)
     return call
-results = Results(root)
+results = FolderResults(root)
 file = results.incoming(key)
 file.write_bytes(b"picture" * 1000)
 for name in ("fsync", "replace", "rename", "unlink", "open"):
@@ -171,13 +191,13 @@ def test_a_kill_at_any_write_leaves_a_whole_result_or_none(tmp_path: Path) -> No
             check=False,
         )
         sweep_stale(root)
-        found = Results(root).find(KEY)
+        found = FolderResults(root).find(KEY)
         if found is None:
             # Before the rename nothing counts, whatever lies beside it.
             assert done.stdout == ""
-            assert list(Results(root).keys()) == []
+            assert list(FolderResults(root).keys()) == []
         else:
-            assert found.path.read_bytes() == b"picture" * 1000
+            assert FolderResults(root).bytes(KEY, root / "spare").read_bytes() == b"picture" * 1000
             assert found.facts["price_usd"] == "0.02"
             assert found.facts["bytes"] == 7000
         assert names(root) <= {KEY, f"{KEY}.json"}
@@ -188,7 +208,7 @@ def test_a_kill_at_any_write_leaves_a_whole_result_or_none(tmp_path: Path) -> No
     assert seen == {"none", "kept", "judged"}
 
 
-def test_the_facts_are_plain_json_with_sorted_names(results: Results, tmp_path: Path) -> None:
+def test_the_facts_are_plain_json_with_sorted_names(results: FolderResults, tmp_path: Path) -> None:
     keep(results)
     text = (tmp_path / "ab" / f"{KEY}.json").read_text("utf-8")
     assert text == json.dumps({**FACTS, "bytes": 7}, sort_keys=True)

@@ -42,7 +42,15 @@ def test_a_new_state_has_the_newest_schema(tmp_path: Path) -> None:
     with to_write(tmp_path) as state:
         assert dict(state.counts("job")) == {}
     assert version_of(tmp_path / "manifest.sqlite3") == schema.NEWEST == len(schema.MIGRATIONS)
-    assert tables_of(tmp_path / "manifest.sqlite3") == {"runs", "items", "sources", "outputs", "calls"}
+    assert tables_of(tmp_path / "manifest.sqlite3") == {
+        "runs",
+        "items",
+        "sources",
+        "outputs",
+        "calls",
+        "results",
+        "bad_answers",
+    }
 
 
 def test_the_manifest_is_written_so_that_a_power_cut_loses_nothing(tmp_path: Path) -> None:
@@ -59,34 +67,39 @@ def test_opening_again_changes_nothing(tmp_path: Path) -> None:
         assert state.counts("job") == {"done": 1}
 
 
-def test_an_older_file_is_migrated_and_keeps_what_it_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with to_write(tmp_path) as state:
-        state.commit([moved("a.png", "done")])
-    # There is no second version yet: one is made up, since the way must be sound before it is first gone.
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, "CREATE TABLE extra (a INTEGER) STRICT;"))
-    monkeypatch.setattr(schema, "NEWEST", 2)
+def as_version_1_left_it(folder: Path) -> Path:
+    """Make the manifest of a state that an older program wrote."""
+    file = folder / "manifest.sqlite3"
+    connection = sqlite3.connect(file)
+    connection.executescript(f"{schema.MIGRATIONS[0]} PRAGMA user_version = 1;")
+    connection.execute("INSERT INTO items VALUES ('job', 'a.png', 0, 'v1', 'f1', 'done', '', '', 0, 5.0)")
+    connection.commit()
+    connection.close()
+    return file
+
+
+def test_an_older_file_is_migrated_and_keeps_what_it_knows(tmp_path: Path) -> None:
+    file = as_version_1_left_it(tmp_path)
     with to_read(tmp_path) as state:
         assert state.counts("job") == {"done": 1}
-    assert version_of(tmp_path / "manifest.sqlite3") == 1
+    assert version_of(file) == 1
     with to_write(tmp_path) as state:
         assert state.counts("job") == {"done": 1}
-    assert version_of(tmp_path / "manifest.sqlite3") == 2
-    assert "extra" in tables_of(tmp_path / "manifest.sqlite3")
+    assert version_of(file) == schema.NEWEST
+    assert "results" in tables_of(file)
 
 
 def test_a_migration_that_fails_half_way_leaves_the_old_version_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with to_write(tmp_path) as state:
-        state.commit([moved("a.png", "done")])
+    file = as_version_1_left_it(tmp_path)
     broken = "CREATE TABLE extra (a INTEGER) STRICT; CREATE TABLE items (a INTEGER);"
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, broken))
-    monkeypatch.setattr(schema, "NEWEST", 2)
+    monkeypatch.setattr(schema, "MIGRATIONS", (schema.MIGRATIONS[0], broken))
     with pytest.raises(Unavailable), to_write(tmp_path):
         pass
     monkeypatch.undo()
-    assert version_of(tmp_path / "manifest.sqlite3") == 1
-    assert "extra" not in tables_of(tmp_path / "manifest.sqlite3")
+    assert version_of(file) == 1
+    assert "extra" not in tables_of(file)
     with to_write(tmp_path) as state:
         assert state.counts("job") == {"done": 1}
 

@@ -1,0 +1,90 @@
+"""Rows of the manifest and ledger, as they are handed out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRow:
+    """One item as the manifest knows it."""
+
+    key: str
+    variant: int
+    version: str
+    fingerprint: str
+    state: str
+    code: str
+    reason: str
+    lasting: bool
+    updated_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """What is known of an input of this version: its size, hash and header (JSON)."""
+
+    key: str
+    version: str
+    size: int
+    sha256: str
+    facts: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutputRow:
+    """A file that an item writes; `version` is None until it was written."""
+
+    key: str
+    variant: int
+    path: str
+    version: str | None
+    sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """One row of the ledger; times are Unix seconds, `micros` millionths of a US dollar."""
+
+    id: int
+    run: int
+    key: str
+    variant: int
+    step: str
+    endpoint: str
+    model: str | None
+    micros: int
+    fate: str
+    outcome: str
+    result: str | None
+    reserved_at: float
+    begun_at: float | None
+    ended_at: float | None
+    status: int | None
+    attempts: int
+    request_id: str | None
+    model_served: str | None
+    balance_usd: str | None
+    balance_diem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """Money of one step and model, in millionths of a US dollar, with the number of calls."""
+
+    step: str
+    model: str
+    spent: int
+    uncertain: int
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run, with the exit code of its last start; None while it is under way or after a crash."""
+
+    id: int
+    started_at: float
+    ended_at: float | None
+    exit_code: int | None
+    closed: bool

@@ -1,0 +1,359 @@
+"""The lease of a state in a bucket: one winner, a dead one taken over, and a holder that knows when to stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import LeaseLost, Locked, Unavailable
+from pipeline.state import LeasePolicy
+from pipeline.state.bucket_lease import BucketLease, hold
+from pipeline.storage import open_store
+from pipeline.storage.s3 import S3Store
+from tests.contract.state.conftest import Home
+from tests.contract.state.contenders import compete
+from tests.servers.bucket import Bucket
+
+ROOT = Path(__file__).parents[3]
+SHORT = LeasePolicy(ttl=1.0)
+
+
+def store_of(home: Home) -> S3Store:
+    return open_store(home.place)
+
+
+def test_of_many_contenders_one_wins(seaweed: Bucket) -> None:
+    assert compete(seaweed, contenders=16, rounds=3) == [1, 1, 1]
+
+
+def test_a_lease_says_who_holds_it_and_is_given_back(either_home: Home) -> None:
+    with hold(store_of(either_home), LeasePolicy()):
+        said = json.loads(either_home.get("lease"))
+        assert said["owner"]["pid"] == os.getpid()
+        assert said["released"] is False
+        with pytest.raises(Locked, match=f'"pid": {os.getpid()}'), hold(store_of(either_home), LeasePolicy()):
+            pass
+    assert json.loads(either_home.get("lease"))["released"] is True
+    assert either_home.names() == ["lease"], "the probe is still there"
+    with hold(store_of(either_home), LeasePolicy()):
+        pass
+
+
+def test_a_dead_lease_is_taken_over_after_its_own_time_and_not_before(home: Home) -> None:
+    home.put("lease", json.dumps({"ttl": 1.0, "released": False}).encode())
+    with pytest.raises(Locked), hold(store_of(home), LeasePolicy(ttl=0.1)):
+        pass
+    time.sleep(3.1)
+    with hold(store_of(home), LeasePolicy()) as lease:
+        lease.check()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"ttl": "long", "owner": 7}'])
+def test_a_lease_that_cannot_be_read_is_as_good_as_any_other(home: Home, content: bytes) -> None:
+    home.put("lease", content)
+    with pytest.raises(Locked), hold(store_of(home), LeasePolicy()):
+        pass
+
+
+def test_a_holder_that_renews_keeps_it(home: Home) -> None:
+    with hold(store_of(home), SHORT) as lease:
+        end = time.monotonic() + 3.2
+        while time.monotonic() < end:
+            lease.check()
+            time.sleep(0.2)
+        with pytest.raises(Locked), hold(store_of(home), SHORT):
+            pass
+
+
+class Changeable(S3Store):
+    """A store that can be told to fail."""
+
+    down = False
+    loses_answers = 0
+    seconds = 0.0
+    now = 1000.0
+
+    def write(
+        self,
+        key: str,
+        content: bytes,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        if_absent: bool = False,
+        if_match: str | None = None,
+    ) -> str:
+        self.now += self.seconds
+        if self.down:
+            raise Unavailable("nobody answers", remedy="look at the network")
+        etag = super().write(key, content, metadata=metadata, if_absent=if_absent, if_match=if_match)
+        if self.loses_answers:
+            self.loses_answers -= 1
+            raise Unavailable("the answer was lost")
+        return etag
+
+
+@contextmanager
+def changeable(home: Home, policy: LeasePolicy) -> Iterator[tuple[Changeable, BucketLease]]:
+    store = Changeable(home.place)
+    with hold(store, policy) as lease:
+        yield store, lease
+
+
+def test_a_lease_that_cannot_be_renewed_ends_with_the_stores_own_reason(home: Home) -> None:
+    with changeable(home, SHORT) as (store, lease):
+        store.down = True
+        time.sleep(1.1)
+        with pytest.raises(Unavailable, match="nobody answers") as caught:
+            lease.check()
+        assert caught.value.remedy == "look at the network"
+        store.down = False
+        time.sleep(0.5)
+        with pytest.raises(Unavailable):
+            lease.check()
+
+
+def test_a_renewal_whose_answer_is_lost_does_not_lose_the_lease(home: Home) -> None:
+    with changeable(home, SHORT) as (store, lease):
+        store.loses_answers = 1
+        time.sleep(1.5)
+        assert store.loses_answers == 0
+        lease.check()
+
+
+def test_the_lease_counts_from_when_its_renewal_was_begun(home: Home) -> None:
+    store = Changeable(home.place)
+    # The probe takes four writes and the lease one, each of twenty seconds.
+    store.seconds = 20.0
+    lease = BucketLease(store, LeasePolicy(ttl=100.0), clock=lambda: store.now)
+    lease.acquire()
+    begun = store.now - 20.0
+    store.now = begun + 79.0
+    lease.check()
+    store.now = begun + 81.0
+    with pytest.raises(LeaseLost, match="stood still"):
+        lease.check()
+    lease.release()
+
+
+def test_a_lease_that_was_removed_is_lost(home: Home) -> None:
+    with hold(store_of(home), SHORT) as lease:
+        home.break_lease()
+        time.sleep(0.6)
+        with pytest.raises(LeaseLost, match="was removed"):
+            lease.check()
+    assert home.names() == [], "a lost lease was written again"
+
+
+# Stores without conditions
+
+
+class IgnoresAbsence(S3Store):
+    """A store that takes If-None-Match for noise."""
+
+    def write(
+        self,
+        key: str,
+        content: bytes,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        if_absent: bool = False,  # noqa: ARG002 - that is the point
+        if_match: str | None = None,
+    ) -> str:
+        return super().write(key, content, metadata=metadata, if_match=if_match)
+
+
+class IgnoresMatch(S3Store):
+    """A store that takes If-Match for noise."""
+
+    def write(
+        self,
+        key: str,
+        content: bytes,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        if_absent: bool = False,
+        if_match: str | None = None,  # noqa: ARG002 - that is the point
+    ) -> str:
+        return super().write(key, content, metadata=metadata, if_absent=if_absent)
+
+
+class RefusesMatch(S3Store):
+    """A store that finds that no etag matches."""
+
+    def write(
+        self,
+        key: str,
+        content: bytes,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        if_absent: bool = False,
+        if_match: str | None = None,
+    ) -> str:
+        wrong = None if if_match is None else "f" * 32
+        return super().write(key, content, metadata=metadata, if_absent=if_absent, if_match=wrong)
+
+
+class RefusesConditions(S3Store):
+    """A store that does not know conditions at all."""
+
+    def write(
+        self,
+        key: str,
+        content: bytes,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        if_absent: bool = False,
+        if_match: str | None = None,
+    ) -> str:
+        if if_absent or if_match:
+            raise Unavailable("501 NotImplemented")
+        return super().write(key, content, metadata=metadata)
+
+
+class MayNotBeWritten(S3Store):
+    """A store that lets nobody write."""
+
+    def write(self, key: str, *_: object, **__: object) -> str:
+        raise Unavailable(f"access denied: {key}", remedy="give this user s3:PutObject")
+
+
+@pytest.mark.parametrize("kind", [IgnoresAbsence, IgnoresMatch, RefusesMatch, RefusesConditions])
+def test_a_store_without_conditional_writes_is_refused_unless_the_job_says_unsafe(
+    home: Home, kind: type[S3Store]
+) -> None:
+    with pytest.raises(Unavailable, match="does not honour conditional writes") as caught:
+        BucketLease(kind(home.place), LeasePolicy()).acquire()
+    assert "lease: unsafe" in caught.value.remedy
+    assert home.names() == []
+    with hold(kind(home.place), LeasePolicy(safe=False)) as lease:
+        lease.check()
+        with pytest.raises(Locked), hold(kind(home.place), LeasePolicy(safe=False)):
+            pass
+    assert json.loads(home.get("lease"))["released"] is True
+
+
+def test_a_place_that_may_not_be_written_is_told_in_the_stores_own_words(home: Home) -> None:
+    with pytest.raises(Unavailable, match="access denied") as caught:
+        BucketLease(MayNotBeWritten(home.place), LeasePolicy()).acquire()
+    assert caught.value.remedy == "give this user s3:PutObject"
+
+
+def test_a_state_works_without_conditions_and_still_tells_a_second_writer(home: Home) -> None:
+    unsafe = LeasePolicy(safe=False)
+    with home.writing(unsafe) as state:
+        state.commit([])
+        with pytest.raises(Locked), home.writing(unsafe):
+            pass
+
+
+# A holder that was frozen
+
+_FROZEN = """
+import sys
+from pathlib import Path
+from pipeline.state import ItemId, ItemMoved, LeasePolicy, to_write
+from pipeline.storage import Access, S3Place
+bucket, prefix, endpoint, temporary, ttl = sys.argv[1:]
+place = S3Place(bucket, prefix, Access(endpoint_url=endpoint))
+def told(work):
+    try:
+        work()
+    except Exception as error:
+        print(type(error).__name__, flush=True)
+    else:
+        print("fine", flush=True)
+with to_write(place, policy=LeasePolicy(float(ttl)), temporary=Path(temporary)) as state:
+    moved = ItemMoved(ItemId("job", "a.png"), "v", "f", "running", 1.0)
+    told(lambda: state.commit([moved]))
+    for line in sys.stdin:
+        told(state.lease.check if line == "check\\n" else lambda: state.commit([moved]))
+"""
+
+
+@contextmanager
+def holder(home: Home, ttl: float) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the state and does as it is told on its standard input."""
+    place = home.place
+    command = [sys.executable, "-c", _FROZEN, place.bucket, place.prefix, home.bucket.endpoint, str(home.temporary)]
+    environment = {**os.environ, **home.bucket.environment}
+    with subprocess.Popen(
+        [*command, str(ttl)], cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        watchdog = threading.Timer(60, process.kill)
+        watchdog.start()
+        try:
+            assert said(process) == "fine"
+            yield process
+        finally:
+            watchdog.cancel()
+            process.kill()
+
+
+def said(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def ask(process: subprocess.Popen[str], what: str) -> str:
+    assert process.stdin is not None
+    process.stdin.write(f"{what}\n")
+    process.stdin.flush()
+    return said(process)
+
+
+def test_a_frozen_holder_may_not_begin_anything_after_waking(home: Home) -> None:
+    with holder(home, ttl=1.5) as process:
+        assert ask(process, "check") == "fine"
+        os.kill(process.pid, signal.SIGSTOP)
+        time.sleep(2.0)
+        os.kill(process.pid, signal.SIGCONT)
+        # Frozen within a request of its own, it may as well blame the store.
+        assert ask(process, "check") in {"LeaseLost", "Unavailable"}
+        time.sleep(0.7)
+        assert ask(process, "check") in {"LeaseLost", "Unavailable"}, "it came back to life"
+
+
+def test_a_frozen_holder_that_was_replaced_records_nothing_more(home: Home, tmp_path: Path) -> None:
+    with holder(home, ttl=1.5) as process:
+        os.kill(process.pid, signal.SIGSTOP)
+        home.temporary = tmp_path / "b"
+        home.temporary.mkdir()
+        end = time.monotonic() + 20
+        while True:
+            try:
+                with home.writing() as state:
+                    assert state.counts("job") == {"running": 1}
+                    os.kill(process.pid, signal.SIGCONT)
+                    assert ask(process, "check") in {"LeaseLost", "Unavailable"}
+                    assert ask(process, "commit") == "LeaseLost"
+                    state.lease.check()
+                break
+            except Locked:
+                assert time.monotonic() < end
+                time.sleep(0.1)
+
+
+def test_a_killed_holder_is_replaced_once_its_lease_is_old(home: Home) -> None:
+    with holder(home, ttl=1.0) as process:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        end = time.monotonic() + 20
+        while True:
+            try:
+                with home.writing() as state:
+                    assert state.counts("job") == {"running": 1}
+                break
+            except Locked:
+                assert time.monotonic() < end
+                time.sleep(0.1)
+    assert list(home.temporary.iterdir()) == [], "what the killed run left on this machine is still there"

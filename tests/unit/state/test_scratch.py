@@ -1,0 +1,183 @@
+"""A run's own folder: private, gone at the end, and a dead run's cleared away without touching a living one's."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import Unavailable
+from pipeline.state import FolderResults, to_write
+from pipeline.state.file_cache import FileCache
+from pipeline.state.patience import Patience
+from pipeline.state.scratch import ARRIVED, private
+from pipeline.storage import Access, S3Place
+
+KEY = "ab" + "0" * 62
+STATE = S3Place("bucket", "state/")
+
+
+def family(temporary: Path) -> Path:
+    [found] = temporary.iterdir()
+    return found
+
+
+def dead_run(temporary: Path, place: S3Place, *, answer: bool) -> Path:
+    """Leave a folder as a killed run does."""
+    with private(STATE, place, temporary) as scratch:
+        folder = scratch.folder
+    folder.mkdir(parents=True)
+    (folder / "copy").write_bytes(b"half")
+    if answer:
+        results = FolderResults(folder / ARRIVED)
+        file = results.incoming(KEY)
+        file.write_bytes(b"picture")
+        results.keep(KEY, file, {})
+    return folder
+
+
+def test_the_folder_is_private_and_gone_at_the_end(tmp_path: Path) -> None:
+    with private(STATE, STATE, tmp_path) as scratch:
+        for folder in (scratch.folder, scratch.folder.parent):
+            assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        (scratch.folder / "a").mkdir()
+        (scratch.folder / "a" / "b").write_bytes(b"x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_runs_have_two_folders_and_leave_each_other_alone(tmp_path: Path) -> None:
+    with private(STATE, STATE, tmp_path) as one:
+        with private(STATE, STATE, tmp_path) as two:
+            assert one.folder != two.folder
+            assert list(two.dead()) == []
+            assert one.folder.is_dir()
+        assert one.folder.is_dir()
+
+
+def test_what_a_dead_run_left_is_shown_once_and_removed(tmp_path: Path) -> None:
+    left = dead_run(tmp_path, STATE, answer=False)
+    (left.parent / "stray").write_bytes(b"")
+    (left.parent / "link").symlink_to("/")
+    with private(STATE, STATE, tmp_path) as scratch:
+        assert list(scratch.dead()) == [left]
+        assert list(scratch.folder.parent.iterdir()) == [scratch.folder]
+        assert list(scratch.dead()) == []
+
+
+def test_what_cannot_be_rescued_stays(tmp_path: Path) -> None:
+    left = dead_run(tmp_path, STATE, answer=True)
+    with private(STATE, STATE, tmp_path) as scratch:
+        found = scratch.dead()
+        assert next(found) == left
+        found.close()
+    assert FolderResults(left / ARRIVED).find(KEY) is not None
+
+
+def test_an_answer_of_another_part_waits_for_its_own_run(tmp_path: Path) -> None:
+    answered = dead_run(tmp_path, STATE / "emulated", answer=True)
+    empty = dead_run(tmp_path, STATE / "emulated", answer=False)
+    with private(STATE, STATE, tmp_path) as scratch:
+        assert list(scratch.dead()) == []
+        assert answered.is_dir()
+        assert not empty.exists()
+    with private(STATE, STATE / "emulated", tmp_path) as scratch:
+        assert list(scratch.dead()) == [answered]
+
+
+def test_an_answer_that_was_not_delivered_outlives_its_run(tmp_path: Path) -> None:
+    with private(STATE, STATE, tmp_path) as scratch:
+        results = FolderResults(scratch.folder / ARRIVED)
+        (scratch.folder / "cache").mkdir()
+        file = results.incoming(KEY)
+        file.write_bytes(b"picture")
+        results.keep(KEY, file, {})
+    assert [path.name for path in scratch.folder.iterdir()] == [ARRIVED]
+
+
+def test_the_same_prefix_of_another_store_is_another_state(tmp_path: Path) -> None:
+    other = S3Place("bucket", "state/", Access(endpoint_url="http://127.0.0.1:1"))
+    with private(STATE, STATE, tmp_path) as one, private(other, other, tmp_path) as two:
+        assert one.folder.parent != two.folder.parent
+
+
+def test_a_place_that_is_taken_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    with private(STATE, STATE, tmp_path) as scratch:
+        name = scratch.folder.parent
+    name.write_bytes(b"")
+    with (
+        pytest.raises(Unavailable, match="cannot make a folder for temporary files") as caught,
+        private(STATE, STATE, tmp_path),
+    ):
+        pass
+    assert "TMPDIR" in caught.value.remedy
+    name.unlink()
+    (tmp_path / "elsewhere").mkdir()
+    name.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Unavailable), private(STATE, STATE, tmp_path):
+        pass
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_state_in_a_folder_clears_away_what_a_killed_run_left(tmp_path: Path) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    with to_write(tmp_path / "state", temporary=temporary) as state:
+        left = state.scratch
+    left.mkdir(parents=True)
+    with to_write(tmp_path / "state", temporary=temporary) as state:
+        assert not left.exists()
+        assert state.scratch.is_dir()
+    assert list(temporary.iterdir()) == []
+
+
+# The cache of copies
+
+
+def test_the_least_used_copies_are_dropped_first_and_lent_ones_stay_readable(tmp_path: Path) -> None:
+    cache = FileCache(tmp_path / "cache", most=25)
+    for name in "abc":
+        (tmp_path / name).write_bytes(name.encode() * 10)
+        cache.take(name, tmp_path / name)
+        assert cache.lend("a", tmp_path / f"a-after-{name}")
+    assert not cache.lend("b", tmp_path / "spare")
+    assert cache.lend("c", tmp_path / "spare")
+    assert {path.name for path in (tmp_path / "cache").iterdir()} == {"a", "c"}
+    cache.drop("a")
+    cache.drop("a")
+    assert not cache.lend("a", tmp_path / "none")
+    assert (tmp_path / "a-after-a").read_bytes() == b"a" * 10
+
+
+def test_a_copy_larger_than_the_cache_is_not_kept(tmp_path: Path) -> None:
+    cache = FileCache(tmp_path / "cache", most=5)
+    (tmp_path / "a").write_bytes(b"x" * 10)
+    cache.add("a", tmp_path / "a")
+    assert not cache.lend("a", tmp_path / "b")
+    assert (tmp_path / "a").is_file()
+
+
+# Patience
+
+
+class Clock:
+    """Time that goes on by one second whenever it is looked at."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+def test_a_store_is_asked_again_until_the_time_is_over() -> None:
+    tries = []
+
+    def failing() -> None:
+        tries.append(1)
+        raise Unavailable("nobody answers")
+
+    with pytest.raises(Unavailable):
+        Patience(seconds=5, pause=0, clock=Clock()).insist(failing)
+    assert len(tries) == 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import unicodedata
 from pathlib import PurePosixPath
 
@@ -12,6 +13,8 @@ _DEVICES = frozenset(
     {"con", "prn", "aux", "nul"} | {f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10)}
 )
 _LONGEST = 255
+#: So many letters are never more than `_LONGEST` bytes.
+_NEVER_TOO_LONG = _LONGEST // 4
 #: Our own files in the output start so.
 _RESERVED = (".vb-", ".venice-batch")
 
@@ -28,15 +31,12 @@ def finished_name(template: str, key: str, variant: int, extension: str) -> str:
     Raises:
         ItemError: the name would leave the output or cannot be a file's name everywhere.
     """
-    path = PurePosixPath(key)
-    folder = "" if str(path.parent) == "." else str(path.parent)
-    stem = path.stem if "." in path.name.lstrip(".") else path.name
+    folder, stem = _parts(key)
     if not stem.strip(". "):
         raise ItemError("name", f"{key!r} gives the finished file no name", remedy="rename the input")
     if variant:
         stem = f"{stem}-{variant}"
-    # An empty folder takes its slash along, so that "{dir}/{stem}" does not become an absolute path.
-    written = template if folder else template.replace("{dir}/", "")
+    written = template if folder else _without_folder(template)
     name = written.format(dir=folder, stem=stem, ext=extension, variant=variant)
     _refuse_unsafe(name)
     return name
@@ -44,24 +44,50 @@ def finished_name(template: str, key: str, variant: int, extension: str) -> str:
 
 def collision_key(name: str) -> str:
     """Return what two names must not share: they are one file where case or Unicode form does not count."""
+    if name.isascii():
+        return name.lower()
     return unicodedata.normalize("NFC", name).casefold()
 
 
+def _parts(key: str) -> tuple[str, str]:
+    """Return folder and stem: as `PurePosixPath` does, but not by way of it for the keys that nearly all are like."""
+    folder, _, last = key.rpartition("/")
+    if last and not (last.startswith(".") or key.startswith(("/", ".")) or "//" in key or "/./" in key):
+        stem, _, suffix = last.rpartition(".")
+        return folder, stem if stem and suffix else last
+    path = PurePosixPath(key)
+    stem = path.stem if "." in path.name.lstrip(".") else path.name
+    return "" if str(path.parent) == "." else str(path.parent), stem
+
+
+@functools.cache
+def _without_folder(template: str) -> str:
+    # An empty folder takes its slash along, so that "{dir}/{stem}" does not become an absolute path.
+    return template.replace("{dir}/", "")
+
+
 def _refuse_unsafe(name: str) -> None:
-    for part in name.split("/"):
-        why = _unsafe(part)
-        if why:
-            raise ItemError(
-                "name", f"the finished file would be named {name!r}, {why}", remedy="rename the input or `output.name`"
-            )
+    folder, _, last = name.rpartition("/")
+    why = (_unsafe_folder(folder) if "/" in name else "") or _unsafe(last)
+    if why:
+        raise ItemError(
+            "name", f"the finished file would be named {name!r}, {why}", remedy="rename the input or `output.name`"
+        )
+
+
+@functools.lru_cache(maxsize=1024)
+def _unsafe_folder(folder: str) -> str:
+    # Remembered, as a catalogue has far fewer folders than pictures.
+    return next(filter(None, map(_unsafe, folder.split("/"))), "")
 
 
 def _unsafe(part: str) -> str:
     if part in {"", ".", ".."}:
         return "which leaves the output"
-    if any(unicodedata.category(letter) in {"Cc", "Cs", "Zl", "Zp"} for letter in part):
+    # What is printable has none of these; looking at each letter takes 20 times as long.
+    if not part.isprintable() and any(unicodedata.category(letter) in {"Cc", "Cs", "Zl", "Zp"} for letter in part):
         return "which has a line break or another control character"
-    if len(part.encode("utf-8", "surrogatepass")) > _LONGEST:
+    if len(part) > _NEVER_TOO_LONG and len(part.encode("utf-8", "surrogatepass")) > _LONGEST:
         return f"longer than the {_LONGEST} bytes a name may have"
     if part.split(".", maxsplit=1)[0].strip().casefold() in _DEVICES:
         return "which some systems take for a device"

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from pipeline.job import FolderSource, Job
 from pipeline.plan import money, warn
+from pipeline.plan.expand import Expander
+from pipeline.plan.looking import Eyes
 from pipeline.plan.model import TO_DO, Caution, Plan, PlannedItem, Range, StepCost
-from pipeline.plan.pricing import Eyes, Pricer
+from pipeline.plan.outputs import Outputs
+from pipeline.plan.pricing import Pricer
 from pipeline.plan.recipe import Recipe
 from pipeline.plan.sources import Candidate
-from pipeline.plan.standing import Rows, Rules, Wishes, named, stand
+from pipeline.plan.standing import Rules, Wishes
+from pipeline.plan.stock import Stock, Taking, take_stock
 from pipeline.state import State
 from pipeline.venice import Account, Catalogue
 
@@ -21,19 +29,17 @@ class World:
     """Everything a plan is made from, besides the job.
 
     Attributes:
-        candidates: the listing.
+        candidates: lists the source, anew at each call.
         state: the manifest and results, for questions only.
-        output_has: whether a finished file is there, by its path relative to the output.
-        eyes: how inputs are looked at.
+        outputs: tells which finished files are there.
         catalogue: the live models and prices.
         account: what the key may spend and how fast it may call.
         now: Unix seconds.
     """
 
-    candidates: Sequence[Candidate]
+    candidates: Callable[[], Iterator[Candidate]]
     state: State
-    output_has: Callable[[str], bool]
-    eyes: Eyes
+    outputs: Outputs
     catalogue: Catalogue
     account: Account
     now: float
@@ -44,47 +50,55 @@ def make_plan(recipe: Recipe, world: World, wishes: Wishes | None = None) -> Pla
 
     Raises:
         JobError: a step asks for what the catalogue does not offer.
+        SourceError: the source cannot be read.
+        Unavailable: the source, the output or the manifest cannot be reached.
     """
     wishes = wishes or Wishes()
     recipe.check(world.catalogue)
     job = recipe.job
-    rows: Rows = {(row.key, row.variant): row for row in world.state.items(job.name)}
-    sizes = Counter(candidate.size for candidate in world.candidates)
-    pricer = Pricer(job.name, world.state, world.catalogue, world.eyes, sizes)
-    standing = stand(named(world.candidates, recipe, world.catalogue), rows, Rules(job, wishes, world.output_has))
-    items = _within(wishes.limit, standing, pricer)
-    partial = wishes.only is not None or wishes.limit is not None
-    plan = _summed(recipe, world, pricer, items)
-    if partial:
+    expander, rules = Expander(recipe, world.catalogue), Rules(job, wishes)
+    stock = take_stock(Taking(job.name, world.candidates, expander, rules, world.state, world.outputs))
+    sizes = Counter(item.candidate.size for item in stock.items if item.standing in TO_DO)
+    with _eyes(job) as eyes:
+        pricer = Pricer(recipe, world.state, world.catalogue, eyes, sizes)
+        items = tuple(pricer.priced(stock.items, wishes.limit))
+    plan = _summed(recipe, world, pricer, items, stock.done)
+    if wishes.partial or _is_by_keys(job):
         return plan
-    vanished = tuple(sorted(key for key, row in rows.items() if row.state != "vanished"))
-    return replace(plan, vanished=vanished, dropped=_dropped(items, world, job.name))
+    return replace(plan, vanished=_vanished(stock, world.state, job.name), dropped=_dropped(stock, world, job.name))
 
 
-def _within(limit: int | None, standing: Iterable[PlannedItem], pricer: Pricer) -> list[PlannedItem]:
-    """Return the priced items, at most `limit` of them to do: what turns out to be invalid does not use it up."""
-    items: list[PlannedItem] = []
-    left = limit
-    for item in standing:
-        if left == 0 and item.standing in TO_DO:
-            continue
-        items.append(pricer.priced(item))
-        if left is not None:
-            left -= items[-1].standing in TO_DO
-    return items
+@contextmanager
+def _eyes(job: Job) -> Iterator[Eyes | None]:
+    """Give eyes for the job's source, and them a scratch folder; None where there are no files."""
+    if not isinstance(job.source, FolderSource):
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="venice-batch-") as scratch:
+        yield Eyes(job.source.path, Path(scratch))
 
 
-def _summed(recipe: Recipe, world: World, pricer: Pricer, items: list[PlannedItem]) -> Plan:
+def _is_by_keys(job: Job) -> bool:
+    return isinstance(job.source, FolderSource) and job.source.keys is not None
+
+
+def _vanished(stock: Stock, state: State, job: str) -> tuple[tuple[str, int], ...]:
+    """Return the items that the manifest has and the source has not; looked for only where the numbers differ."""
+    if state.present(job) == stock.present:
+        return ()
+    return tuple(identity for identity in state.keys(job) if identity not in stock.keys)
+
+
+def _summed(recipe: Recipe, world: World, pricer: Pricer, items: tuple[PlannedItem, ...], done: int) -> Plan:
     steps = _step_costs(recipe, world.catalogue, pricer)
     cost = sum((step.cost for step in steps), Range())
     balances = {name.lower(): amount for name, amount in world.account.balances.items()}
     limits = money.caps(recipe.job.budget, world.state, recipe.job.name, world.now)
     covers = money.coverage(cost, pricer.tally.dearest, balances, limits, permitted=world.account.permitted)
-    shown = tuple(item for item in items if item.standing != "done")
     permits = pricer.tally.permits
     return Plan(
-        items=shown,
-        done=len(items) - len(shown),
+        items=items,
+        done=done,
         vanished=(),
         dropped=(),
         steps=steps,
@@ -110,9 +124,8 @@ def _step_costs(recipe: Recipe, catalogue: Catalogue, pricer: Pricer) -> tuple[S
     )
 
 
-def _dropped(items: list[PlannedItem], world: World, job: str) -> tuple[str, ...]:
-    produced = {item.output for item in items}
-    return tuple(row.path for row in world.state.outputs(job) if row.path not in produced)
+def _dropped(stock: Stock, world: World, job: str) -> tuple[str, ...]:
+    return tuple(row.path for row in world.state.outputs(job) if row.path not in stock.names)
 
 
 def _warnings(recipe: Recipe, world: World, pricer: Pricer, *, split: bool) -> tuple[Caution, ...]:

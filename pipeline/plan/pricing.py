@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from pipeline.errors import ItemError
 from pipeline.imaging import Facts, needs, oriented
 from pipeline.plan import warn
+from pipeline.plan.ahead import in_order
+from pipeline.plan.looking import Eyes, Sight
 from pipeline.plan.model import TO_DO, PlannedItem, Range
+from pipeline.plan.recipe import Recipe
 from pipeline.plan.sources import Candidate
-from pipeline.state import Result, State
+from pipeline.state import Result, SourceRow, State
 from pipeline.steps.chain import Finished, Position, Purchase, Stage, Undecided
 from pipeline.steps.conditions import Known
 from pipeline.steps.lineage import Lineage
@@ -32,14 +35,6 @@ class Tally:
     fitted: Counter[str] = field(default_factory=Counter)
     capped: int = 0
     dearest: Decimal = Decimal(0)
-
-
-@dataclass(frozen=True)
-class Eyes:
-    """How the inputs are looked at: `look` reads a header or raises ItemError, `hashed` reads a SHA-256."""
-
-    look: Callable[[Candidate], Facts]
-    hashed: Callable[[Candidate], str]
 
 
 class PriceList:
@@ -65,9 +60,20 @@ class PriceList:
 class Pricer:
     """Prices items one after another; what one item buys, a later one with the same bytes gets for nothing."""
 
-    def __init__(self, job: str, state: State, catalogue: Catalogue, eyes: Eyes, sizes: Mapping[int, int]) -> None:
+    def __init__(
+        self, recipe: Recipe, state: State, catalogue: Catalogue, eyes: Eyes | None, sizes: Mapping[int, int]
+    ) -> None:
+        """Start with nothing priced.
+
+        Args:
+            recipe: the job's.
+            state: what is known of inputs, and what was bought.
+            catalogue: prices.
+            eyes: how inputs are looked at; None where they are no files.
+            sizes: how many of the items have each size: those that are alone with theirs have no twin.
+        """
         self.tally = Tally()
-        self._job = job
+        self._recipe = recipe
         self._state = state
         self._prices = PriceList(catalogue)
         self._eyes = eyes
@@ -75,32 +81,79 @@ class Pricer:
         self._claimed: set[str] = set()
         self._upright: Facts | None = None
 
-    def priced(self, item: PlannedItem) -> PlannedItem:
-        """Return the item with what is left to buy, or as invalid where its picture cannot be used."""
-        if item.standing not in TO_DO:
-            return item
+    def priced(self, found: deque[PlannedItem], limit: int | None = None) -> Iterator[PlannedItem]:
+        """Yield each item with what is left to buy, or as invalid where its picture cannot be used.
+
+        In order, however far ahead headers are read.
+
+        Args:
+            found: the items as they stand; taken out one by one, so that none exists twice for long.
+            limit: at most so many to do; what turns out to be invalid does not use it up.
+        """
+        left = limit
+
+        def looks() -> Iterator[tuple[PlannedItem, SourceRow | None]]:
+            while found:
+                item = found.popleft()
+                if left != 0 or item.standing not in TO_DO:
+                    yield item, self._known(item)
+
+        at_once = 1 if self._eyes is None else self._eyes.at_once
+        for (item, known), sight in in_order(self._seen, looks(), at_once):
+            if item.standing not in TO_DO:
+                yield item
+            elif left != 0:
+                priced = self._priced(item, known, sight)
+                left = None if left is None else left - (priced.standing in TO_DO)
+                yield priced
+
+    def _priced(self, item: PlannedItem, known: SourceRow | None, sight: Sight) -> PlannedItem:
         try:
-            return self._walked(self._examined(item))
+            return self._walked(self._examined(item, known, sight))
         except ItemError as error:
             return replace(item, standing="invalid", code=error.code, reason=error.message)
 
-    def _examined(self, item: PlannedItem) -> PlannedItem:
-        """Return the item with its picture's header and, where it may be known already, its hash."""
+    def _known(self, item: PlannedItem) -> SourceRow | None:
+        """Return what an earlier run learned of the bytes."""
         candidate = item.candidate
-        self._upright = None
-        if candidate.columns or candidate.url:
-            return item
-        known = self._state.source(self._job, candidate.key)
+        if item.standing not in TO_DO or self._eyes is None:
+            return None
+        known = self._state.source(self._recipe.job.name, candidate.key)
         if known is not None and known.version == candidate.version:
-            facts, sha256 = Facts.from_json(json.loads(known.facts)), known.sha256
-        else:
-            facts = self._eyes.look(candidate)
-            # Only a file of a known size can be a renamed or doubled one, and only then is it worth reading whole.
-            seen = self._sizes.get(candidate.size, 0) > 1 or self._state.knows_size(candidate.size)
-            sha256 = self._eyes.hashed(candidate) if seen else ""
-        self._upright = oriented(facts)
-        lineage = Lineage("source", sha256) if sha256 else item.lineage
-        return replace(item, lineage=lineage, known=known_of(facts))
+            return known
+        # Two objects of one etag and size are one picture, under whatever key and in whatever job.
+        return self._state.source_of_version(candidate.size, candidate.version) if self._recipe.in_bucket else None
+
+    def _seen(self, look: tuple[PlannedItem, SourceRow | None]) -> Sight:
+        """Look at a header where the plan depends on it; may run in another thread."""
+        item, known = look
+        if self._eyes is None or known is not None or item.standing not in TO_DO:
+            return None
+        # A folder's headers cost next to nothing, and a broken picture is better told of now.
+        wanted = self._recipe.needs_header or not self._recipe.in_bucket
+        return self._eyes.look(item.candidate) if wanted else None
+
+    def _examined(self, item: PlannedItem, known: SourceRow | None, sight: Sight) -> PlannedItem:
+        """Return the item with its picture's header and, where it may be known already, its hash."""
+        self._upright = None
+        if self._eyes is None:
+            return item
+        if isinstance(sight, ItemError):
+            raise sight
+        facts = Facts.from_json(json.loads(known.facts)) if known is not None else sight
+        header = Known(bytes=item.candidate.size) if facts is None else known_of(facts)
+        if self._recipe.by_url:
+            return replace(item, known=header)
+        self._upright = None if facts is None else oriented(facts)
+        sha256 = known.sha256 if known is not None else self._hash_of_a_twin(item.candidate)
+        return replace(item, lineage=Lineage("source", sha256) if sha256 else item.lineage, known=header)
+
+    def _hash_of_a_twin(self, candidate: Candidate) -> str:
+        # Only a file of a known size can be a renamed or doubled one, and only then is it worth reading whole.
+        if self._eyes is None or self._recipe.in_bucket:
+            return ""
+        seen = self._sizes.get(candidate.size, 0) > 1 or self._state.knows_size(candidate.size)
+        return self._eyes.hashed(candidate) if seen else ""
 
     def _walked(self, item: PlannedItem) -> PlannedItem:
         cost, certain, reused = Range(), True, False

@@ -14,10 +14,12 @@ from pipeline.job import FolderSource, Job, UrlsSource
 from pipeline.plan.sources import Candidate
 from pipeline.steps.canonical import digest
 from pipeline.steps.chain import Chain, Step, needs_bytes
+from pipeline.steps.conditions import Known
 from pipeline.steps.local import orient
 from pipeline.steps.paid import Generate, PaidStep
 from pipeline.steps.references import FileRef
 from pipeline.steps.registry import build, for_row
+from pipeline.storage import S3Place
 from pipeline.venice import Catalogue
 from pipeline.venice.prices import Refusal
 
@@ -34,12 +36,34 @@ class Recipe:
         chain: the steps; for a prompts source the first one is still to be filled from a row.
         offset: how many steps of `chain` the job file does not spell out (the implicit ``orient``).
         fetches: items given by address must be fetched, because the first step needs their bytes.
+        by_url: objects of a bucket are sent by address; nobody reads them, and they are known by etag and size.
     """
 
     job: Job
     chain: Chain
     offset: int
     fetches: bool
+    by_url: bool = False
+
+    @property
+    def in_bucket(self) -> bool:
+        """Whether the items are objects of a bucket."""
+        return isinstance(self.job.source, FolderSource) and isinstance(self.job.source.path, S3Place)
+
+    @functools.cached_property
+    def needs_header(self) -> bool:
+        """Whether the plan depends on what the header of an input says: by a condition or by a limit of a call."""
+        sample = Known(width=1, height=1, has_alpha=False, format="PNG", bytes=1)
+        for step in self.chain.steps:
+            if step.when is not None:
+                return True
+            if isinstance(step, PaidStep):
+                if not self.by_url:
+                    return True
+                sample = step.after(sample)
+            if sample.width is None:
+                return False
+        return False
 
     def for_candidate(self, candidate: Candidate) -> tuple[Chain, str]:
         """Return the chain as it applies to one input, and its fingerprint.
@@ -80,13 +104,35 @@ def make_recipe(job: Job, host: str) -> Recipe:
 
     Raises:
         SourceError: a file that a step names cannot be read.
+        JobError: the source cannot be sent by address, as the job asks.
     """
     steps: list[Step] = [build(step.id, step.name, step.fields, step.when) for step in job.steps]
     fetches = isinstance(job.source, UrlsSource) and needs_bytes(steps)
-    pictures = isinstance(job.source, FolderSource) or fetches
+    by_url = _is_by_url(job, steps[0])
+    pictures = (isinstance(job.source, FolderSource) and not by_url) or fetches
     implicit = [orient()] if pictures and steps[0].name != "orient" else []
     chain = Chain(host, (*implicit, *steps), _hashes(steps))
-    return Recipe(job, chain, len(implicit), fetches)
+    return Recipe(job, chain, len(implicit), fetches, by_url)
+
+
+def _is_by_url(job: Job, first: Step) -> bool:
+    """Whether the first step gets addresses of objects instead of their bytes.
+
+    Raises:
+        JobError: the job asks for it, and it cannot be.
+    """
+    if job.api.transport != "url":
+        return False
+    key = ("api", "transport")
+    instead = "write multipart, which sends the bytes"
+    if not (isinstance(first, PaidStep) and first.takes_url):
+        what = f"the first step, {first.id!r}, needs the bytes of a picture and takes no address"
+        raise JobError([job.problem(key, what, f"begin with edit, multi-edit or background-remove, or {instead}")])
+    if isinstance(job.source, UrlsSource):
+        return False  # these are sent by their own address, whatever the transport
+    if not (isinstance(job.source, FolderSource) and isinstance(job.source.path, S3Place)):
+        raise JobError([job.problem(key, "only objects of a bucket can be sent by address", instead)])
+    return True
 
 
 def extension_of(chain: Chain, candidate: Candidate, catalogue: Catalogue) -> str:

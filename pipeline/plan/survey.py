@@ -1,37 +1,32 @@
-"""Gathers what a plan is made from: lists the source and looks at what is there. Reads only."""
+"""Gathers what a plan is made from, and refuses places that lie within one another. Reads only."""
 
 from __future__ import annotations
 
+import functools
 import time
 from pathlib import Path
 
-from pipeline import imaging
-from pipeline.errors import ItemError, OutputError
-from pipeline.imaging import Facts
+from pipeline.errors import OutputError
 from pipeline.job import FolderSource, Job
+from pipeline.plan.outputs import Outputs
 from pipeline.plan.planner import World
-from pipeline.plan.pricing import Eyes
-from pipeline.plan.recipe import file_hash
-from pipeline.plan.sources import Candidate, candidates
+from pipeline.plan.sources import candidates
 from pipeline.state import State
-from pipeline.storage import LocalStore
+from pipeline.storage import Place, S3Place, open_store
 from pipeline.venice import Account, Catalogue
 
 
 def survey(job: Job, state: State, catalogue: Catalogue, account: Account) -> World:
-    """List the source and return everything that `make_plan` needs.
+    """Return everything that `make_plan` needs; nothing is listed before it asks.
 
     Raises:
-        SourceError: the source cannot be listed.
         OutputError: output, state and source lie within one another.
     """
     refuse_overlap(job)
-    output = LocalStore(job.output.path)
     return World(
-        candidates=tuple(candidates(job)),
+        candidates=functools.partial(candidates, job),
         state=state,
-        output_has=lambda name: output.stat(name) is not None,
-        eyes=_eyes(job),
+        outputs=Outputs(open_store(job.output.path), in_bucket=isinstance(job.output.path, S3Place)),
         catalogue=catalogue,
         account=account,
         now=time.time(),
@@ -44,34 +39,23 @@ def refuse_overlap(job: Job) -> None:
     The next run would take finished pictures for new ones and buy them again, or a finished file would hit an input.
 
     Raises:
-        OutputError: naming both folders.
+        OutputError: naming both places.
     """
     if not isinstance(job.source, FolderSource):
         return
-    source = job.source.path.resolve()
-    for key, folder in (("output.path", job.output.path), ("state", job.state)):
-        if folder.resolve().is_relative_to(source):
-            raise OutputError(f"{key} {folder} lies inside the source {source}", remedy=f"move {key} out of the source")
-    if source.is_relative_to(job.output.path.resolve()):
+    source = job.source.path
+    for key, place in (("output.path", job.output.path), ("state", job.state)):
+        if _holds(source, place):
+            raise OutputError(f"{key} {place} lies inside the source {source}", remedy=f"move {key} out of the source")
+    if _holds(job.output.path, source):
         raise OutputError(
             f"the source {source} lies inside output.path {job.output.path}",
-            remedy="give the output a folder of its own",
+            remedy="give the output a place of its own",
         )
 
 
-def _eyes(job: Job) -> Eyes:
-    def place(candidate: Candidate) -> Path:
-        if not isinstance(job.source, FolderSource):
-            raise TypeError("only files of a folder can be looked at before the run")
-        return job.source.path / candidate.key
-
-    def look(candidate: Candidate) -> Facts:
-        return imaging.probe(place(candidate))
-
-    def hashed(candidate: Candidate) -> str:
-        try:
-            return file_hash(place(candidate))
-        except OSError as error:
-            raise ItemError("unreadable", f"cannot be read: {error.strerror}", lasting=False) from error
-
-    return Eyes(look, hashed)
+def _holds(outer: Place, inner: Place) -> bool:
+    """Whether `inner` is `outer` or lies below it; links are followed, a folder and a bucket never hold one another."""
+    if isinstance(outer, S3Place):
+        return isinstance(inner, S3Place) and outer.holds(inner)
+    return isinstance(inner, Path) and inner.resolve().is_relative_to(outer.resolve())

@@ -16,13 +16,21 @@ _LARGEST = 4
 
 def traps(recipe: Recipe, catalogue: Catalogue) -> list[Caution]:
     """Return what the order and the fields of the steps bring about, whatever the pictures are."""
-    found: list[Caution] = []
+    found = [_by_url()] if recipe.by_url else []
     paid = recipe.chain.paid
     for number, step in enumerate(paid):
         found += _of_order(step, paid[number + 1 :], catalogue)
         found += _of_fields(step)
         found += _of_model(step, catalogue)
     return found
+
+
+def _by_url() -> Caution:
+    return Caution(
+        "by-url",
+        "the API reads the source itself (api.transport: url): pictures are not turned upright by their EXIF"
+        " orientation, and damage, size and format of the source are not checked before they are sent",
+    )
 
 
 def _of_order(step: PaidStep, later: tuple[PaidStep, ...], catalogue: Catalogue) -> list[Caution]:

@@ -9,9 +9,10 @@ from typing import Literal
 from pydantic import JsonValue
 
 #: ``source``: the hash of bytes that were read. ``url``: an address sent as it is. ``result``: a paid result's key.
+#: ``object``: the etag and size of an object that was sent by its address, unread.
 #: ``row``: the id of a row of a prompts file, where no seed makes the call repeatable.
 #: ``unread``: bytes that nobody hashed yet; keys derived from it only tell items apart while planning.
-Origin = Literal["source", "url", "result", "row", "unread"]
+Origin = Literal["source", "url", "object", "result", "row", "unread"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ def local_path(value: object, folder: Path) -> Path:
     if not text.strip():
         raise refusal("the path is empty", "write the path of a file or folder")
     if text.lower().startswith("s3:"):
-        raise refusal("s3 addresses are not supported by this version", "use a local folder")
+        raise refusal(f"{quoted(text)} lies in a bucket, and this has to be a file of this machine", "use a local path")
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text):
         raise refusal(f"{quoted(text)} is an address, not a path", "write a local path")
     if text == "~" or text.startswith("~/"):
@@ -48,7 +48,9 @@ def https_url(value: object) -> str:
     """
     text = as_text(value)
     if text.lower().startswith("s3:"):
-        raise refusal("s3 addresses are not supported by this version", "use an https address or {file: PATH}")
+        raise refusal(
+            f"{quoted(text)} lies in a bucket, which the API cannot read", "use an https address or {file: PATH}"
+        )
     if not re.fullmatch(r"https://[^\s/?#@\\]+(?:[/?#][^\s]*)?", text, re.IGNORECASE) or not _host(text):
         raise refusal(f"{quoted(text)} is not an https address", "write https://HOST/PATH")
     return text

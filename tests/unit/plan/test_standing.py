@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
 
 from pipeline.imaging import Facts
 from pipeline.plan.standing import Wishes
-from pipeline.state import ItemId, OutputWritten
+from pipeline.state import ItemId, ItemMoved, OutputWritten
 from tests.unit.plan.conftest import Bench, standings
 
 HOLD = "run: {uncertain: hold}"
@@ -149,7 +150,105 @@ def test_finished_files_that_nothing_produces_any_more_are_told(bench: Bench) ->
     assert bench.plan("upscale", wishes=Wishes(limit=1)).dropped == ()
 
 
+# Since
+
+
+def touched(bench: Bench, key: str, at: float, colour: str) -> None:
+    os.utime(bench.picture(key, colour=colour), (at, at))
+
+
+def test_since_leaves_alone_what_was_written_before(bench: Bench) -> None:
+    touched(bench, "old.png", 1000, "red")
+    touched(bench, "exact.png", 2000, "blue")
+    touched(bench, "young.png", 3000, "white")
+    plan = bench.plan("upscale", wishes=Wishes(since=2000))
+    assert standings(plan) == {"exact.png": "new", "young.png": "new"}
+    assert plan.counts()["total"] == 2
+    assert standings(bench.plan("upscale", wishes=Wishes(since=2000.5))) == {"young.png": "new"}
+
+
+@pytest.mark.parametrize(
+    ("state", "lasting", "taken"),
+    [
+        ("pending", False, True),
+        ("running", False, True),
+        ("waiting", False, True),
+        ("uncertain", False, True),
+        ("failed", False, True),
+        ("failed", True, False),
+        ("flagged", True, False),
+        ("invalid", True, False),
+        ("done", False, False),
+        ("vanished", False, False),
+    ],
+)
+def test_since_takes_up_what_an_earlier_run_left_unfinished(
+    bench: Bench,
+    state: str,
+    lasting: bool,  # noqa: FBT001 - a table
+    taken: bool,  # noqa: FBT001 - a table
+) -> None:
+    touched(bench, "old.png", 1000, "red")
+    bench.record(bench.plan("upscale").items[0], state, lasting=lasting)
+    found = standings(bench.plan("upscale", wishes=Wishes(since=2000, retry_failed=True)))
+    assert found == ({"old.png": "new"} if taken else {})
+
+
+def test_nothing_has_vanished_for_a_plan_since_some_time(bench: Bench) -> None:
+    gone = ItemId("job", "gone.png")
+    bench.state.commit([ItemMoved(gone, "v", "f", "done", 1.0), OutputWritten(gone, "gone.png", "v", "s")])
+    plan = bench.plan("upscale", wishes=Wishes(since=2000))
+    assert (plan.vanished, plan.dropped) == ((), ())
+    assert bench.plan("upscale").vanished == (("gone.png", 0),)
+
+
+def test_since_says_nothing_of_rows_that_have_no_time(bench: Bench) -> None:
+    (bench.folder / "p.csv").write_text("id,prompt\ncat,x\n")
+    wishes = Wishes(since=2000)
+    plan = bench.plan("generate: {model: z-image-turbo}", source="{prompts: p.csv}", wishes=wishes)
+    assert standings(plan) == {"cat": "new"}
+
+
+# Many
+
+
+def test_every_item_of_many_batches_is_met_once(bench: Bench) -> None:
+    (bench.folder / "p.csv").write_text("id,prompt\n" + "".join(f"{number},x\n" for number in range(1101)))
+    step, source = "generate: {model: z-image-turbo, variants: 2}", "{prompts: p.csv}"
+    items = bench.plan(step, source=source).items
+    assert [item.name for item in items] == [f"{number}-{variant}" for number in range(1101) for variant in (1, 2)]
+    events = (
+        ItemMoved(ItemId("job", i.key, i.variant), i.candidate.version, i.fingerprint, "done", 1.0) for i in items
+    )
+    bench.state.commit(events)
+    (bench.folder / "out").mkdir()
+    for item in items:
+        (bench.folder / "out" / item.output).touch()
+    plan = bench.plan(step, source=source)
+    assert (plan.items, plan.done, plan.vanished, plan.dropped) == ((), 2202, (), ())
+    one = bench.plan("generate: {model: z-image-turbo}", source=source)
+    assert len(one.vanished) == 2202
+    assert one.counts() == {"new": 1101, "changed": 0, "reused": 0, "waiting": 0, "invalid": 0, "total": 1101}
+
+
 # Names
+
+
+def test_a_new_input_makes_that_of_a_finished_file_of_the_same_name_invalid_too(bench: Bench) -> None:
+    for key, colour in (("a.png", "red"), ("b.png", "blue")):
+        bench.picture(key, colour=colour)
+    for item in bench.plan("upscale").items:
+        bench.record(item, "done")
+    (bench.folder / "out").mkdir()
+    for name in ("a.png", "b.png"):
+        (bench.folder / "out" / name).touch()
+    assert bench.plan("upscale").done == 2
+    bench.picture("A.jpg", colour="white")
+    plan = bench.plan("upscale")
+    assert standings(plan) == {"A.jpg": "invalid", "a.png": "invalid"}
+    assert plan.done == 1
+    assert (bench.plan("upscale", wishes=Wishes(only="A*")).done, standings(plan)["A.jpg"]) == (0, "invalid")
+    assert standings(bench.plan("upscale", wishes=Wishes(only="a*"))) == {"a.png": "invalid"}
 
 
 def test_items_whose_files_would_be_one_are_all_invalid_and_the_rest_runs(bench: Bench) -> None:

@@ -1,0 +1,109 @@
+"""From one input to its items: their recipe, their names, and what is wrong with them before anybody looks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from pipeline.errors import ItemError
+from pipeline.plan.model import PlannedItem
+from pipeline.plan.naming import finished_name
+from pipeline.plan.recipe import Recipe, extension_of
+from pipeline.plan.sources import Candidate
+from pipeline.plan.standing import Verdict
+from pipeline.steps.chain import Chain
+from pipeline.steps.conditions import Known
+from pipeline.steps.lineage import Lineage
+from pipeline.steps.paid import Generate
+from pipeline.venice import Catalogue
+
+_NOTHING = Known()
+
+
+class Named(NamedTuple):
+    """An item with its name: what all items are made into, so as little as possible; most need nothing more.
+
+    `problem` is why it cannot be used; `output` is empty then.
+    """
+
+    candidate: Candidate
+    variant: int
+    fingerprint: str
+    chain: Chain
+    output: str
+    problem: Verdict | None
+
+
+class Expander:
+    """Makes the items of one input after another."""
+
+    def __init__(self, recipe: Recipe, catalogue: Catalogue) -> None:
+        """Work out once what is the same for all inputs."""
+        self._recipe = recipe
+        self._catalogue = catalogue
+        self._template = recipe.job.output.name
+        self._by_row = isinstance(recipe.chain.steps[0], Generate)
+        paid = recipe.chain.paid
+        #: Of every finished file; empty where a row or the source decides it.
+        self._extension = paid[-1].extension(catalogue) if paid and not self._by_row else ""
+
+    def items(self, candidate: Candidate) -> Sequence[Named]:
+        """Return the items of one input: one, or one for each variant of a generate call."""
+        if not self._by_row:
+            chain, fingerprint = self._recipe.for_candidate(candidate)
+            return (self._named(candidate, 0, fingerprint, chain),)
+        chain, fingerprint = self._recipe.chain, ""
+        try:
+            chain, fingerprint = self._recipe.for_candidate(candidate)
+        except ValidationError as error:
+            candidate = replace(candidate, problem=_unsuited(error))
+        several = chain.paid[0].variants
+        variants = range(1, several + 1) if several > 1 else (0,)
+        return [self._named(candidate, variant, fingerprint, chain) for variant in variants]
+
+    def _named(self, candidate: Candidate, variant: int, fingerprint: str, chain: Chain) -> Named:
+        if candidate.problem:
+            problem = Verdict("invalid", candidate.code, candidate.problem)
+            return Named(candidate, variant, fingerprint, chain, "", problem)
+        extension = self._extension or extension_of(chain, candidate, self._catalogue)
+        try:
+            output = finished_name(self._template, candidate.key, variant, extension)
+        except ItemError as error:
+            problem = Verdict("invalid", error.code, error.message)
+            return Named(candidate, variant, fingerprint, chain, "", problem)
+        return Named(candidate, variant, fingerprint, chain, output, None)
+
+    def planned(self, item: Named, verdict: Verdict) -> PlannedItem:
+        """Return the item in full, for those that a plan tells of."""
+        return PlannedItem(
+            candidate=item.candidate,
+            variant=item.variant,
+            standing=verdict.standing,
+            fingerprint=item.fingerprint,
+            chain=item.chain,
+            lineage=self._lineage(item.candidate),
+            known=_NOTHING,
+            output=item.output,
+            code=verdict.code,
+            reason=verdict.reason,
+            left_as=verdict.left_as,
+        )
+
+    def _lineage(self, candidate: Candidate) -> Lineage:
+        if self._recipe.by_url:
+            return Lineage("object", candidate.version)
+        if candidate.url and not self._recipe.fetches:
+            return Lineage("url", candidate.url)
+        # In a bucket equal versions are equal bytes; two files of a folder may have size and time in common.
+        told = candidate.version if self._recipe.in_bucket else f"{candidate.key}\0{candidate.version}"
+        return Lineage("unread", told)
+
+
+def _unsuited(error: ValidationError) -> str:
+    # A rule between several fields has no place of its own.
+    told = [(problem["loc"], problem["msg"]) for problem in error.errors()]
+    reason = "; ".join(f"column {place[0]!r}: {what}" if place else what for place, what in told)
+    return f"does not suit the step: {reason}"

@@ -1,0 +1,391 @@
+"""Plans over buckets: what is listed, what is looked at, and what is known without reading."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pipeline import imaging
+from pipeline.errors import ItemError, JobError, OutputError
+from pipeline.imaging import Facts
+from pipeline.job import FolderSource, Job
+from pipeline.plan.ahead import AT_ONCE
+from pipeline.plan.looking import Eyes, Sight
+from pipeline.plan.model import Plan
+from pipeline.plan.outputs import Outputs
+from pipeline.plan.pricing import Pricer
+from pipeline.plan.sources import Candidate, candidates
+from pipeline.plan.standing import Wishes
+from pipeline.plan.survey import refuse_overlap
+from pipeline.state import ItemId, ItemMoved, OutputWritten, SourceRead
+from pipeline.steps.canonical import canonical
+from pipeline.steps.chain import Purchase
+from pipeline.steps.conditions import Known
+from pipeline.steps.lineage import Lineage
+from pipeline.storage import Access, Entry, S3Place, parse
+from pipeline.storage.s3 import S3Store
+from tests.servers.bucket import Bucket
+from tests.servers.proxy import Proxy
+from tests.unit.plan.conftest import Bench, amounts, standings
+
+BY_URL = "api: {transport: url}"
+
+
+def drawn(size: tuple[int, int] = (300, 300), colour: str = "red", kind: str = "PNG", *, padding: int = 0) -> bytes:
+    """Draw a picture; `padding` bytes follow its end, which no reader minds."""
+    held = io.BytesIO()
+    Image.new("RGB", size, colour).save(held, kind)
+    return held.getvalue() + b"\0" * padding
+
+
+@dataclass
+class Cloud:
+    """A bench whose source and output are places of a bucket."""
+
+    bench: Bench
+    bucket: Bucket
+    source: S3Place
+    output: S3Place
+
+    def put(self, **pictures: bytes) -> None:
+        self.bucket.fill(self.source, {f"{name}.png": content for name, content in pictures.items()})
+
+    def finish(self, *keys: str) -> None:
+        self.bucket.fill(self.output, dict.fromkeys(keys, b"finished"))
+
+    def job(self, *steps: str, more: str = "", keys: str = "") -> Job:
+        where = f"s3: {{endpoint_url: '{self.bucket.endpoint}'}}"
+        listed = f", keys: {keys}" if keys else ""
+        source = f"{{path: '{self.source}', {where}{listed}}}"
+        return self.bench.job(*steps, more=more, source=source, output=f"{{path: '{self.output}', {where}}}")
+
+    def plan(self, *steps: str, wishes: Wishes | None = None, **more: str) -> Plan:
+        return self.bench.plan_of(self.job(*steps, **more), wishes)
+
+    def listed(self) -> dict[str, Candidate]:
+        return {found.key: found for found in candidates(self.job("upscale"))}
+
+    def read(self, key: str, sha256: str, content: bytes) -> None:
+        """Record an object as a run would have that read it."""
+        found = self.listed()[key]
+        path = self.bench.folder / "copy"
+        path.write_bytes(content)
+        facts = canonical(imaging.probe(path).to_json())
+        self.bench.state.commit([SourceRead("other", "another.png", found.version, found.size, sha256, facts)])
+
+
+@pytest.fixture
+def cloud(bench: Bench, moto: Bucket) -> Cloud:
+    return Cloud(bench, moto, moto.fresh(), moto.fresh())
+
+
+def calls(plan: Plan) -> int:
+    return sum(step.calls for step in plan.steps)
+
+
+# Standing
+
+
+def test_new_objects_are_new_and_finished_ones_are_done(cloud: Cloud) -> None:
+    cloud.put(a=drawn(colour="red"), b=drawn(colour="blue"))
+    plan = cloud.plan("upscale")
+    assert standings(plan) == {"a.png": "new", "b.png": "new"}
+    assert amounts(plan) == ("0.04", "0.04")
+    for item in plan.items:
+        cloud.bench.record(item, "done")
+    assert standings(cloud.plan("upscale")) == {"a.png": "new", "b.png": "new"}
+    cloud.finish("a.png", ".b.png")
+    plan = cloud.plan("upscale")
+    assert (standings(plan), plan.done) == ({"b.png": "new"}, 1)
+
+
+def test_an_object_with_other_bytes_is_changed(cloud: Cloud) -> None:
+    cloud.put(a=drawn(colour="red"))
+    cloud.bench.record(cloud.plan("upscale").items[0], "done")
+    cloud.finish("a.png")
+    cloud.put(a=drawn(colour="blue"))
+    assert standings(cloud.plan("upscale")) == {"a.png": "changed"}
+
+
+class CountingStore(S3Store):
+    """A bucket that counts what it is asked."""
+
+    def __init__(self, place: S3Place) -> None:
+        super().__init__(place)
+        self.asked: Counter[str] = Counter()
+
+    def list(self) -> Iterator[Entry]:
+        self.asked["list"] += 1
+        return super().list()
+
+    def stat(self, key: str) -> Entry | None:
+        self.asked["stat"] += 1
+        return super().stat(key)
+
+
+@pytest.mark.parametrize(("number", "asked"), [(3, {"stat": 3}), (150, {"list": 1})])
+def test_the_output_is_asked_for_few_files_and_listed_once_for_many(
+    cloud: Cloud, number: int, asked: dict[str, int]
+) -> None:
+    names = [f"{each}.png" for each in range(number)]
+    cloud.finish(*names[1:], "strange.png")
+    store = CountingStore(cloud.output)
+    outputs = Outputs(store, in_bucket=True)
+    assert outputs.have(names) == [False, *[True] * (number - 1)]
+    assert store.asked == asked
+    outputs.have(names)
+    assert store.asked["list"] <= 1
+
+
+def test_names_that_collide_are_all_invalid_also_that_of_an_item_that_is_done(cloud: Cloud) -> None:
+    cloud.put(a=drawn(colour="red"), b=drawn(colour="blue"))
+    for item in cloud.plan("upscale").items:
+        cloud.bench.record(item, "done")
+    cloud.finish("a.png", "b.png")
+    cloud.bucket.fill(cloud.source, {"A.jpg": drawn(colour="white", kind="JPEG")})
+    plan = cloud.plan("upscale")
+    assert standings(plan) == {"A.jpg": "invalid", "a.png": "invalid"}
+    assert {item.code for item in plan.items} == {"collision"}
+    assert (plan.done, plan.counts()["total"], plan.vanished) == (1, 3, ())
+
+
+def test_what_left_the_source_has_vanished(cloud: Cloud) -> None:
+    cloud.put(a=drawn(colour="red"))
+    (item,) = cloud.plan("upscale").items
+    cloud.bench.record(item, "done")
+    gone = ItemId("job", "b.png", 2)
+    cloud.bench.state.commit([ItemMoved(gone, "v", "f", "done", 1.0), OutputWritten(gone, "b-2.png", "v", "s")])
+    cloud.finish("a.png")
+    plan = cloud.plan("upscale")
+    assert (plan.vanished, plan.dropped, plan.done) == ((("b.png", 2),), ("b-2.png",), 1)
+
+
+# Keys and time
+
+
+def test_keys_of_a_bucket_are_looked_up_in_the_order_of_their_file(cloud: Cloud) -> None:
+    names = [f"k{number:02}" for number in range(40)]
+    cloud.put(**{name: drawn(colour=f"#0000{number:02}") for number, name in enumerate(names)})
+    wanted = [f"{name}.png" for name in reversed(names)]
+    (cloud.bench.folder / "keys.txt").write_text("\n".join([*wanted[:20], "gone.png", *wanted[20:]]))
+    found = list(candidates(cloud.job("upscale", keys="keys.txt")))
+    assert [each.key for each in found] == [*wanted[:20], "gone.png", *wanted[20:]]
+    assert [each.code for each in found if each.problem] == ["missing"]
+    listed = cloud.listed()
+    assert all(each == listed[each.key] for each in found if not each.problem)
+
+
+# What is known without reading
+
+
+def purchase(cloud: Cloud, sha256: str, *steps: str) -> Purchase:
+    """Return what the first paid step buys for bytes of this hash."""
+    chain = cloud.bench.recipe(cloud.job(*steps)).chain
+    _, stop = chain.advance(chain.start(Lineage("source", sha256), Known()))
+    assert isinstance(stop, Purchase)
+    return stop
+
+
+def test_two_new_objects_of_one_version_are_paid_for_once(cloud: Cloud) -> None:
+    cloud.put(a=drawn(), b=drawn(), c=drawn(colour="blue"))
+    plan = cloud.plan("upscale", "background-remove")
+    assert standings(plan) == {"a.png": "new", "b.png": "new", "c.png": "new"}
+    assert amounts(plan) == ("0.10", "0.10")
+
+
+def test_an_object_of_a_version_that_any_job_has_read_is_known_by_its_bytes(cloud: Cloud) -> None:
+    content, sha256 = drawn(), "5" * 64
+    cloud.put(renamed=content, other=drawn(colour="blue"))
+    cloud.read("renamed.png", sha256, content)
+    plan = cloud.plan("upscale")
+    lineages = {item.key: item.lineage for item in plan.items}
+    assert lineages["renamed.png"] == Lineage("source", sha256)
+    assert lineages["other.png"] == Lineage("unread", cloud.listed()["other.png"].version)
+    cloud.bench.buy(purchase(cloud, sha256, "upscale").result)
+    plan = cloud.plan("upscale")
+    assert standings(plan) == {"other.png": "new", "renamed.png": "reused"}
+    assert amounts(plan) == ("0.02", "0.02")
+
+
+# Looking
+
+
+def test_headers_decide_conditions_and_limits_in_the_order_of_the_source(cloud: Cloud) -> None:
+    large = {f"l{number:02}": drawn((900, 300), f"#{number:02}0000") for number in range(20)}
+    small = {f"s{number:02}": drawn((300, 300), f"#{number:02}0000") for number in range(20)}
+    cloud.put(**large, **small, tiny=drawn((50, 50)), empty=b"", text=b"no picture" * 10)
+    plan = cloud.plan("{upscale: , when: {max_side_below: 500}}")
+    assert calls(plan) == 20
+    assert [item.key for item in plan.items] == sorted(item.key for item in plan.items)
+    assert {item.key: item.code for item in plan.items if item.code} == {
+        "empty.png": "empty",
+        "text.png": "not-a-picture",
+        "tiny.png": "too-small",
+    }
+    limited = cloud.plan("{upscale: , when: {max_side_below: 500}}", wishes=Wishes(limit=25))
+    assert [item.key for item in limited.to_do] == [f"{name}.png" for name in [*large, *small]][:25]
+    assert calls(limited) == 5
+
+
+class CountingEyes(Eyes):
+    """Eyes that count what they look at."""
+
+    looked = 0
+
+    def look(self, candidate: Candidate) -> Sight:
+        self.looked += 1
+        return super().look(candidate)
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+def test_beyond_a_limit_nothing_is_looked_at(bench: Bench, limit: int) -> None:
+    for number in range(5):
+        bench.picture(f"{number}.png", colour=f"#0{number}0000")
+    job = bench.job("upscale")
+    eyes = CountingEyes(bench.folder / "in", bench.folder)
+    pricer = Pricer(bench.recipe(job), bench.state, bench.catalogue, eyes, {})
+    assert len(list(pricer.priced(deque(bench.plan_of(job).items), limit))) == limit
+    assert eyes.looked == limit
+
+
+def test_beyond_a_limit_no_more_objects_are_looked_at_than_one_window(cloud: Cloud, tmp_path: Path) -> None:
+    cloud.put(**{f"{number:02}": drawn(colour=f"#{number:02}0000") for number in range(30)})
+    job = cloud.job("upscale")
+    eyes = CountingEyes(cloud.source, tmp_path)
+    pricer = Pricer(cloud.bench.recipe(job), cloud.bench.state, cloud.bench.catalogue, eyes, {})
+    assert len(list(pricer.priced(deque(cloud.bench.plan_of(job).items), 1))) == 1
+    assert eyes.looked <= 1 + AT_ONCE
+    assert pricer.tally.calls == {"upscale": 1}
+
+
+def test_a_header_tells_the_real_size_of_the_object(cloud: Cloud, tmp_path: Path) -> None:
+    content = drawn(padding=3_000_000)
+    cloud.put(a=content)
+    facts = Eyes(cloud.source, tmp_path).look(cloud.listed()["a.png"])
+    assert isinstance(facts, Facts)
+    assert (facts.width, facts.height, facts.format, facts.bytes) == (300, 300, "PNG", len(content))
+    assert list(tmp_path.glob("in/*")) == []
+    assert calls(cloud.plan("{upscale: , when: {bytes_below: 3000000}}")) == 0
+    assert calls(cloud.plan("{upscale: , when: {bytes_below: 3100000}}")) == 1
+
+
+@pytest.mark.parametrize(("behind", "seen"), [(300_000, True), (2_000_000, False)])
+def test_a_header_behind_others_is_looked_for_in_a_megabyte_and_no_further(
+    cloud: Cloud,
+    tmp_path: Path,
+    behind: int,
+    seen: bool,  # noqa: FBT001 - a table
+) -> None:
+    cloud.put(a=_far_header(behind) + b"\0" * 3_000_000)
+    facts = Eyes(cloud.source, tmp_path).look(cloud.listed()["a.png"])
+    assert (facts is not None) is seen
+    plan = cloud.plan("{upscale: , when: {max_side_below: 500}}")
+    assert amounts(plan) == ("0.02" if seen else "0.00", "0.02")
+
+
+def _far_header(behind: int) -> bytes:
+    """Return a JPEG whose size stands behind so many bytes of comments."""
+    picture = drawn(kind="JPEG")
+    comment = b"\xff\xfe" + (60_002).to_bytes(2, "big") + b"x" * 60_000
+    return picture[:2] + comment * (behind // 60_000) + picture[2:]
+
+
+def test_what_is_gone_since_the_listing_is_told_and_does_not_end_the_plan(cloud: Cloud, tmp_path: Path) -> None:
+    seen = Eyes(cloud.source, tmp_path).look(Candidate("gone.png", "v", 100))
+    assert isinstance(seen, ItemError)
+    assert not seen.lasting
+
+
+def test_headers_take_64_kilobytes_each_where_they_are_needed_and_nothing_elsewhere(
+    bench: Bench, seaweed: Bucket, proxy: Proxy
+) -> None:
+    through = seaweed.at(proxy.url)
+    cloud = Cloud(bench, through, replace(through.fresh()), replace(through.fresh()))
+    seaweed.fill(replace(cloud.source), {f"{n}.png": drawn((300 + n, 300), padding=2_000_000) for n in range(4)})
+    proxy.reset_counts()
+    cloud.plan("{upscale: , when: {max_side_below: 500}}")
+    assert 4 * 65_536 <= proxy.down < 4 * 65_536 + 20_000
+    proxy.reset_counts()
+    cloud.plan("fit: {max_side: 100}")
+    cloud.plan("background-remove", more=BY_URL)
+    assert proxy.down < 20_000
+
+
+# Sent by address
+
+
+def test_an_object_sent_by_address_is_known_by_its_version_and_not_turned(cloud: Cloud) -> None:
+    cloud.put(a=drawn(), b=drawn(), c=b"not looked at")
+    plan = cloud.plan("edit: {prompt: p}", "upscale", more=BY_URL)
+    listed = cloud.listed()
+    assert {item.key: item.lineage for item in plan.items} == {
+        key: Lineage("object", found.version) for key, found in listed.items()
+    }
+    assert [step.name for step in plan.items[0].chain.steps] == ["edit", "upscale"]
+    assert amounts(plan) == ("0.12", "0.12")
+    assert [warning.code for warning in plan.warnings] == ["by-url"]
+
+
+def test_a_condition_on_an_object_sent_by_address_reads_its_header(cloud: Cloud) -> None:
+    cloud.put(a=drawn((300, 300)), b=drawn((900, 300)))
+    plan = cloud.plan("{background-remove: , when: {max_side_below: 500}}", more=BY_URL)
+    assert amounts(plan) == ("0.03", "0.03")
+    behind = cloud.plan("background-remove", "{upscale: , when: {max_side_below: 500}}", more=BY_URL)
+    assert amounts(behind) == ("0.08", "0.08")
+
+
+@pytest.mark.parametrize("steps", [("upscale",), ("fit: {max_side: 100}", "edit: {prompt: p}")])
+def test_a_first_step_that_needs_bytes_cannot_be_sent_an_address(cloud: Cloud, steps: tuple[str, ...]) -> None:
+    cloud.put(a=drawn())
+    with pytest.raises(JobError, match=r"job\.yaml:\d+:\d+: the first step, .*background-remove"):
+        cloud.plan(*steps, more=BY_URL)
+
+
+def test_a_folder_cannot_be_sent_by_address(bench: Bench) -> None:
+    bench.picture("a.png")
+    with pytest.raises(JobError, match=r"job\.yaml:\d+:\d+: only objects of a bucket .*multipart"):
+        bench.plan("edit: {prompt: p}", more=BY_URL)
+
+
+# Places within places
+
+
+def place(text: str, endpoint: str | None = None) -> S3Place:
+    return parse(text, Access(endpoint_url=endpoint))
+
+
+A, OTHER = "s3://one/a/", "http://other.example"
+
+
+@pytest.mark.parametrize(
+    ("output", "state", "said"),
+    [
+        (place(A), place("s3://two/"), "output.path"),
+        (place(A + "web/"), place("s3://two/"), "output.path"),
+        (place("s3://one/"), place("s3://two/"), "inside output.path"),
+        (place("s3://two/"), place(A + "state/"), "state"),
+        (place("s3://two/"), place(A), "state"),
+        (place("s3://one/ab/"), place("s3://one/"), ""),
+        (place("s3://two/a/"), place("s3://two/a/state/"), ""),
+        (place(A, OTHER), place(A, OTHER), ""),
+        (Path("/one/a"), Path("/one/a/state"), ""),
+    ],
+)
+def test_places_of_one_bucket_may_not_lie_within_one_another(
+    cloud: Cloud, output: S3Place | Path, state: S3Place | Path, said: str
+) -> None:
+    job = cloud.job("upscale")
+    assert isinstance(job.source, FolderSource)
+    job = replace(job, source=replace(job.source, path=place(A)), output=replace(job.output, path=output), state=state)
+    if not said:
+        return refuse_overlap(job)
+    with pytest.raises(OutputError, match=said) as caught:
+        refuse_overlap(job)
+    assert caught.value.remedy
+    return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -121,12 +121,21 @@ def _report(
     context = detail.get("ctx", {})
     full = (*path, *detail["loc"], *([context["at"]] if context.get("at") else []))
     if detail["type"] == "extra_forbidden":
-        what, instead = unknown(str(full[-1])) or unknown_key(str(full[-1]), known_fields(model), path)
+        inner = _section_at(model, detail["loc"])
+        what, instead = unknown(str(full[-1])) or unknown_key(str(full[-1]), known_fields(inner), full[:-1])
         findings.about_key(full, what, instead)
     elif detail["type"] == "missing":
         findings.about_key(full, f"{_label(full).removesuffix(': ')} is missing", f"write {full[-1]}: ...")
     else:
         findings.about_value(full, *_explain(detail, context))
+
+
+def _section_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> type[BaseModel]:
+    """Return the model of the section that holds the key at `loc`: `model` itself, or one inside it."""
+    for part in loc[:-1]:
+        annotation = model.model_fields[str(part)].annotation
+        model = next(kind for kind in get_args(annotation) if isinstance(kind, type) and issubclass(kind, BaseModel))
+    return model
 
 
 def unknown_key(key: str, known: Sequence[str], path: Path) -> tuple[str, str]:

@@ -53,6 +53,7 @@ def json_schema() -> dict[str, Any]:
         "api": _described(_section(ApiSection), "How the API is reached. The key never stands here."),
         "run": _described(_section(RunSection), "How a run behaves."),
         "state": head["state"],
+        "lease": head["lease"],
     }
     return {
         "$schema": _DIALECT,
@@ -78,8 +79,21 @@ _STEPS: Mapping[str, str] = {
 
 
 def _section(model: type[BaseModel]) -> dict[str, Any]:
-    section: dict[str, Any] = _tolerant(_without_titles(model.model_json_schema()))
-    return section
+    section = model.model_json_schema()
+    whole: dict[str, Any] = _tolerant(_without_titles(_spelled_out(section, section.pop("$defs", {}))))
+    return whole
+
+
+def _spelled_out(node: Any, definitions: Mapping[str, Any]) -> Any:
+    """Put sections inside a section where they are referred to; each is used once."""
+    if isinstance(node, list):
+        return [_spelled_out(item, definitions) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if "$ref" in node:
+        rest = {key: value for key, value in node.items() if key != "$ref"}
+        return {**_spelled_out(definitions[node["$ref"].rpartition("/")[2]], definitions), **rest}
+    return {key: _spelled_out(value, definitions) for key, value in node.items()}
 
 
 def _path(description: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,6 +32,7 @@ from pipeline.job.schema import (
     HeadSection,
     OutputSection,
     PromptsSection,
+    ReadingSection,
     RunSection,
     Section,
     UrlsSection,
@@ -40,9 +42,10 @@ from pipeline.job.values import places, plain
 from pipeline.job.yaml_tree import MAX_CHARACTERS, Entries, Node, compose
 from pipeline.steps.fields import FIELDS, known_fields
 from pipeline.steps.written import quoted
+from pipeline.storage import Access, Place, S3Place
 
 #: Every key at the top, in the order the documentation gives them.
-TOP_KEYS = ("version", "name", "source", "steps", "output", "budget", "api", "run", "state")
+TOP_KEYS = ("version", "name", "source", "steps", "output", "budget", "api", "run", "state", "lease")
 
 _SOURCES: Mapping[str, type[Section]] = {"path": FolderSection, "prompts": PromptsSection, "urls": UrlsSection}
 _REMEDY = "write `venice-batch run JOB.yaml` with the path of a job file; `venice-batch init` writes a starter"
@@ -137,7 +140,9 @@ class _Reader:
         """Return the job, or None when anything was reported."""
         self._report_empty(self._data, ())
         self._report_top()
-        head = validate(HeadSection, self._only("version", "name", "state"), (), self.findings, context=self._context)
+        head = validate(
+            HeadSection, self._only("version", "name", "state", "lease"), (), self.findings, context=self._context
+        )
         source = self._source()
         steps = (
             recipe.read(self._data["steps"], self._kind(), self.findings, self._context) if self._has("steps") else ()
@@ -145,21 +150,39 @@ class _Reader:
         output = self._section("output", OutputSection)
         budget, api = self._section("budget", BudgetSection), self._section("api", ApiSection)
         run = self._section("run", RunSection)
+        if head and output:
+            self._report_buckets(head, output)
         if self.findings.problems or not (head and source and output and budget and api and run):
             return None
+        access = _access(output.s3)
+        where = _reached(output.path, access)
+        state = _state(head, where, access)
         return Job(
             file=self._file,
             version=head.version,
             name=head.name,
             source=source,
             steps=steps,
-            output=Output(output.path, output.name, output.existing),
+            output=Output(where, **{k: v for k, v in _written(output).items() if k not in {"path", "s3"}}),
             budget=Budget(**_written(budget)),
             api=ApiSettings(**_written(api)),
             run=RunSettings(**_written(run)),
-            state=head.state or output.path / ".venice-batch" / head.name,
+            state=state,
+            lease=head.lease,
             places=self.findings.places,
         )
+
+    def _report_buckets(self, head: HeadSection, output: OutputSection) -> None:
+        """Report what only makes sense with a bucket, or only without one."""
+        remote = isinstance(output.path, S3Place)
+        if remote and head.state is None:
+            what = "state is missing: an output on S3 is often public, and ledger and held pictures must not be"
+            self.findings.about_key(("state",), what, "write state: s3://BUCKET/PREFIX/, or a local folder")
+        if output.s3 is not None and not remote and not isinstance(head.state, S3Place):
+            self.findings.about_key(("output", "s3"), "neither output nor state lies in a bucket", "remove it")
+        if "lease" in head.model_fields_set and not isinstance(head.state, S3Place):
+            what = "lease belongs to a state on S3"
+            self.findings.about_key(("lease",), what, "remove it: a local state is locked by the system")
 
     def _report_empty(self, value: object, path: ValuePath) -> None:
         """Report every place without a value; only a step's fields may be left empty."""
@@ -219,7 +242,10 @@ class _Reader:
         )
         match section:
             case FolderSection():
-                return FolderSource(section.path, section.include, section.exclude)
+                if section.s3 is not None and not isinstance(section.path, S3Place):
+                    self.findings.about_key(("source", "s3"), "the source does not lie in a bucket", "remove it")
+                path = _reached(section.path, _access(section.s3))
+                return FolderSource(path, section.include, section.exclude, section.keys)
             case PromptsSection():
                 return PromptsSource(section.prompts)
             case UrlsSection():
@@ -234,13 +260,12 @@ class _Reader:
             return
         for key in value if isinstance(value, dict) else ():
             if key not in known_fields(FolderSection):
-                self.findings.about_key(
-                    ("source", key), *unknown_key(key, (*_SOURCES, "include", "exclude"), ("source",))
-                )
+                self.findings.about_key(("source", key), *unknown_key(key, (*_SOURCES, *_FOLDER_ONLY), ("source",)))
         if not self.findings.any_below(("source",)):
             self.findings.about_value(("source",), f"{quoted(value)} names no source", _EXAMPLES["source"])
 
 
+_FOLDER_ONLY = ("include", "exclude", "keys", "s3")
 _EXAMPLES = {
     "source": "write source: {path: ./photos}, {prompts: FILE} or {urls: FILE}",
     "steps": "write steps: and a list such as - edit: {prompt: ...}",
@@ -249,9 +274,23 @@ _EXAMPLES = {
 
 
 def _folder_only(key: str, kind: str) -> tuple[str, str] | None:
-    if key in {"include", "exclude"}:
+    if key in _FOLDER_ONLY:
         return f"{key} belongs to a folder of pictures", f"remove it: {kind} takes the whole file"
     return None
+
+
+def _access(section: ReadingSection | None) -> Access:
+    return Access() if section is None else Access(**_written(section))
+
+
+def _reached(place: Place, access: Access) -> Place:
+    return replace(place, access=access) if isinstance(place, S3Place) else place
+
+
+def _state(head: HeadSection, output: Place, access: Access) -> Place:
+    if head.state is None:
+        return output / ".venice-batch" / head.name
+    return _reached(head.state, access.bare())
 
 
 def _may_be_empty(path: ValuePath) -> bool:

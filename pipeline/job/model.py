@@ -13,6 +13,7 @@ from pipeline.errors import Problem
 from pipeline.job.values import Path as ValuePath
 from pipeline.job.values import Places
 from pipeline.steps.conditions import Condition
+from pipeline.storage import Place
 
 #: Where calls go unless the job, the environment or an option says otherwise.
 OFFICIAL_URL = "https://api.venice.ai/api/v1"
@@ -20,17 +21,19 @@ OFFICIAL_URL = "https://api.venice.ai/api/v1"
 
 @dataclass(frozen=True, slots=True)
 class FolderSource:
-    """The pictures of a folder.
+    """The pictures of a folder, or of a prefix of a bucket.
 
     Attributes:
-        path: absolute.
+        path: an absolute path, or a place in a bucket.
         include: globs; empty means every file type that can be read.
         exclude: globs that win over `include`.
+        keys: a file that lists the keys to take; None: list the folder.
     """
 
-    path: Path
+    path: Place
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    keys: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +75,18 @@ class Output:
     """Where finished files go.
 
     Attributes:
-        path: absolute folder.
+        path: absolute folder, or a place in a bucket.
         name: template of `{dir}`, `{stem}`, `{ext}` and `{variant}`.
         existing: what to do about a file that is there and not ours.
+        on_vanished: what to do about the finished file of an input that is gone.
+        max_deleted: share of the finished files (0 to 1) above which none is deleted.
     """
 
-    path: Path
+    path: Place
     name: str = "{dir}/{stem}.{ext}"
     existing: Literal["fail", "replace", "skip"] = "fail"
+    on_vanished: Literal["keep", "report", "delete"] = "report"
+    max_deleted: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +109,7 @@ class ApiSettings:
     """
 
     base_url: str = OFFICIAL_URL
-    transport: Literal["multipart", "json"] = "multipart"
+    transport: Literal["multipart", "json", "url"] = "multipart"
     timeout: float = 300.0
 
 
@@ -139,7 +146,8 @@ class Job:
         budget: limits of spending.
         api: how the API is reached.
         run: how a run behaves.
-        state: absolute folder of the job's memory.
+        state: where the job's memory lies: an absolute folder, or a place in a bucket.
+        lease: seconds that a dead run keeps others away from a state on S3; None: a store without conditional writes.
         places: where everything stands in the file.
     """
 
@@ -152,7 +160,8 @@ class Job:
     budget: Budget
     api: ApiSettings
     run: RunSettings
-    state: Path
+    state: Place
+    lease: float | None
     places: Places = field(repr=False, compare=False)
 
     def place(self, path: ValuePath) -> tuple[int, int]:

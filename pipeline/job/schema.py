@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationInfo, WithJsonSchema
 
 from pipeline.steps.references import job_folder, local_path
-from pipeline.steps.written import TEXT, as_number, as_text, quoted, refusal
+from pipeline.steps.written import TEXT, Flag, as_number, as_text, quoted, refusal
+from pipeline.storage import Access, Place, parse
 
 #: What an output name is made of.
 PLACEHOLDERS = ("dir", "stem", "ext", "variant")
@@ -40,6 +41,50 @@ def _path(value: object, info: ValidationInfo) -> Path:
     return local_path(value, job_folder(info))
 
 
+def _place(value: object, info: ValidationInfo) -> Place:
+    text = as_text(value)
+    if not text.lower().startswith("s3:"):
+        return local_path(value, job_folder(info))
+    try:
+        return parse(text, Access())
+    except ValueError as error:
+        raise refusal(str(error), "write s3://BUCKET/PREFIX/") from error
+
+
+def _endpoint(value: object) -> str:
+    text = as_text(value)
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or re.search(r"[\s\\@?#]", text):
+        raise refusal(
+            f"{quoted(text)} is not an http(s) address", "write https://HOST, without keys and without a bucket"
+        )
+    return text.rstrip("/")
+
+
+def _metadata(value: object) -> tuple[tuple[str, str], ...]:
+    if not isinstance(value, dict):
+        raise refusal(f"{quoted(value)} where a mapping is expected", "write {name: value}")
+    pairs = tuple((as_text(name).lower(), as_text(content)) for name, content in value.items())
+    for name, content in pairs:
+        # They travel as HTTP headers: what these cannot carry, stores refuse or garble in different ways.
+        if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name) or not (content.isascii() and content.isprintable()):
+            raise refusal(
+                f"{name}: {quoted(content)} cannot be an object's metadata", "use a-z, 0-9, - and plain ASCII"
+            )
+    return pairs
+
+
+def _lease(value: object) -> float | None:
+    if value == "unsafe":
+        return None
+    found = seconds(value)
+    if not _LEASE[0] <= found <= _LEASE[1]:
+        raise refusal(
+            f"{quoted(value)} is out of range", "write 2s to 1h, or unsafe for a store without conditional writes"
+        )
+    return found
+
+
 def _glob(value: object) -> str:
     text = as_text(value)
     if not text.strip() or text.startswith("/") or ".." in text.split("/"):
@@ -60,6 +105,8 @@ def _template(value: object) -> str:
     return text
 
 
+#: Seconds: below, one slow answer of the store would lose the lease; above, nobody could take over from a dead run.
+_LEASE = (2.0, 3600.0)
 _SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -121,14 +168,11 @@ def _base_url(value: object) -> str:
 _AMOUNT = WithJsonSchema(
     {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "pattern": "^[0-9]+(\\.[0-9]+)?$"}]}
 )
-_DURATION = WithJsonSchema(
-    {
-        "anyOf": [
-            {"type": "number", "minimum": 0},
-            {"type": "string", "pattern": "^ *[0-9]+(\\.[0-9]+)? ?(ms|s|m|h)? *$"},
-        ]
-    }
+_DURATION_FORMS = (
+    {"type": "number", "minimum": 0},
+    {"type": "string", "pattern": "^ *[0-9]+(\\.[0-9]+)? ?(ms|s|m|h)? *$"},
 )
+_DURATION = WithJsonSchema({"anyOf": [*_DURATION_FORMS]})
 _SHARE = WithJsonSchema(
     {
         "anyOf": [
@@ -140,6 +184,18 @@ _SHARE = WithJsonSchema(
 
 Slug: TypeAlias = Annotated[str, BeforeValidator(_slug), WithJsonSchema({"type": "string", "pattern": SLUG})]
 FilePath: TypeAlias = Annotated[Path, PlainValidator(_path), WithJsonSchema({"type": "string", "minLength": 1})]
+AnyPlace: TypeAlias = Annotated[Place, PlainValidator(_place), WithJsonSchema({"type": "string", "minLength": 1})]
+Endpoint: TypeAlias = Annotated[
+    str, BeforeValidator(_endpoint), WithJsonSchema({"type": "string", "pattern": "^https?://.+"})
+]
+Metadata: TypeAlias = Annotated[
+    tuple[tuple[str, str], ...],
+    PlainValidator(_metadata),
+    WithJsonSchema({"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}),
+]
+Lease: TypeAlias = Annotated[
+    float | None, PlainValidator(_lease), WithJsonSchema({"anyOf": [{"const": "unsafe"}, *_DURATION_FORMS]})
+]
 Glob: TypeAlias = Annotated[str, BeforeValidator(_glob)]
 Template: TypeAlias = Annotated[str, BeforeValidator(_template)]
 Amount: TypeAlias = Annotated[Decimal, PlainValidator(_money), _AMOUNT]
@@ -166,19 +222,63 @@ class HeadSection(Section):
 
     version: Annotated[Literal[1], BeforeValidator(_version)] = Field(description="Version of the format: 1.")
     name: Slug = Field(description="Names the job and its state: a-z, 0-9 and -.")
-    state: FilePath | None = Field(
-        None, description="Folder of the job's memory; <output>/.venice-batch/<name>/ when absent."
+    state: AnyPlace | None = Field(
+        None,
+        description="Where the job's memory lies: a folder, or s3://BUCKET/PREFIX/. With a local output it is"
+        " <output>/.venice-batch/<name>/ when absent.",
+    )
+    lease: Lease = Field(
+        60.0,
+        description="For a state on S3: how long a run that died keeps others away, such as 60s; or unsafe, for a store"
+        " without conditional writes.",
     )
 
 
-class FolderSection(Section):
-    """A folder of pictures."""
+class ReadingSection(Section):
+    """How a bucket is reached."""
 
-    path: FilePath = Field(description="The folder, relative to the job file.")
+    profile: Annotated[str, Field(min_length=1), TEXT] | None = Field(
+        None, description="A profile of the AWS configuration files."
+    )
+    endpoint_url: Endpoint | None = Field(None, description="Address of a store other than AWS.")
+    region: Annotated[str, Field(min_length=1), TEXT] | None = Field(None, description="The bucket's region.")
+    path_style: Flag | None = Field(
+        None, description="The bucket in the path, not in the host name; when absent, wherever endpoint_url is given."
+    )
+    role_arn: Annotated[str, Field(min_length=1), TEXT] | None = Field(None, description="A role to assume first.")
+    requester_pays: Flag = Field(default=False, description="This account pays for what it reads.")
+
+
+class WritingSection(ReadingSection):
+    """How a bucket is reached, and how finished files are stored there."""
+
+    sse: Annotated[Literal["AES256", "aws:kms"], TEXT] | None = Field(
+        None, description="Encryption at rest to ask for."
+    )
+    kms_key_id: Annotated[str, Field(min_length=1), TEXT] | None = Field(
+        None, description="The key, for sse: aws:kms; the account's own when absent."
+    )
+    storage_class: Annotated[str, Field(min_length=1), TEXT] | None = Field(
+        None, description="Storage class of finished files, such as STANDARD_IA."
+    )
+    cache_control: Annotated[str, Field(min_length=1), TEXT] | None = Field(
+        None, description="Cache-Control of finished files, such as max-age=86400."
+    )
+    metadata: Metadata = Field((), description="Name and value pairs that every finished file gets.")
+
+
+class FolderSection(Section):
+    """A folder of pictures, or a prefix of a bucket."""
+
+    path: AnyPlace = Field(description="The folder, relative to the job file, or s3://BUCKET/PREFIX/.")
     include: Annotated[tuple[Glob, ...], Field(min_length=1)] = Field(
         (), description='Only files that match one of these, such as ["**/*.jpg"].'
     )
     exclude: tuple[Glob, ...] = Field((), description="Leave out files that match one of these.")
+    keys: FilePath | None = Field(
+        None, description="A text file with one key a line, relative to the job file; taken instead of a listing."
+    )
+    s3: ReadingSection | None = Field(None, description="How the bucket is reached; else as the environment says.")
 
 
 class PromptsSection(Section):
@@ -196,12 +296,23 @@ class UrlsSection(Section):
 class OutputSection(Section):
     """Where finished files go."""
 
-    path: FilePath = Field(description="The folder, relative to the job file.")
+    path: AnyPlace = Field(description="The folder, relative to the job file, or s3://BUCKET/PREFIX/.")
     name: Template = Field(
         "{dir}/{stem}.{ext}", description="Names of finished files, made of {dir}, {stem}, {ext} and {variant}."
     )
     existing: Annotated[Literal["fail", "replace", "skip"], TEXT] = Field(
         "fail", description="What to do about a file that is already there and was not made by this job."
+    )
+    on_vanished: Annotated[Literal["keep", "report", "delete"], TEXT] = Field(
+        "report",
+        description="What to do about the finished file of an input that is gone: delete it, name it, or keep it.",
+    )
+    max_deleted: Rate = Field(
+        0.1,
+        description="With on_vanished: delete: when more than this share of the finished files would go, none does.",
+    )
+    s3: WritingSection | None = Field(
+        None, description="How the buckets of output and state are reached and written; else as the environment says."
     )
 
 
@@ -219,7 +330,11 @@ class ApiSection(Section):
     base_url: BaseUrl = Field(
         "https://api.venice.ai/api/v1", description="Address of the API, or emulator for the bundled one."
     )
-    transport: Annotated[Literal["multipart", "json"], TEXT] = Field("multipart", description="How pictures are sent.")
+    transport: Annotated[Literal["multipart", "json", "url"], TEXT] = Field(
+        "multipart",
+        description="How pictures are sent: as files, inside JSON, or (url) by a signed address, so that the API reads"
+        " a source on S3 by itself.",
+    )
     timeout: Annotated[Duration, Field(gt=0, le=3600)] = Field(
         300.0, description="Longest time of one call: seconds, or text such as 300s or 5m; up to 1h."
     )

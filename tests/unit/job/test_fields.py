@@ -88,7 +88,7 @@ def test_a_file_without_a_job_starts_at_the_present_folder(tmp_path: Path, monke
         ("multi-edit", {"prompt": "x", "images": [{"url": "https://me:pw@a/b"}]}, "not an https address"),
         ("multi-edit", {"prompt": "x", "images": [{"url": "https://a:99999/b"}]}, "not an https address"),
         ("multi-edit", {"prompt": "x", "images": [{"url": "https://a/b c"}]}, "not an https address"),
-        ("multi-edit", {"prompt": "x", "images": [{"url": "s3://a/b"}]}, "s3 addresses"),
+        ("multi-edit", {"prompt": "x", "images": [{"url": "s3://a/b"}]}, "lies in a bucket"),
         ("multi-edit", {"prompt": "x", "images": [{"file": "https://a/b"}]}, "an address, not a path"),
         ("multi-edit", {"prompt": "x", "images": [{"file": " "}]}, "the path is empty"),
         ("generate", {}, "Field required"),

@@ -10,6 +10,7 @@ from pipeline.errors import UsageError
 from pipeline.job import FolderSource, Job, PromptsSource, UrlsSource, load
 from pipeline.steps.conditions import All
 from pipeline.steps.fields import Current, FileRef, MultiEditFields, Source, StepRef, UrlRef, as_sent
+from pipeline.storage import Access, S3Place
 
 Loader = Callable[..., Job]
 
@@ -59,6 +60,43 @@ def test_every_key_of_a_full_job_arrives(job: Loader) -> None:
     assert (loaded.run.concurrency, loaded.run.max_failure_rate, loaded.run.uncertain) == (8, 0.25, "hold")
     assert loaded.run.drain == 10.0
     assert loaded.state == Path("/jobs/../state")
+
+
+NIGHTLY = """
+version: 1
+name: nightly
+source:
+  path: s3://acme/raw
+  keys: today.txt
+  s3: {profile: studio, endpoint_url: https://minio.acme.example/, requester_pays: true}
+steps: [background-remove]
+output:
+  path: S3://acme/web/2026/
+  on_vanished: delete
+  max_deleted: 5%
+  s3: {region: eu-central-1, sse: aws:kms, cache_control: max-age=60, metadata: {Shop: acme}}
+state: s3://acme-private/state/
+lease: 2m
+"""
+
+
+def test_a_job_may_live_in_buckets_altogether(job: Loader) -> None:
+    loaded = job(NIGHTLY)
+    studio = Access(profile="studio", endpoint_url="https://minio.acme.example", requester_pays=True)
+    assert loaded.source == FolderSource(S3Place("acme", "raw/", studio), keys=Path("/jobs/today.txt"))
+    assert isinstance(loaded.output.path, S3Place)
+    assert str(loaded.output.path) == "s3://acme/web/2026/"
+    assert loaded.output.path.access == Access(
+        region="eu-central-1", sse="aws:kms", cache_control="max-age=60", metadata=(("shop", "acme"),)
+    )
+    assert (loaded.output.on_vanished, loaded.output.max_deleted, loaded.lease) == ("delete", 0.05, 120)
+    # The state is reached as the output is, but its objects are nobody's web pages.
+    assert loaded.state == S3Place("acme-private", "state/", Access(region="eu-central-1", sse="aws:kms"))
+
+
+def test_a_store_without_conditional_writes_has_to_be_called_unsafe(job: Loader) -> None:
+    assert job(NIGHTLY.replace("2m", "unsafe")).lease is None
+    assert job(NIGHTLY.replace("lease: 2m", "")).lease == 60
 
 
 def test_only_the_fields_that_were_written_are_sent(job: Loader) -> None:

@@ -247,17 +247,56 @@ BAD_FILES = [
         ["3:22: include belongs to a folder of pictures; remove it: prompts takes the whole file"],
     ),
     (
-        "a bucket",
-        _with_step("upscale").replace("./in", "s3://acme/raw/"),
-        ["3:9: source.path: s3 addresses are not supported by this version; use a local folder"],
+        "no buckets",
+        "version: 1\nname: a\nsource: {path: s3://a}\noutput: {path: S3://bb//c}\nstate: s3:cc\nsteps: [upscale]\n",
+        [
+            "3:16: source.path: 's3://a' names no bucket; write s3://BUCKET/PREFIX/",
+            "4:16: output.path: 'S3://bb//c' has an empty or dotted part; write s3://BUCKET/PREFIX/",
+            "5:8: state: 's3:cc' names no bucket; write s3://BUCKET/PREFIX/",
+        ],
     ),
     (
-        "a bucket for everything",
-        "version: 1\nname: a\nsource: {path: s3://a}\noutput: {path: S3://b}\nstate: s3://c\nsteps: [upscale]\n",
+        "a public memory",
+        _with_step("upscale").replace("./out", "s3://acme/web/"),
         [
-            "3:16: source.path: s3 addresses are not supported by this version; use a local folder",
-            "4:16: output.path: s3 addresses are not supported by this version; use a local folder",
-            "5:8: state: s3 addresses are not supported by this version; use a local folder",
+            (
+                "1:1: state is missing: an output on S3 is often public, and ledger and held pictures must not be;"
+                " write state: s3://BUCKET/PREFIX/, or a local folder"
+            )
+        ],
+    ),
+    (
+        "buckets that nobody uses",
+        _with_step("upscale")
+        .replace("./in", "{path: ./in, s3: {region: x}}")
+        .replace("./out", "{path: ./out, s3: {profile: y}}")
+        + "lease: 30s\n",
+        [
+            "3:22: the source does not lie in a bucket; remove it",
+            "4:23: neither output nor state lies in a bucket; remove it",
+            "7:1: lease belongs to a state on S3; remove it: a local state is locked by the system",
+        ],
+    ),
+    (
+        "how a bucket is reached",
+        (
+            "version: 1\nname: a\nstate: s3://bb/s\nlease: 1s\nsteps: [upscale]\n"
+            "source: {path: s3://bb/in, s3: {regoin: x, endpoint_url: 'https://k:s@h'}}\n"
+            "output: {path: s3://bb/out, s3: {acl: public, sse: on, metadata: {Ünï: x}, storage_class: 1}}\n"
+        ),
+        [
+            '4:8: lease: "1s" is out of range; write 2s to 1h, or unsafe for a store without conditional writes',
+            '6:33: unknown key "regoin" in s3; did you mean region?',
+            (
+                '6:58: source.s3.endpoint_url: "https://k:s@h" is not an http(s) address;'
+                " write https://HOST, without keys and without a bucket"
+            ),
+            (
+                '7:34: unknown key "acl" in s3; known: profile, endpoint_url, region, path_style, role_arn, requester_pays,'
+                " sse, kms_key_id, storage_class, cache_control, metadata"
+            ),
+            '7:52: output.s3.sse: "on" is not offered; write AES256 or aws:kms',
+            '7:66: output.s3.metadata: ünï: "x" cannot be an object\'s metadata; use a-z, 0-9, - and plain ASCII',
         ],
     ),
     (
@@ -286,10 +325,10 @@ BAD_FILES = [
     ),
     (
         "how the API is reached",
-        HEAD + "steps: [upscale]\napi: {base_url: ftp://x, transport: url, timeout: soon}\n",
+        HEAD + "steps: [upscale]\napi: {base_url: ftp://x, transport: ftp, timeout: soon}\n",
         [
             '6:17: api.base_url: "ftp://x" is not an http(s) address; write https://HOST/PATH, or emulator',
-            '6:37: api.transport: "url" is not offered; write multipart or json',
+            '6:37: api.transport: "ftp" is not offered; write multipart, json or url',
             '6:51: api.timeout: "soon" is not a duration; write seconds, or text such as 300s or 5m',
         ],
     ),

@@ -20,6 +20,7 @@ from pipeline.report.text import run_text, shown, spending_text, table, usd, whe
 from pipeline.run.session import preflight, state_root
 from pipeline.state import CallRow, to_read
 from pipeline.state.events import STATES
+from pipeline.storage import Place
 from pipeline.venice import Account, Catalogue, Client
 
 _ITEM_HEAD = ("item", "state", "code", "reason")
@@ -182,7 +183,7 @@ def emulator(*, host: str, port: int, latency: float, rpm: int, usd: str, diem: 
     return Exit.DONE
 
 
-def _state_of(job: Path, overrides: Sequence[str], base_url: str | None) -> tuple[Job, Path]:
+def _state_of(job: Path, overrides: Sequence[str], base_url: str | None) -> tuple[Job, Place]:
     loaded = load_job(job, overrides)
     return loaded, state_root(loaded, settings.host(settings.base_url(base_url, loaded.api.base_url)))
 

@@ -55,6 +55,8 @@ def _csv(function: Function) -> Function:
 def _wishes(function: Function) -> Function:
     function = click.option("--limit", type=click.IntRange(1), metavar="N", help="Take on at most N items.")(function)
     function = click.option("--only", metavar="GLOB", help="Take on only items whose key matches.")(function)
+    text = "Take on only items last modified since then: 2026-11-20, 2026-11-20T06:00Z, 36h, 7d."
+    function = click.option("--since", metavar="TIME", help=text)(function)
     function = click.option("--budget", metavar="USD", help="Replaces budget.max_usd of the job.")(function)
     text = "Take up items again that failed for a lasting reason."
     return click.option("--retry-failed", is_flag=True, help=text)(function)

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from pipeline.run.session import Session, plan_only, session, waits_for_balance
 
 #: Seconds between two looks at the balance.
 _POLL = 60.0
-_UNITS = {"s": 1, "m": 60, "h": 3600}
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class RunOptions:
     base_url: str | None = None
     limit: int | None = None
     only: str | None = None
+    since: str | None = None
     budget: str | None = None
     retry_failed: bool = False
     as_json: bool = False
@@ -48,7 +50,8 @@ class RunOptions:
     @property
     def wishes(self) -> Wishes:
         """What the plan should take up."""
-        return Wishes(self.only, self.limit, self.retry_failed)
+        since = None if self.since is None else _moment(self.since, time.time())
+        return Wishes(self.only, self.limit, self.retry_failed, since)
 
 
 def plan(options: RunOptions) -> int:
@@ -176,13 +179,33 @@ def _amount(text: str) -> Decimal:
     return amount
 
 
-def _seconds(text: str) -> float:
+def _duration(text: str) -> float | None:
+    """Return the seconds of text such as 2h, or None where it is no duration."""
     number, unit = text[:-1], text[-1:]
-    if unit not in _UNITS or not number.replace(".", "", 1).isdigit():
+    return float(number) * _UNITS[unit] if unit in _UNITS and number.replace(".", "", 1).isdigit() else None
+
+
+def _seconds(text: str) -> float:
+    found = _duration(text)
+    if found is None:
         raise UsageError(
-            f"--wait-for-balance {text!r} is no duration", remedy="write a number with s, m or h, such as 2h"
+            f"--wait-for-balance {text!r} is no duration", remedy="write a number with s, m, h or d, such as 2h"
         )
-    return float(number) * _UNITS[unit]
+    return found
+
+
+def _moment(text: str, now: float) -> float:
+    """Return the Unix time of a date, of a date with a time, or of so long ago; without a zone it is UTC."""
+    ago = _duration(text)
+    if ago is not None:
+        return now - ago
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            f"--since {text!r} is no time", remedy="write 2026-11-20, 2026-11-20T06:00Z, or how long ago: 36h, 7d"
+        ) from None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
 def _as_json(summary: Summary, plan: Plan) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 
 from pipeline.plan.model import PlannedItem
@@ -41,6 +41,10 @@ class Books:
     def note(self, event: Event) -> None:
         """Add an event to the next group."""
         self._events.append(event)
+
+    def note_all(self, events: Iterable[Event]) -> None:
+        """Add events to the next group, in their order."""
+        self._events.extend(events)
 
     def id(self, item: PlannedItem) -> ItemId:
         """Return who the item is in the manifest."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 import queue
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
@@ -54,6 +55,8 @@ from pipeline.venice import Cancel, Catalogue, Fate, Gate, Lanes
 #: A signal number, put into the driver's inbox by the handler.
 Signal = int
 _TERM = 15
+#: Origins of inputs that the API reads by itself.
+_BY_ADDRESS = frozenset({"url", "object"})
 _NOT_SENT = frozenset({"gate-closed", "cancelled"})
 #: Losses of one key in a run before the item is left for the next one: the first, and one more purchase.
 _LOSSES = 2
@@ -104,17 +107,31 @@ class Driver:
         self._broke: MoneyError | None = None
         self._cause: VeniceBatchError | None = None
         self._deadline: float | None = None
+        self._signalled: Signal | None = None
         self._prices = PriceList(tools.catalogue)
 
     def signal(self, number: Signal) -> None:
-        """Tell the driver of a signal; safe in a signal handler."""
+        """Tell the driver of a signal; safe in a signal handler.
+
+        The driver itself may be waiting for a store that is out of reach: that wait ends with the second signal, or
+        when the time to drain is over.
+        """
         self._inbox.put(number)
+        if self._signalled is not None:
+            self._state.give_up()
+            return
+        self._signalled = number
+        timer = threading.Timer(self._job.run.drain, self._state.give_up)
+        timer.daemon = True
+        timer.start()
 
     def run(self) -> Summary:
         """Work until everything is done or a stop rule holds, and return what came of it.
 
         Raises:
             Unavailable: the manifest cannot be written; nothing that was not recorded was acted upon.
+            LeaseLost: another run has taken over.
+            Interrupted: a signal came while the manifest could not be written.
         """
         try:
             going = True
@@ -122,10 +139,16 @@ class Driver:
                 self._admit()
                 self._hand_out()
                 going = self._land() if self._queues.out else self._decide_on_the_poor()
+            self._leave_the_rest()
+            self._books.commit()
+        except VeniceBatchError as error:
+            self._let_land()
+            if self._signalled is not None:
+                self._tools.observer.note(error.message)
+                raise _interrupted(self._signalled) from error
+            raise
         finally:
             self._engine.close()
-        self._leave_the_rest()
-        self._books.commit()
         return self._summary()
 
     # Admitting items and handing out tasks
@@ -156,7 +179,7 @@ class Driver:
             for journey, purchase, lane in self._queues.next_purchases():
                 self._books.begin(journey, purchase)
                 price, _ = self._prices.of(purchase.step)
-                self._queues.give(Buy(Ticket(journey.number), purchase, journey.copy, price, lane))
+                self._queues.give(Buy(Ticket(journey.number), purchase, journey.copy, price, lane, journey.item.key))
         self._books.commit()
         for task in self._queues.handed_out():
             self._engine.submit(functools.partial(self._tools.worker.do, task))
@@ -184,6 +207,22 @@ class Driver:
             stays = self._interrupt(number) and stays
         return stays
 
+    def _let_land(self) -> None:
+        """Wait for the calls in flight when nothing can be recorded any more.
+
+        They are paid for: their bytes are kept by the workers, and the next start finds them. Ends with a signal.
+        """
+        self._tools.cancel.set()
+        end = time.monotonic() + self._job.api.timeout
+        while any(isinstance(task, Buy) for task in self._queues.out.values()):
+            try:
+                message = self._inbox.get(timeout=max(0.0, end - time.monotonic()))
+            except queue.Empty:
+                return
+            if isinstance(message, int):
+                return
+            self._queues.landed(message.task)
+
     def _take(self, outcome: Outcome) -> None:
         journey = self._journeys[outcome.task.ticket.journey]
         self._queues.landed(outcome.task)
@@ -199,6 +238,7 @@ class Driver:
             case CallLost():
                 self._call_lost(journey, outcome)
             case Judged():
+                self._books.note_all(outcome.noted)
                 self._proceed(journey)
             case Published():
                 self._published(journey, outcome)
@@ -316,7 +356,7 @@ class Driver:
             self._books.note(SourceRead(self._job.name, candidate.key, candidate.version, size, outcome.sha256, facts))
         lineage = Lineage("source", outcome.sha256)
         # A picture sent by its address keeps that name when its bytes are sent instead: it is the same purchase.
-        if item.lineage.origin != "url" and item.lineage != lineage:
+        if item.lineage.origin not in _BY_ADDRESS and item.lineage != lineage:
             journey.item = replace(item, lineage=lineage)
             journey.position = item.chain.start(lineage, known_of(outcome.facts))
         self._go_on(journey)
@@ -329,6 +369,7 @@ class Driver:
 
     def _bought(self, journey: Journey, outcome: Bought) -> None:
         purchase = outcome.task.purchase
+        self._books.note_all(outcome.noted)
         self._books.settle(journey, purchase.step, outcome.answer, "bad answer" if outcome.reason else "answered")
         self._rules.answered(purchase.step.id)
         self._bad[purchase.claim] = self._bad.get(purchase.claim, 0) + bool(outcome.reason)
@@ -365,7 +406,9 @@ class Driver:
                 if failure.code not in _NOT_SENT:
                     self._stop((self._tools.gate.cause or failure).as_run_error())
             case Fate.ITEM_FAILS if (
-                failure.code == "url-unreachable" and journey.item.candidate.url and not journey.copy
+                failure.code == "url-unreachable"
+                and journey.item.lineage.origin in _BY_ADDRESS
+                and journey.copy is None
             ):
                 self._queues.give(TakeIn(Ticket(journey.number), journey.item.candidate))
             case fate:
@@ -478,12 +521,10 @@ class Driver:
         if self._deadline is not None:
             return False
         self._deadline = time.monotonic() + self._job.run.drain
-        name = "SIGTERM" if number == _TERM else "Ctrl-C"
+        name = _name(number)
         flying = self._queues.in_flight
         self._tools.observer.note(f"{name}: no new calls; {flying} in flight get {self._job.run.drain:g} s to land")
-        interrupted = Interrupted(
-            f"interrupted by {name}", remedy="run it again: it goes on", terminated=number == _TERM
-        )
+        interrupted = _interrupted(number)
         self._stop(interrupted)
         # A run that was stopping for another reason is now interrupted, too, and its exit code says so.
         self._cause = interrupted
@@ -510,3 +551,11 @@ class Driver:
             left_micros=micros(self._books.left + sum(item.cost.high for item in self._waiting)),
             cause=self._cause or self._broke,
         )
+
+
+def _interrupted(number: Signal) -> Interrupted:
+    return Interrupted(f"interrupted by {_name(number)}", remedy="run it again: it goes on", terminated=number == _TERM)
+
+
+def _name(number: Signal) -> str:
+    return "SIGTERM" if number == _TERM else "Ctrl-C"

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import functools
-import json
-import os
-import shutil
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
-from pipeline.errors import BudgetReached, Exit, MoneyError, OutputError, Unavailable, VeniceBatchError
+from pipeline.errors import BudgetReached, Exit, MoneyError, VeniceBatchError
 from pipeline.job import FolderSource, Job
 from pipeline.plan.model import TO_DO, Caution, Plan
 from pipeline.plan.money import Cap, caps, micros
@@ -26,12 +22,15 @@ from pipeline.plan.standing import Wishes
 from pipeline.plan.survey import refuse_overlap, survey
 from pipeline.run.driver import Driver, Tools
 from pipeline.run.observe import Observer, Summary
+from pipeline.run.ownership import claim
+from pipeline.run.tidying import tidy
 from pipeline.run.wallet import Wallet
 from pipeline.run.worker import Worker, decoders
 from pipeline.state import (
     Event,
     ItemId,
     ItemMoved,
+    LeasePolicy,
     OutputRow,
     RunEnded,
     RunStarted,
@@ -39,12 +38,9 @@ from pipeline.state import (
     to_read,
     to_write,
 )
-from pipeline.steps.canonical import digest
-from pipeline.storage import LocalStore, make_folder, sweep_stale, write_whole
+from pipeline.storage import Place, Store, open_store, sweep_stale
 from pipeline.venice import Account, Api, BillingBalance, Breaker, CallFailed, Cancel, Catalogue, Client, Gate, Lanes
 
-#: Our own folder in an output; hidden, so that neither a listing nor a web server shows it.
-_OWN_FOLDER = ".venice-batch"
 EMULATED = "emulated"
 #: Seconds between two notes about the same reason to wait.
 _QUIET = 10.0
@@ -81,7 +77,7 @@ def _billing(client: Client) -> tuple[BillingBalance | None, tuple[Caution, ...]
         return None, (Caution("no-billing", f"billing/balance could not be read: {failure.message}"),)
 
 
-def state_root(job: Job, api_host: str) -> Path:
+def state_root(job: Job, api_host: str) -> Place:
     """Return where manifest and results lie: runs on the bundled emulator never mix with real ones."""
     return job.state / EMULATED if api_host == "emulator" else job.state
 
@@ -115,6 +111,7 @@ class Session:
     plan: Plan
     known: Preflight
     recovered: int
+    output: Store
 
     def execute(self, observer: Observer, *, partial: bool, waits: bool = False) -> Summary:
         """Carry out the plan.
@@ -135,6 +132,8 @@ class Session:
             driver = Driver(self.recipe, self.plan, self.state, tools)
             with _signals(driver.signal):
                 summary = driver.run()
+        if summary.cause is None:
+            self.state.commit(tidy(self.job, self.state, self.output, observer.note))
         code = summary.exit_code
         closed = code in _LASTING_ENDS and not (waits and waits_for_balance(summary.cause))
         self.state.commit([RunEnded(run, time.time(), int(code), closed)])
@@ -163,9 +162,9 @@ class Session:
     @contextmanager
     def _tools(self, wallet: Wallet, observer: Observer) -> Iterator[Tools]:
         job, cancel = self.job, Cancel()
-        gate, lanes = Gate(cancel), Lanes(self.known.account.rpm, cancel=cancel)
+        gate = Gate(cancel, guard=self.state.lease.check)
+        lanes = Lanes(self.known.account.rpm, cancel=cancel)
         with ExitStack() as stack:
-            scratch = stack.enter_context(_scratch(job.state))
             client = stack.enter_context(
                 Client(
                     self.api,
@@ -174,18 +173,18 @@ class Session:
                     breaker=Breaker(cancel=cancel),
                     cancel=cancel,
                     timeout=job.api.timeout,
-                    prefer=job.api.transport,
+                    prefer="json" if job.api.transport == "json" else "multipart",
                     on_wait=_Waits(observer),
                 )
             )
-            source = LocalStore(job.source.path) if isinstance(job.source, FolderSource) else None
+            source = open_store(job.source.path) if isinstance(job.source, FolderSource) else None
             worker = Worker(
                 client=client,
                 source=source,
-                output=LocalStore(job.output.path),
+                output=self.output,
                 existing=job.output.existing,
                 results=self.state.results,
-                scratch=scratch,
+                scratch=self.state.scratch,
                 decoders=decoders(),
             )
             real = self.state.root == self.job.state
@@ -217,59 +216,16 @@ def session(job: Job, api: Api, wishes: Wishes) -> Iterator[Session]:
     refuse_overlap(job)
     recipe = make_recipe(job, api.host)
     root = state_root(job, api.host)
-    with to_write(root, lease_folder=job.state) as state:
-        _own_output(job)
+    policy = LeasePolicy(safe=False) if job.lease is None else LeasePolicy(job.lease)
+    with to_write(root, lease_place=job.state, policy=policy) as state:
+        output = open_store(job.output.path)
+        claim(output, job.output.path, job.state, state.scratch)
+        if isinstance(job.output.path, Path):
+            sweep_stale(job.output.path)
         recovered = state.recover(time.time())
         known = preflight(api)
         plan = _planned(recipe, state, known, wishes)
-        yield Session(job, api, recipe, state, plan, known, recovered)
-
-
-def _own_output(job: Job) -> None:
-    """Mark the output as written from this state, and clear away what a killed run left half-written there.
-
-    Raises:
-        OutputError: the mark names another state.
-        Unavailable: the output cannot be written.
-    """
-    output = job.output.path
-    mark = output / _OWN_FOLDER / "owner"
-    # Relative where the state lies inside, so that the output can be moved together with it.
-    state, root = job.state.resolve(), output.resolve()
-    name = str(state.relative_to(root)) if state.is_relative_to(root) else str(state)
-    try:
-        if mark.exists():
-            found = _owner_of(mark)
-            if found != name:
-                raise OutputError(
-                    f"the output {output} is written by another state ({found})",
-                    remedy="give each job an output of its own, or both the same `state:`;"
-                    f" if that state is gone, remove {mark}",
-                )
-        else:
-            _write_owner(mark, name)
-        sweep_stale(output)
-    except OSError as error:
-        raise Unavailable(
-            f"cannot write the output {output}: {error.strerror}",
-            remedy="give this user the right to write there, free some space, or choose another output",
-        ) from error
-
-
-def _write_owner(mark: Path, name: str) -> None:
-    """Write the mark in one step: one that a kill left empty would keep every later run from starting."""
-    make_folder(mark.parent)
-    write_whole(mark, json.dumps({"state": name}))
-
-
-def _owner_of(mark: Path) -> str:
-    try:
-        return str(json.loads(mark.read_text("utf-8"))["state"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise OutputError(
-            f"{mark} does not say which state writes this output",
-            remedy="if no other job writes there, remove that file and run again",
-        ) from error
+        yield Session(job, api, recipe, state, plan, known, recovered, output)
 
 
 class _Waits:
@@ -288,31 +244,6 @@ class _Waits:
                 return
             self._told[why] = time.monotonic() + max(seconds, _QUIET)
         self._observer.note(f"waiting {seconds:.0f} s: {why}")
-
-
-@contextmanager
-def _scratch(state: Path) -> Iterator[Path]:
-    """Give a private folder for copies and conversions, gone at the end.
-
-    Its name follows from the state, whose lease is held: so what a killed run left there is nobody's, and removed here.
-
-    Raises:
-        Unavailable: something of that name is there and not ours, or there is no room.
-    """
-    name = f"venice-batch-{os.getuid()}-{digest(str(state.resolve()))[:16]}"
-    folder = Path(tempfile.gettempdir(), name)
-    try:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(mode=0o700)
-    except OSError as error:
-        raise Unavailable(
-            f"cannot make the folder {folder} for temporary files: {error.strerror}",
-            remedy="free some space, remove what is there, or set TMPDIR to another folder",
-        ) from error
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.errors import ItemError, VeniceBatchError
 from pipeline.imaging import Facts
 from pipeline.plan.sources import Candidate
-from pipeline.state import OutputRow
+from pipeline.state import Event, OutputRow
 from pipeline.steps.chain import Purchase, Stage
 from pipeline.venice import Answer, CallFailed
 
@@ -39,6 +39,7 @@ class Buy:
         source: the item's own bytes; None where no input needs them.
         price: US dollars of the call.
         lane: the model id of its lane.
+        key: of the input, where the API reads it by itself from a signed address.
     """
 
     ticket: Ticket
@@ -46,6 +47,7 @@ class Buy:
     source: Path | None
     price: Decimal
     lane: str
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +101,15 @@ class TakenIn:
 
 @dataclass(frozen=True, slots=True)
 class Bought:
-    """The call was answered and the answer is durable; `reason` says why it is no picture, if it is none."""
+    """The call was answered and the answer is durable; `reason` says why it is no picture, if it is none.
+
+    `noted`: what the manifest should know of the stored answer.
+    """
 
     task: Buy
     answer: Answer
     reason: str = ""
+    noted: tuple[Event, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +122,11 @@ class CallLost:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The stored answer was looked at; `reason` says why it is no picture, if it is none."""
+    """The stored answer was looked at; `reason` says why it is no picture, if it is none. `noted`: see `Bought`."""
 
     task: Judge
     reason: str = ""
+    noted: tuple[Event, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Protocol, runtime_checkable
 
 from pipeline import imaging
-from pipeline.errors import ItemError, OutputError, Unavailable, VeniceBatchError
+from pipeline.errors import ItemError, Unavailable, VeniceBatchError
 from pipeline.imaging import Expect, Facts
 from pipeline.plan.recipe import file_hash
 from pipeline.plan.sources import Candidate
+from pipeline.run.publishing import Existing, Publisher
 from pipeline.run.tasks import (
     Bought,
     Broken,
@@ -30,26 +27,31 @@ from pipeline.run.tasks import (
     Measured,
     Outcome,
     Publish,
-    Published,
     Refused,
     TakeIn,
     TakenIn,
     Task,
 )
+from pipeline.run.workshop import Workshop
 from pipeline.state import Results
 from pipeline.steps.chain import Stage
-from pipeline.steps.judgement import judge, noted
+from pipeline.steps.judgement import noted
 from pipeline.steps.local import sendable
 from pipeline.steps.paid import Input
 from pipeline.steps.references import FileRef, UrlRef
-from pipeline.storage import Exists, LocalStore, Store
+from pipeline.storage import Changed, Store
 from pipeline.venice import Answer, CallFailed, Client, Url
 
-#: Pillow's names of formats by the extension of a finished file.
-_FORMATS = {"jpg": "JPEG", "jpeg": "JPEG", "png": "PNG", "webp": "WEBP"}
-_CHUNK = 1 << 20
+#: How long a signed address is good: the longest call with all its repetitions and waits.
+_ADDRESS_SECONDS = 3600
 
-Existing = Literal["fail", "replace", "skip"]
+
+@runtime_checkable
+class Addressable(Protocol):
+    """A store that can lend one object to whoever has its address."""
+
+    def address(self, key: str, seconds: int) -> str:
+        """Return an https address that reads the object for so many seconds."""
 
 
 class Worker:
@@ -60,7 +62,7 @@ class Worker:
         *,
         client: Client,
         source: Store | None,
-        output: LocalStore,
+        output: Store,
         existing: Existing,
         results: Results,
         scratch: Path,
@@ -75,15 +77,13 @@ class Worker:
             existing: what to do about a file that is there and not ours.
             results: where answers are kept.
             scratch: a folder of this run's own.
-            decoders: how many pictures may be decoded at once: bounds memory, and more than cores gain nothing.
+            decoders: how many pictures may be decoded at once.
         """
         self._client = client
         self._source = source
-        self._output = output
-        self._existing = existing
         self._results = results
-        self._scratch = scratch
-        self._decoding = threading.BoundedSemaphore(decoders)
+        self._workshop = Workshop(results, scratch, decoders)
+        self._publisher = Publisher(self._workshop, output, existing)
 
     def do(self, task: Task) -> Outcome:
         """Carry out one task. Never raises: what goes wrong is part of the outcome."""
@@ -108,22 +108,22 @@ class Worker:
             case Buy():
                 return self._buy(task)
             case Judge():
-                return Judged(task, self._look(task.result))
+                return self._judge(task)
             case Measure():
                 return self._measure(task)
             case Publish():
-                return self._publish(task)
+                return self._publisher.publish(task)
 
     # Taking in
 
     def _take_in(self, task: TakeIn) -> TakenIn:
-        copy = self._new_scratch()
+        copy = self._workshop.new_file()
         if task.candidate.url:
             self._fetched(task.candidate.url, copy)
             sha256 = file_hash(copy)
         else:
             sha256 = self._copied(task.candidate, copy)
-        with self._decoding:
+        with self._workshop.decoding:
             facts = imaging.verify(copy)
         return TakenIn(task, copy, sha256, facts)
 
@@ -142,24 +142,18 @@ class Worker:
         if self._source is None:
             raise TypeError("this job has no files to read")
         try:
-            path = self._source.fetch(candidate.key, self._scratch)
-            with path.open("rb") as original, copy.open("xb") as target:
-                digest = hashlib.sha256()
-                while chunk := original.read(_CHUNK):
-                    digest.update(chunk)
-                    target.write(chunk)
-        except (FileNotFoundError, PermissionError) as error:
+            return self._source.read(candidate.key, copy, candidate.version)
+        except Changed as error:
+            raise _changed() from error
+        except PermissionError as error:
             raise ItemError("unreadable", f"cannot be read: {error.strerror}", lasting=False) from error
-        now = self._source.stat(candidate.key)
-        if now is None or now.version != candidate.version:
-            raise ItemError("changed", "changed while it was being read", remedy="run the job again", lasting=False)
-        return digest.hexdigest()
 
     # Buying
 
     def _buy(self, task: Buy) -> Outcome:
         step, purchase = task.purchase.step, task.purchase
-        with self._temporary() as spare:
+        self._refuse_changed(task)
+        with self._workshop.temporary() as spare:
             inputs, expect = self._inputs(task, spare)
             arriving = tuple(self._results.incoming(key) for key in purchase.results)
             try:
@@ -177,12 +171,30 @@ class Worker:
         facts = noted(answer, expect, str(task.price / purchase.step.variants), time.time())
         # The first variant last: where it is durable, all of them are, and a crash in between is seen as a lost answer.
         arrived = list(zip(purchase.results, answer.paths, strict=False))
-        for key, path in reversed(arrived):
-            self._results.keep(key, path, facts)
-        reasons = [self._look(key) for key, _ in arrived]
+        kept = [self._results.keep(key, path, {**facts, "sha256": file_hash(path)}) for key, path in reversed(arrived)]
+        looks = [self._workshop.look(result) for result in kept if not result.judged]
+        reasons = [reason for reason, _ in looks]
         if len(arrived) < len(purchase.results):
             reasons.append(f"it holds {len(arrived)} of {len(purchase.results)} pictures")
-        return Bought(task, answer, next(filter(None, reasons), ""))
+        events = tuple(event for _, found in looks for event in found)
+        return Bought(task, answer, next(filter(None, reasons), ""), events)
+
+    def _judge(self, task: Judge) -> Judged:
+        result = self._results.find(task.result)
+        return Judged(task) if result is None or result.judged else Judged(task, *self._workshop.look(result))
+
+    def _refuse_changed(self, task: Buy) -> None:
+        """Refuse to have the API read an input that is no longer what was listed: the answer would be another's."""
+        for picture in task.purchase.inputs:
+            if isinstance(picture, Stage) and self._by_address(picture, task) and self._source is not None:
+                now = self._source.stat(task.key)
+                if now is None or now.version != picture.lineage.value:
+                    raise _changed()
+
+    @staticmethod
+    def _by_address(picture: Stage, task: Buy) -> bool:
+        """Whether the API reads the input's bytes by itself, from a signed address."""
+        return picture.lineage.origin == "object" and picture.result is None and task.source is None
 
     def _inputs(self, task: Buy, spare: Callable[[], Path]) -> tuple[list[Input], Expect]:
         step = task.purchase.step
@@ -202,108 +214,23 @@ class Worker:
             return Url(picture.url), None
         if isinstance(picture, Stage) and picture.lineage.origin == "url" and task.source is None:
             return Url(picture.lineage.value), None
-        with self._decoding:
+        if isinstance(picture, Stage) and self._by_address(picture, task):
+            return Url(self._signed(task.key)), None
+        path = picture.path if isinstance(picture, FileRef) else self._workshop.made(picture, task.source, spare)
+        with self._workshop.decoding:
             if isinstance(picture, FileRef):
-                imaging.verify(picture.path)
-                path = picture.path
-            else:
-                path = self._made(picture, task.source, spare)
+                imaging.verify(path)
             return sendable(path, spare(), task.purchase.step.limits)
 
-    def _made(self, stage: Stage, source: Path | None, spare: Callable[[], Path]) -> Path:
-        """Return a file with the picture of `stage`: durable bytes with the local steps applied."""
-        if stage.result is None:
-            path = source
-        else:
-            result = self._results.find(stage.result)
-            path = None if result is None else result.path
-        if path is None:
-            raise VeniceBatchError("the bytes of an earlier step are gone", remedy="run the job again")
-        for step in stage.local:
-            path = step.apply(path, spare())
-        return path
-
-    def _look(self, key: str) -> str:
-        """Judge a stored answer and record the verdict; return why it is no picture, or nothing."""
-        result = self._results.find(key)
-        if result is None or result.judged:
-            return ""
-        with self._decoding:
-            judgement = judge(result.path, result.facts)
-        if judgement.facts is None:
-            self._results.set_aside(result)
-            return judgement.reason
-        self._results.note_verdict(result, judgement.as_json())
-        return ""
+    def _signed(self, key: str) -> str:
+        lender: object = self._source
+        if not isinstance(lender, Addressable):
+            raise TypeError("only a bucket gives signed addresses")
+        return lender.address(key, _ADDRESS_SECONDS)
 
     def _measure(self, task: Measure) -> Measured:
-        with self._temporary() as spare, self._decoding:
-            return Measured(task, imaging.probe(self._made(task.stage, task.source, spare)))
-
-    # Publishing
-
-    def _publish(self, task: Publish) -> Outcome:
-        with self._temporary() as spare:
-            with self._decoding:
-                finished = self._finished(task, spare)
-            sha256 = file_hash(finished)
-            try:
-                entry = self._output.put(finished, task.name, replace=self._may_replace(task))
-            except Exists:
-                return self._settle_existing(task, finished, sha256)
-            except OutputError as error:
-                raise ItemError("output", error.message, remedy=error.remedy) from error
-        return Published(task, entry.version, sha256)
-
-    def _finished(self, task: Publish, spare: Callable[[], Path]) -> Path:
-        made = self._made(task.stage, task.source, spare)
-        wanted = _FORMATS.get(task.name.rsplit(".", 1)[-1].lower())
-        if wanted is None or imaging.probe(made).format == wanted:
-            return made
-        # The name was fixed before the answer came; a file must be what its name says.
-        converted = spare()
-        imaging.convert(made, converted, wanted)
-        return converted
-
-    def _may_replace(self, task: Publish) -> bool:
-        """Whether the file of that name is ours and as we left it; one that somebody touched is theirs."""
-        if self._existing == "replace":
-            return True
-        there = self._output.stat(task.name)
-        return there is not None and task.ours is not None and task.ours.version == there.version
-
-    def _settle_existing(self, task: Publish, finished: Path, sha256: str) -> Published:
-        """Adopt a file with identical bytes (ours, from before a crash), or leave a stranger's alone."""
-        there = self._output.stat(task.name)
-        if there is not None:
-            if there.size == finished.stat().st_size and self._hash_there(task.name) == sha256:
-                return Published(task, there.version, sha256)
-            if self._existing == "skip":
-                return Published(task, there.version, sha256, ours=False)
-        raise ItemError(
-            "exists",
-            f"{task.name} is in the output already and is not this job's file",
-            remedy="move it away, or set `output.existing` to replace or skip",
-            lasting=False,
-        )
-
-    def _hash_there(self, name: str) -> str:
-        return file_hash(self._output.fetch(name, self._scratch))
-
-    # Scratch files
-
-    def _new_scratch(self) -> Path:
-        return Path(tempfile.mktemp(prefix="", dir=self._scratch))  # noqa: S306 - the folder is private to this run
-
-    @contextmanager
-    def _temporary(self) -> Iterator[Callable[[], Path]]:
-        """Give names for temporary files that are gone when the block ends."""
-        folder = Path(tempfile.mkdtemp(dir=self._scratch))
-        count = iter(range(1_000_000))
-        try:
-            yield lambda: folder / str(next(count))
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        with self._workshop.temporary() as spare:
+            return Measured(task, imaging.probe(self._workshop.made(task.stage, task.source, spare)))
 
 
 def decoders() -> int:
@@ -313,6 +240,10 @@ def decoders() -> int:
     60 MB more.
     """
     return min(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def _changed() -> ItemError:
+    return ItemError("changed", "changed or vanished after it was listed", remedy="run the job again", lasting=False)
 
 
 def _disk(error: OSError) -> Unavailable:

@@ -35,12 +35,19 @@ class Gate:
     Args:
         cancel: woken when the gate closes, so that waits end early.
         now: the wall clock, Unix seconds.
+        guard: looked at last before each paid request's first byte; raises where it must not begin.
     """
 
-    def __init__(self, cancel: Cancel | None = None, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        cancel: Cancel | None = None,
+        now: Callable[[], float] = time.time,
+        guard: Callable[[], None] = lambda: None,
+    ) -> None:
         self._lock = threading.Lock()
         self._cancel = cancel
         self._now = now
+        self._guard = guard
         self._cause: CallFailed | None = None
         self._closer: Passage | None = None
         self._closed_at: float | None = None
@@ -71,12 +78,14 @@ class Gate:
 
         Raises:
             CallFailed: ``gate-closed``; the lock is free again and nothing was sent.
+            VeniceBatchError: what the guard raises, likewise.
         """
         self._lock.acquire()
         passage.held = True
         try:
             self.check()
-        except CallFailed:
+            self._guard()
+        except BaseException:
             self.leave(passage)
             raise
         passage.begun_at = self._now()

@@ -30,7 +30,7 @@ from pipeline.run.session import Session, session
 from pipeline.run.wallet import Wallet
 from pipeline.run.worker import Worker
 from pipeline.state import Event, RunStarted, State
-from pipeline.storage import LocalStore
+from pipeline.storage import Place, open_store
 from pipeline.venice import Api, Breaker, Cancel, Client, Gate, Lanes, Secret
 from tests.e2e.conftest import Vendor
 
@@ -60,7 +60,7 @@ class Mortal(State):
         self.left -= bool(group)
         dying = self.left == 0 and bool(group)
         if dying:
-            self.kept = _answers(self.root / "results")
+            self.kept = _answers(self.root)
         if not (dying and not self.after):
             super().commit(group)
         if dying:
@@ -148,7 +148,7 @@ def carry_out(begun: Session, chance: random.Random, *, dies_at: int = 0, after:
     try:
         summarised(replace(begun, state=state))
     except Killed:
-        _lose_some(begun.state.root / "results", state.kept, chance)
+        _lose_some(begun.state.root, state.kept, chance)
         return False
     return True
 
@@ -159,16 +159,17 @@ def summarised(begun: Session) -> Summary:
     return Mourned(**parts).execute(Silent(), partial=True)
 
 
-def _lose_some(results: Path, kept: frozenset[Path], chance: random.Random) -> None:
+def _lose_some(root: Place, kept: frozenset[Path], chance: random.Random) -> None:
     """Take away what the threads still stored after the driver's death: most of it, as a killed process would have."""
-    for path in sorted(_answers(results) - kept):
+    for path in sorted(_answers(root) - kept):
         if chance.random() < _LOST_AT_DEATH:
             path.unlink()
             path.with_name(f"{path.name}.json").unlink()
 
 
-def _answers(results: Path) -> frozenset[Path]:
-    return frozenset(path for path in results.glob("??/*") if "." not in path.name)
+def _answers(root: Place) -> frozenset[Path]:
+    assert isinstance(root, Path)
+    return frozenset(path for path in root.glob("results/??/*") if "." not in path.name)
 
 
 @dataclass(frozen=True)
@@ -203,8 +204,8 @@ def drive(begun: Session, vendor: Vendor, parts: Parts, scratch: Path) -> Summar
     with parts.client(vendor) as client:
         worker = Worker(
             client=client,
-            source=LocalStore(job.source.path),
-            output=LocalStore(job.output.path),
+            source=open_store(job.source.path),
+            output=open_store(job.output.path),
             existing="fail",
             results=state.results,
             scratch=scratch,

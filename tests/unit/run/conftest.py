@@ -15,9 +15,10 @@ from PIL import Image
 
 from pipeline.emulator import Running, Settings, serve_in_thread
 from pipeline.plan.recipe import file_hash
+from pipeline.run.publishing import Existing
 from pipeline.run.tasks import Buy, Publish, Published, Ticket
-from pipeline.run.worker import Existing, Worker
-from pipeline.state import OutputRow, Results
+from pipeline.run.worker import Worker
+from pipeline.state import FolderResults, OutputRow, Results
 from pipeline.steps.chain import Chain, Purchase, Stage, Step
 from pipeline.steps.conditions import Known
 from pipeline.steps.lineage import Lineage
@@ -113,7 +114,7 @@ def open_shop(emulator: Running, tmp_path: Path) -> Iterator[OpenShop]:
                 attempts=attempts,
             )
             stack.enter_context(client)
-            results = Results(tmp_path / "results")
+            results = FolderResults(tmp_path / "results")
             worker = Worker(
                 client=client,
                 source=LocalStore(tmp_path / "in"),

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench chaos lint clean
+.PHONY: demo demo-s3 test bench chaos lint clean
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "venice-batch needs Python 3.11 or newer")'
@@ -21,6 +21,10 @@ demo: .venv/installed demo/photos
 	@echo
 	@echo "Look at demo/photos (before) and demo/finished (after). Run 'make demo' again: nothing is bought twice."
 
+# The nightly job from bucket to bucket, on a real S3 server of this machine, killed and resumed on a fresh disk.
+demo-s3: .venv/installed
+	$(BIN)/python -m tests.demo_s3
+
 test: lint
 	$(BIN)/python -m pytest -m "not bench and not live"
 
@@ -36,6 +40,7 @@ bench: .venv/installed
 chaos: .venv/installed
 	VENICE_CHAOS_STRIDE=1 VENICE_CHAOS_SCHEDULES=1000 $(BIN)/python -m pytest tests/chaos -s --ignore=tests/chaos/test_kills.py
 	$(BIN)/python -m tests.chaos.kills --kills 200 --seed 1
+	$(BIN)/python -m tests.chaos.kills --kills 50 --seed 1 --bucket
 
 clean:
 	rm -rf .venv demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,6 +1,6 @@
 """SIGKILL at random instants, by the hundred, under faults: what was lost, torn, or bought twice.
 
-    python -m tests.chaos.kills --kills 200 --seed 1
+    python -m tests.chaos.kills --kills 200 --seed 1 [--bucket]
 
 The emulator runs in a process of its own and its log is the witness: what it charged is held against what lies on disk
 right after each kill, and against the ledger at the end. Exits with 1 when a figure is not as it must be.
@@ -21,6 +21,8 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -30,7 +32,10 @@ from PIL import Image
 
 from pipeline.state import to_read
 from tests.bench.vendor import serving
-from tests.e2e.conftest import CUT, ENLARGE, Vendor, Work, draw
+from tests.e2e.cloud import Cloud
+from tests.e2e.conftest import CUT, ENLARGE, Vendor, Work
+from tests.servers.bucket import only_these_variables
+from tests.servers.seaweed import running
 
 ITEMS = 24
 STEPS = [CUT, ENLARGE, {"edit": {"prompt": "on white marble", "output_format": "jpeg"}}]
@@ -155,12 +160,12 @@ class Job:
         self._work = work
         self._chance = chance
         self._figures = figures
-        self._whole: dict[str, tuple[int, int]] = {}
+        self._whole: dict[str, bytes] = {}
         self._stored: set[Purchase] = set()
         self._seen = 0
         for number in range(ITEMS):
             # Canned answers are alike for alike sizes; different sizes keep all purchases apart.
-            draw(work.photos / f"{number:02}.jpg", (320 + number, 256))
+            work.take(f"{number:02}.jpg", (320 + number, 256))
         work.write(*STEPS, run={"max_failure_rate": "100%"})
         work.vendor.reset()
         seeds = (chance.randrange(1 << 30) for _ in _FAULTS)
@@ -187,6 +192,7 @@ class Job:
         at = self._moment(process)
         process.kill()
         process.communicate(timeout=30)
+        self._work.forget()
         self._work.vendor.until_quiet()
         killed = process.returncode == -signal.SIGKILL
         if killed:
@@ -222,7 +228,7 @@ class Job:
         entries = self._entries()
         self._seen += len(entries)
         bought = [entry for entry in entries if Decimal(entry["billed"])]
-        kept = set(request_ids(self._work).values())
+        kept = set(self._work.request_ids().values())
         figures = self._figures
         figures.calls_billed += len(bought)
         for entry in bought:
@@ -239,12 +245,10 @@ class Job:
     def _torn(self) -> int:
         """Return how many finished files that are new since the last look are no whole picture."""
         torn = 0
-        for path in self._work.finished.glob("*.*"):
-            version = (path.stat().st_mtime_ns, path.stat().st_size)
-            if path.name.startswith(".") or self._whole.get(path.name) == version:
-                continue
-            self._whole[path.name] = version
-            torn += not is_whole(path)
+        for name, content in self._work.outputs().items():
+            if self._whole.get(name) != content:
+                self._whole[name] = content
+                torn += not is_whole(content)
         return torn
 
     def _audit(self) -> None:
@@ -253,7 +257,7 @@ class Job:
         figures.jobs += 1
         figures.items += ITEMS
         figures.calls_needed += ITEMS * len(STEPS)
-        with to_read(work.state) as state:
+        with to_read(work.memory) as state:
             written = {row.path: row.sha256 for row in state.outputs(work.name)}
         states, outputs = work.states(), work.outputs()
         figures.items_lost += ITEMS - sum(state == "done" for state in states.values())
@@ -267,32 +271,27 @@ class Job:
         by_request = {entry["request_id"]: purchase(entry) for entry in calls}
         billed = Counter(purchase(entry) for entry in calls if Decimal(entry["billed"]))
         rows = Counter(row["result"] for row in self._work.asked("ledger") if row["fate"] == "uncertain")
-        for key, request in request_ids(self._work).items():
+        for key, request in self._work.request_ids().items():
             repeats = billed[by_request[request]] - 1
             self._figures.rows_missing += max(0, repeats - rows[key])
             self._figures.rows_without_charge += max(0, rows[key] - repeats)
 
 
-def request_ids(work: Work) -> dict[str, str]:
-    """Return which request each durable result came from."""
-    found = {}
-    for facts in (work.state / "results").glob("??/*.json"):
-        if not facts.name.startswith(".") and facts.with_suffix("").is_file():
-            found[facts.with_suffix("").name] = json.loads(facts.read_text("utf-8"))["request_id"]
-    return found
-
-
-def is_whole(path: Path) -> bool:
-    """Whether a file decodes to its last line."""
+def is_whole(content: bytes) -> bool:
+    """Whether a picture decodes to its last line."""
     try:
-        with Image.open(io.BytesIO(path.read_bytes())) as picture:
+        with Image.open(io.BytesIO(content)) as picture:
             picture.load()
     except (OSError, SyntaxError, ValueError):
         return False
     return True
 
 
-def kill_often(kills: int, seed: int, folder: Path) -> Figures:
+#: Makes the place of a job: its folder, and the vendor it buys from.
+Opener = Callable[[Path, Vendor], Work]
+
+
+def kill_often(kills: int, seed: int, folder: Path, opener: Opener = Work) -> Figures:
     """Kill fresh jobs in `folder` until there were so many kills; return the figures."""
     chance = random.Random(seed)  # noqa: S311 - repeatable, not secret
     figures = Figures()
@@ -300,9 +299,16 @@ def kill_often(kills: int, seed: int, folder: Path) -> Figures:
         vendor = Away(server.url, server.key)
         while figures.kills < kills:
             root = folder / f"job-{figures.jobs}"
-            Job(Work(root, vendor), chance, figures).kill_until(kills)
+            Job(opener(root, vendor), chance, figures).kill_until(kills)
             shutil.rmtree(root)
     return figures
+
+
+@contextmanager
+def clouds() -> Iterator[Opener]:
+    """Give jobs whose source, output and state lie in a bucket of a real server."""
+    with only_these_variables(), running() as server:
+        yield lambda root, vendor: Cloud(root, vendor, bucket=server.bucket)
 
 
 def main() -> int:
@@ -310,10 +316,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=200, help="how many kills in all")
     parser.add_argument("--seed", type=int, default=1, help="of the moments and faults")
+    parser.add_argument(
+        "--bucket", action="store_true", help="everything in a bucket, the machine's disk lost each time"
+    )
     given = parser.parse_args()
     begun = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        figures = kill_often(given.kills, given.seed, Path(folder))
+    with ExitStack() as stack:
+        opener = stack.enter_context(clouds()) if given.bucket else Work
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        figures = kill_often(given.kills, given.seed, Path(folder), opener)
     sys.stdout.write(f"{figures}\n{time.monotonic() - begun:.0f} s\n")
     for sentence in figures.wrong():
         sys.stdout.write(f"WRONG: {sentence}\n")

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.emulator import Settings, serve_in_thread
-from tests.chaos.kills import is_whole, request_ids
+from tests.chaos.kills import is_whole
 from tests.e2e.conftest import CUT, ENLARGE, FAST, Vendor, Work
 
 STRIDE = int(os.environ.get("VENICE_CHAOS_STRIDE", "5"))
@@ -160,11 +160,11 @@ def _assert_done_and_accounted_for(work: Work, number: int) -> None:
     at = f"after a kill at write {number}"
     assert work.states() == {"a.jpg": "done"}, at
     assert len(work.outputs()) == 1, at
-    assert all(is_whole(work.finished / name) for name in work.outputs()), at
+    assert all(map(is_whole, work.outputs().values())), at
     fates, charges = work.fates(), len(work.vendor.bought())
     assert fates.count("spent") == len(STEPS), at
     assert charges - len(STEPS) <= fates.count("uncertain") <= 1, at
-    assert set(request_ids(work).values()) <= {entry["request_id"] for entry in work.vendor.bought()}, at
+    assert set(work.request_ids().values()) <= {entry["request_id"] for entry in work.vendor.bought()}, at
     assert list(work.root.rglob(".vb-*")) == [], f"temporary files are left {at}"
 
 
@@ -176,7 +176,7 @@ def test_a_job_killed_at_any_numbered_write_is_done_by_the_next_run(tmp_path: Pa
         work.draw("a.jpg")
         work.write(*STEPS)
         killed = _killed_at(number, work, custom)
-        assert all(is_whole(work.finished / name) for name in work.outputs()), f"torn at write {number}"
+        assert all(map(is_whole, work.outputs().values())), f"torn at write {number}"
         again = work.run()
         assert again.code == 0, f"after a kill at write {number}: {again.text}"
         _assert_done_and_accounted_for(work, number)
@@ -201,7 +201,7 @@ def test_a_disk_that_fails_from_any_numbered_write_on_loses_nothing(
         assert ended.code in {0, 6}, at
         assert "Traceback" not in ended.err, at
         assert ended.code == 0 or os.strerror(failure) in ended.err, at
-        assert all(is_whole(work.finished / name) for name in work.outputs()), at
+        assert all(map(is_whole, work.outputs().values())), at
         again = work.run()
         assert again.code == 0, f"{at}, then {again.text}"
         _assert_done_and_accounted_for(work, number)

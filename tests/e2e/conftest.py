@@ -25,6 +25,7 @@ from PIL import Image, ImageDraw
 from pipeline.emulator import Running, Settings, serve_in_thread
 from pipeline.emulator.photos import draw_catalogue
 from pipeline.state import CallRow, ItemRow, to_read
+from pipeline.storage import Place
 
 COMMAND = Path(sys.executable).with_name("venice-batch")
 REPOSITORY = Path(__file__).parents[2]
@@ -130,6 +131,10 @@ class Work:
         for name in names:
             draw(self.photos / name)
 
+    def take(self, name: str, size: tuple[int, int]) -> None:
+        """Put a drawn picture of this size into the source."""
+        draw(self.photos / name, size)
+
     def write(self, *steps: object, **sections: object) -> Path:
         """Write the job file: photos in, finished out, unless a section says otherwise."""
         document = {
@@ -181,8 +186,13 @@ class Work:
 
     # Straight from the manifest: a command for every look would double the time of the suite.
 
+    @property
+    def memory(self) -> Place:
+        """Where the state lies."""
+        return self.state
+
     def rows(self) -> list[ItemRow]:
-        with to_read(self.state) as opened:
+        with to_read(self.memory) as opened:
             return list(opened.items(self.name))
 
     def states(self) -> dict[str, str]:
@@ -194,7 +204,7 @@ class Work:
         return {row.key: row.code for row in self.rows()}
 
     def ledger(self) -> list[CallRow]:
-        with to_read(self.state) as opened:
+        with to_read(self.memory) as opened:
             return list(opened.calls(self.name))
 
     def fates(self) -> list[str]:
@@ -217,6 +227,17 @@ class Work:
     def results(self) -> dict[str, bytes]:
         """The bytes of every durable result, by key."""
         return durable(self.state)
+
+    def request_ids(self) -> dict[str, str]:
+        """Which request each durable result came from."""
+        found = {}
+        for facts in (self.state / "results").glob("??/*.json"):
+            if not facts.name.startswith(".") and facts.with_suffix("").is_file():
+                found[facts.with_suffix("").name] = json.loads(facts.read_text("utf-8"))["request_id"]
+        return found
+
+    def forget(self) -> None:
+        """Lose what a container loses with its disk: here nothing, all of it is the user's own folder."""
 
 
 def visible(folder: Path) -> dict[str, bytes]:

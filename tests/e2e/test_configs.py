@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.emulator.photos import draw_catalogue
+from pipeline.storage import S3Place
 from tests.e2e.conftest import REPOSITORY, Work
+from tests.servers.bucket import Bucket
 
 CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))
 
@@ -26,11 +28,20 @@ def test_there_are_configs_to_look_at() -> None:
     assert {"demo.yaml", "catalogue.yaml", "generate.yaml"} <= {path.name for path in CONFIGS}
 
 
+@pytest.fixture(scope="module")
+def shop(laid_out: Path, seaweed: Bucket) -> dict[str, str]:
+    """The variables of a shop whose photos lie in a bucket."""
+    photos = laid_out / "demo" / "photos"
+    files = [path for path in photos.rglob("*") if path.is_file()]
+    seaweed.fill(S3Place(seaweed.name, "raw/"), {str(path.relative_to(photos)): path.read_bytes() for path in files})
+    return {**seaweed.environment, "SHOP_BUCKET": seaweed.name, "STATE_BUCKET": seaweed.name}
+
+
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.name)
-def test_a_config_is_valid_and_can_be_planned(laid_out: Path, config: Path, work: Work) -> None:
+def test_a_config_is_valid_and_can_be_planned(laid_out: Path, shop: dict[str, str], config: Path, work: Work) -> None:
     work.root = laid_out
     job = Path("configs") / config.name
-    bare = {"VENICE_BASE_URL": None, "VENICE_API_KEY": None}
+    bare: dict[str, str | None] = {**shop, "VENICE_BASE_URL": None, "VENICE_API_KEY": None}
     checked = work.venice("check", job, env=bare)
     assert checked.code == 0, checked.text
     planned = work.venice("plan", job, "--base-url", "emulator", "--json", env=bare)

@@ -23,6 +23,8 @@ from pipeline.storage import S3Place
 from pipeline.venice import Catalogue
 from pipeline.venice.prices import Refusal
 
+#: API hosts that reach whatever this machine reaches.
+_ON_THIS_MACHINE = frozenset({"emulator", "loopback"})
 #: Formats that a finished file may keep when no paid step decides it.
 _KEPT = {".jpg": "jpg", ".jpeg": "jpg", ".png": "png", ".webp": "webp"}
 
@@ -108,14 +110,14 @@ def make_recipe(job: Job, host: str) -> Recipe:
     """
     steps: list[Step] = [build(step.id, step.name, step.fields, step.when) for step in job.steps]
     fetches = isinstance(job.source, UrlsSource) and needs_bytes(steps)
-    by_url = _is_by_url(job, steps[0])
+    by_url = _is_by_url(job, steps[0], host)
     pictures = (isinstance(job.source, FolderSource) and not by_url) or fetches
     implicit = [orient()] if pictures and steps[0].name != "orient" else []
     chain = Chain(host, (*implicit, *steps), _hashes(steps))
     return Recipe(job, chain, len(implicit), fetches, by_url)
 
 
-def _is_by_url(job: Job, first: Step) -> bool:
+def _is_by_url(job: Job, first: Step, host: str) -> bool:
     """Whether the first step gets addresses of objects instead of their bytes.
 
     Raises:
@@ -132,6 +134,11 @@ def _is_by_url(job: Job, first: Step) -> bool:
         return False  # these are sent by their own address, whatever the transport
     if not (isinstance(job.source, FolderSource) and isinstance(job.source.path, S3Place)):
         raise JobError([job.problem(key, "only objects of a bucket can be sent by address", instead)])
+    endpoint = job.source.path.access.endpoint_url or ""
+    if endpoint.startswith("http:") and host not in _ON_THIS_MACHINE:
+        raise JobError(
+            [job.problem(key, f"the API reads https addresses only, and the bucket is at {endpoint}", instead)]
+        )
     return True
 
 

@@ -17,6 +17,8 @@ _LARGEST = 4
 def traps(recipe: Recipe, catalogue: Catalogue) -> list[Caution]:
     """Return what the order and the fields of the steps bring about, whatever the pictures are."""
     found = [_by_url()] if recipe.by_url else []
+    if recipe.job.lease is None:
+        found.append(_unsafe_lease())
     paid = recipe.chain.paid
     for number, step in enumerate(paid):
         found += _of_order(step, paid[number + 1 :], catalogue)
@@ -30,6 +32,14 @@ def _by_url() -> Caution:
         "by-url",
         "the API reads the source itself (api.transport: url): pictures are not turned upright by their EXIF"
         " orientation, and damage, size and format of the source are not checked before they are sent",
+    )
+
+
+def _unsafe_lease() -> Caution:
+    return Caution(
+        "unsafe-lease",
+        "nothing keeps a second run from working on this state at the same time (lease: unsafe), and buying the same"
+        " pictures: see to it that only one runs",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import signal
 import threading
 import time
@@ -42,6 +43,8 @@ from pipeline.storage import Place, Store, open_store, sweep_stale
 from pipeline.venice import Account, Api, BillingBalance, Breaker, CallFailed, Cancel, Catalogue, Client, Gate, Lanes
 
 EMULATED = "emulated"
+#: Events of one commit when a plan is written down: all at once, a hundred thousand would take 100 MB.
+_GROUP = 5000
 #: Seconds between two notes about the same reason to wait.
 _QUIET = 10.0
 _LASTING_ENDS = frozenset({Exit.DONE, Exit.ITEMS_FAILED, Exit.MONEY})
@@ -124,7 +127,10 @@ class Session:
         run, _ = self.state.run_to_continue(self.job.name)
         now = time.time()
         limits = self._caps(now, partial=partial)
-        self.state.commit([RunStarted(run, self.job.name, now), *self._standing(now)])
+        self.state.commit([RunStarted(run, self.job.name, now)])
+        standing = self._standing(now)
+        while group := list(itertools.islice(standing, _GROUP)):
+            self.state.commit(group)
         others = set(self.plan.balances) - {"usd", "diem"}
         listens = all(self.plan.balances[currency] == 0 for currency in others)
         wallet = Wallet(limits, run, self.state.next_call(), now, listens=listens)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from pipeline.errors import Exit
 from pipeline.storage.s3 import S3Store
-from tests.e2e.cloud import Cloud
+from tests.e2e.cloud import LEASE, Cloud
 from tests.e2e.conftest import CUT, ENLARGE, OpenVendor, Vendor, draw, visible
 from tests.servers.bucket import Bucket
 from tests.servers.proxy import Answer, Proxy, Refuse
@@ -71,7 +71,7 @@ def test_a_folder_goes_to_a_bucket_and_a_bucket_to_a_folder(cloud: Cloud) -> Non
     assert sorted(cloud.outputs()) == ["a.png"]
     cloud.upload("b.jpg")
     cloud.write(CUT, output={"path": "finished"}, state="./memory")
-    document = cloud.job.read_text("utf-8").replace("lease: 2s\n", "")
+    document = cloud.job.read_text("utf-8").replace(f"lease: {LEASE:g}s\n", "")
     cloud.job.write_text(document, "utf-8")
     ended = cloud.run()
     assert ended.code == 0, ended.text
@@ -210,14 +210,16 @@ def test_an_output_or_state_inside_the_source_is_refused(cloud: Cloud, source: s
 def test_a_second_run_on_the_same_state_exits_at_once_and_the_next_one_goes_on(
     open_cloud: OpenCloud, open_vendor: OpenVendor
 ) -> None:
-    cloud = open_cloud(open_vendor(latency=1.0))
+    cloud = open_cloud(open_vendor(latency=0.5))
     cloud.upload("a.jpg")
-    cloud.write(CUT)
+    cloud.write(CUT, lease="60s")
     first = cloud.start()
     cloud.vendor.until(lambda: len(cloud.vendor.paid()) > 0)
+    first.send_signal(signal.SIGSTOP)
     second = cloud.venice("run", cloud.job)
     assert second.code == 7, second.text
     assert "another run holds" in second.err
+    first.send_signal(signal.SIGCONT)
     assert first.wait(20) == 0
     first.communicate()
     third = cloud.run()
@@ -304,7 +306,7 @@ def test_a_bucket_that_stays_away_ends_the_run_and_what_was_paid_for_is_kept(
     paid = len(cloud.vendor.bought())
     proxy.always(None)
     # The same machine comes back: what it could not store is still there, and nothing is bought twice.
-    cloud.write(CUT, lease="2s")
+    cloud.write(CUT)
     ended = cloud.run()
     assert ended.code == 0, ended.text
     assert len(cloud.vendor.bought()) == 8, f"{paid} were paid for before"

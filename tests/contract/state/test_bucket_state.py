@@ -196,6 +196,19 @@ def test_a_hole_in_the_middle_loses_only_what_was_in_it(home: Home) -> None:
         assert [call.fate for call in state.calls("job")] == ["uncertain"]
 
 
+def test_a_result_that_only_a_hole_knew_of_is_found(home: Home) -> None:
+    with home.writing() as state:
+        state.commit([STARTED])
+        keep(state, key(1))
+        state.commit([*begun(1), Settled(1, "spent", "answered", 102.0)])
+        state.commit([moved("a.png")])
+    home.delete(home.names("journal/")[-2])
+    with home.writing() as state:
+        state.recover(200.0)
+        assert state.results.find(key(1)) is not None
+        assert state.counted_since(100.0) == 20_000
+
+
 def test_a_journal_that_goes_on_after_damage_is_whole_for_the_next_start(home: Home) -> None:
     home.commit([moved("a.png")], [moved("b.png")])
     home.put(home.names("journal/")[-1], b"torn")

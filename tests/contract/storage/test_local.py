@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -159,11 +160,17 @@ except ItemError as error:
 """
 
 
+def _open_to_all(root: Path) -> None:
+    """Let every user reach `root` through pytest's own folders, which only their owner may enter."""
+    for folder in root.parents:
+        if folder.is_relative_to(tempfile.gettempdir()) and folder != Path(tempfile.gettempdir()):
+            folder.chmod(0o755)
+
+
 def test_a_file_that_may_not_be_read_is_that_items_trouble_alone(root: Path) -> None:
     (root / "a.png").write_bytes(b"x")
     (root / "a.png").chmod(0)
-    for folder in (root.parent.parent.parent, root.parent.parent):
-        folder.chmod(0o755)
+    _open_to_all(root)
     root.parent.chmod(0o777)
     done = subprocess.run(
         [sys.executable, "-c", _READ_AS_NOBODY, str(root), str(root.parent / "copy")],
@@ -282,8 +289,7 @@ except SourceError as error:
 
 def test_missing_rights_are_named_with_a_remedy(root: Path) -> None:
     (root / "locked").mkdir()
-    for folder in (root.parent.parent.parent, root.parent.parent, root.parent):
-        folder.chmod(0o755)
+    _open_to_all(root)
     (root / "locked").chmod(0)
     root.chmod(0o555)
     try:

@@ -292,8 +292,8 @@ BAD_FILES = [
                 " write https://HOST, without keys and without a bucket"
             ),
             (
-                '7:34: unknown key "acl" in s3; known: profile, endpoint_url, region, path_style, role_arn, requester_pays,'
-                " sse, kms_key_id, storage_class, cache_control, metadata"
+                '7:34: unknown key "acl" in s3; known: profile, endpoint_url, region, path_style, role_arn,'
+                " requester_pays, sse, kms_key_id, storage_class, cache_control, metadata"
             ),
             '7:52: output.s3.sse: "on" is not offered; write AES256 or aws:kms',
             '7:66: output.s3.metadata: ünï: "x" cannot be an object\'s metadata; use a-z, 0-9, - and plain ASCII',

@@ -36,6 +36,7 @@ class Bench:
     balances: Mapping[str, Decimal] = field(default_factory=lambda: dict(RICH))
     permitted: bool = True
     now: float = 1_800_000_000.0
+    host: str = HOST
 
     def picture(self, key: str, size: tuple[int, int] = (300, 300), colour: str = "red", **save: Any) -> Path:
         path = self.folder / "in" / key
@@ -49,7 +50,7 @@ class Bench:
         return loads(text, self.folder / "job.yaml", environ={})
 
     def recipe(self, job: Job) -> Recipe:
-        return make_recipe(job, HOST)
+        return make_recipe(job, self.host)
 
     def plan(self, *steps: str, wishes: Wishes | None = None, **job: str) -> Plan:
         return self.plan_of(self.job(*steps, **job), wishes)

@@ -305,6 +305,7 @@ def test_what_is_gone_since_the_listing_is_told_and_does_not_end_the_plan(cloud:
 def test_headers_take_64_kilobytes_each_where_they_are_needed_and_nothing_elsewhere(
     bench: Bench, seaweed: Bucket, proxy: Proxy
 ) -> None:
+    bench.host = "loopback"
     through = seaweed.at(proxy.url)
     cloud = Cloud(bench, through, replace(through.fresh()), replace(through.fresh()))
     seaweed.fill(replace(cloud.source), {f"{n}.png": drawn((300 + n, 300), padding=2_000_000) for n in range(4)})
@@ -321,6 +322,7 @@ def test_headers_take_64_kilobytes_each_where_they_are_needed_and_nothing_elsewh
 
 
 def test_an_object_sent_by_address_is_known_by_its_version_and_not_turned(cloud: Cloud) -> None:
+    cloud.bench.host = "loopback"
     cloud.put(a=drawn(), b=drawn(), c=b"not looked at")
     plan = cloud.plan("edit: {prompt: p}", "upscale", more=BY_URL)
     listed = cloud.listed()
@@ -333,11 +335,24 @@ def test_an_object_sent_by_address_is_known_by_its_version_and_not_turned(cloud:
 
 
 def test_a_condition_on_an_object_sent_by_address_reads_its_header(cloud: Cloud) -> None:
+    cloud.bench.host = "loopback"
     cloud.put(a=drawn((300, 300)), b=drawn((900, 300)))
     plan = cloud.plan("{background-remove: , when: {max_side_below: 500}}", more=BY_URL)
     assert amounts(plan) == ("0.03", "0.03")
     behind = cloud.plan("background-remove", "{upscale: , when: {max_side_below: 500}}", more=BY_URL)
     assert amounts(behind) == ("0.08", "0.08")
+
+
+def test_an_address_that_the_api_cannot_reach_is_refused(cloud: Cloud) -> None:
+    cloud.put(a=drawn())
+    with pytest.raises(JobError, match=r"job\.yaml:\d+:\d+: the API reads https addresses only, .*multipart"):
+        cloud.plan("edit: {prompt: p}", more=BY_URL)
+
+
+def test_a_state_without_a_lease_is_a_warning(cloud: Cloud) -> None:
+    cloud.put(a=drawn())
+    job = replace(cloud.job("background-remove"), lease=None)
+    assert "unsafe-lease" in {warning.code for warning in cloud.bench.plan_of(job).warnings}
 
 
 @pytest.mark.parametrize("steps", [("upscale",), ("fit: {max_side: 100}", "edit: {prompt: p}")])

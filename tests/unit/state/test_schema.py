@@ -171,20 +171,24 @@ _KILLED_WRITER = """
 import os, sys
 from pathlib import Path
 from pipeline.state import ItemId, ItemMoved, to_write
-with to_write(Path(sys.argv[1])) as state:
+with to_write(Path(sys.argv[1]), temporary=Path(sys.argv[2])) as state:
     state.commit([ItemMoved(ItemId("job", "a.png"), "v", "f", "running", 1.0)])
     os.kill(os.getpid(), 9)
 """
 
 
 def test_reading_after_a_kill_sees_everything_and_changes_nothing(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-c", _KILLED_WRITER, str(tmp_path)], cwd=ROOT, check=False)
-    assert (tmp_path / "manifest.sqlite3-wal").exists()
-    before, names = snapshot(tmp_path), sorted(tmp_path.iterdir())
-    with to_read(tmp_path) as state:
+    # The killed process cannot remove its private folder: it must not lie where nobody ever looks again.
+    (tmp_path / "tmp").mkdir()
+    folder = tmp_path / "state"
+    command = [sys.executable, "-c", _KILLED_WRITER, str(folder), str(tmp_path / "tmp")]
+    subprocess.run(command, cwd=ROOT, check=False)
+    assert (folder / "manifest.sqlite3-wal").exists()
+    before, names = snapshot(folder), sorted(folder.iterdir())
+    with to_read(folder) as state:
         assert state.counts("job") == {"running": 1}
-    assert snapshot(tmp_path) == before
-    assert sorted(tmp_path.iterdir()) == names
+    assert snapshot(folder) == before
+    assert sorted(folder.iterdir()) == names
 
 
 def test_what_is_open_for_reading_cannot_write(tmp_path: Path) -> None:

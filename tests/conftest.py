@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
     from tests.servers.canned import Canned
     from tests.servers.proxy import Proxy
     from tests.servers.seaweed import Seaweed
+
+# A shell starts what it puts into the background with Ctrl-C switched off, and commands under test would inherit it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # boto3 and the servers are imported by those fixtures alone: most tests need none of them, and they take a second.
 

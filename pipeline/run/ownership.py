@@ -40,7 +40,7 @@ def claim(output: Store, place: Place, state: Place, spare: Path) -> None:
         raise OutputError(
             f"the output {place} is written by another state ({found})",
             remedy="give each job an output of its own, or both the same `state:`;"
-            f" if that state is gone, remove {MARK} in the output",
+            f" if that state is gone, remove {_shown(place)}",
         )
 
 
@@ -53,12 +53,16 @@ def _name(state: Place, output: Place) -> str:
     return str(state.resolve())
 
 
+def _shown(place: Place) -> str:
+    return f"{str(place).rstrip('/')}/{MARK}"
+
+
 def _owner(output: Store, place: Place, into: Path) -> str:
     try:
         output.read(MARK, into)
         return str(json.loads(into.read_text("utf-8"))["state"])
     except (Changed, ValueError, KeyError, TypeError) as error:
         raise OutputError(
-            f"{MARK} in {place} does not say which state writes this output",
+            f"{_shown(place)} does not say which state writes this output",
             remedy="if no other job writes there, remove that file and run again",
         ) from error

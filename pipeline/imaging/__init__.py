@@ -1,8 +1,8 @@
-"""Pictures: what their headers say, whether they can be sent, how to make them fit, and whether an answer is one.
+"""Pictures: what their headers say, how to bring them into shape, and whether an answer is one.
 
-`import pipeline.imaging` is light. What needs Pillow (`probe`, `verify`, `prepare`, `convert`, `judge`) is loaded when
-it is first used, so write ``imaging.probe(path)`` rather than ``from pipeline.imaging import probe`` at the top of a
-module that the command line always loads.
+`import pipeline.imaging` is light. What needs Pillow (`probe`, `verify`, `prepare`, `render`, `judge`, …) is loaded
+when it is first used, so write ``imaging.probe(path)`` rather than ``from pipeline.imaging import probe`` at the top
+of a module that the command line always loads.
 """
 
 from __future__ import annotations
@@ -25,12 +25,16 @@ from pipeline.imaging.facts import (
     needs,
     oriented,
 )
+from pipeline.imaging.rendition import Rendition
 from pipeline.imaging.verdict import Expect, NotAPicture, Verdict
 
 if TYPE_CHECKING:
+    from pipeline.imaging.colour import rgb
     from pipeline.imaging.judging import judge
     from pipeline.imaging.opening import probe, verify
     from pipeline.imaging.preparing import convert, prepare
+    from pipeline.imaging.rendering import render, renderer, writable_formats
+    from pipeline.imaging.reshaping import encoded, is_idle, reshape
 
 __all__ = [
     "API_FORMATS",
@@ -44,24 +48,39 @@ __all__ = [
     "Facts",
     "Limits",
     "NotAPicture",
+    "Rendition",
     "Verdict",
     "check_minimum",
     "convert",
+    "encoded",
     "fitted_size",
+    "is_idle",
     "judge",
     "needs",
     "oriented",
     "prepare",
     "probe",
+    "render",
+    "renderer",
+    "reshape",
+    "rgb",
     "verify",
+    "writable_formats",
 ]
 
 _NEEDS_PILLOW = {
     "convert": "preparing",
+    "encoded": "reshaping",
+    "is_idle": "reshaping",
     "judge": "judging",
     "prepare": "preparing",
     "probe": "opening",
+    "render": "rendering",
+    "renderer": "rendering",
+    "reshape": "reshaping",
+    "rgb": "colour",
     "verify": "opening",
+    "writable_formats": "rendering",
 }
 
 

@@ -2,15 +2,49 @@
 
 from __future__ import annotations
 
+import functools
 import io
+import re
 
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageColor
 
 #: Grey levels of a 16-bit picture per level of an 8-bit one: 65535 / 255.
 _SIXTEEN_BIT_STEP = 257
 _EIGHT_BIT_MAX, _SIXTEEN_BIT_MAX = 255, 65_535
 _DEEP = ("I", "F")
 _PLAIN = frozenset({"L", "LA", "RGB", "RGBA"})
+#: Bytes of an ICC profile that tell when it was made.
+_MADE_AT = slice(24, 36)
+
+
+def rgb(text: str) -> tuple[int, int, int]:
+    """Read a colour: one of Pillow's names (those of CSS), ``#rgb`` or ``#rrggbb``, in any case.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    if not re.fullmatch("[a-zA-Z]+|#[0-9a-fA-F]{3}|#[0-9a-fA-F]{6}", text):
+        raise ValueError(f"not a colour: {text!r}")
+    red, green, blue, *_ = ImageColor.getrgb(text)
+    return red, green, blue
+
+
+@functools.cache
+def srgb_profile() -> bytes:
+    """Return an sRGB profile of some 600 bytes, always the same: the library would put the time into it."""
+    made = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    made[_MADE_AT] = b"\x07\xd0\0\x01\0\x01\0\0\0\0\0\0"  # the year 2000, January the 1st
+    return bytes(made)
+
+
+def is_foreign(profile: bytes | None) -> bool:
+    """Tell whether an embedded profile asks for a conversion; one that is damaged does not, nor does none."""
+    if not profile:
+        return False
+    try:
+        return not _is_srgb(ImageCms.getOpenProfile(io.BytesIO(profile)))
+    except (ImageCms.PyCMSError, OSError):
+        return False
 
 
 def unpacked(image: Image.Image) -> Image.Image:

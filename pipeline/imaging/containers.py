@@ -48,7 +48,7 @@ def late_png_exif(path: Path) -> bytes | None:
         OSError: the file cannot be read.
     """
     with path.open("rb") as stream:
-        for kind, length in _png_chunks(stream):
+        for kind, length in png_chunks(stream):
             if kind == b"eXIf":
                 return stream.read(length)
     return None
@@ -61,16 +61,24 @@ def webp_is_lossless(path: Path) -> bool:
         OSError: the file cannot be read.
     """
     with path.open("rb") as stream:
-        stream.seek(_RIFF_HEADER_LENGTH)
-        while len(header := stream.read(8)) == 8:  # noqa: PLR2004  # four letters and four bytes of length
-            kind, length = header[:4], int.from_bytes(header[4:], "little")
+        for kind, _ in riff_chunks(stream):
             if kind in {b"VP8L", b"VP8 "}:
                 return kind == b"VP8L"
-            stream.seek(length + length % 2, 1)
     return False
 
 
-def _png_chunks(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:
+def riff_chunks(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Yield kind and length of each chunk of a WebP with the stream at its data, which the caller may read."""
+    position = _RIFF_HEADER_LENGTH
+    stream.seek(position)
+    while len(header := stream.read(8)) == 8:  # noqa: PLR2004  # four letters and four bytes of length
+        length = int.from_bytes(header[4:], "little")
+        yield header[:4], length
+        position += 8 + length + length % 2
+        stream.seek(position)
+
+
+def png_chunks(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:
     """Yield kind and length of each chunk with the stream at its data; the caller may read, but not past the data."""
     position = _PNG_SIGNATURE_LENGTH
     while True:
@@ -84,7 +92,7 @@ def _png_chunks(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:
 
 
 def _png_is_whole(stream: BinaryIO) -> bool:
-    for kind, length in _png_chunks(stream):
+    for kind, length in png_chunks(stream):
         # Damage in an optional chunk (lower case first letter) is common in the wild and costs no pixel.
         if kind[:1].isupper() and not _checksum_holds(stream, kind, length):
             return False
@@ -105,16 +113,23 @@ def _checksum_holds(stream: BinaryIO, kind: bytes, length: int) -> bool:
 
 
 def _jpeg_is_whole(stream: BinaryIO) -> bool:
-    """Walk the first picture to its end-of-image marker; phones append thumbnails, videos and more behind it."""
+    return jpeg_end(stream) is not None
+
+
+def jpeg_end(stream: BinaryIO) -> int | None:
+    """Return the position behind the first picture's end-of-image marker, None if the file ends before it.
+
+    Phones append thumbnails, videos and more behind it.
+    """
     stream.seek(2)
     while (marker := _read_marker(stream)) is not None:
         if marker == _EOI:
-            return True
+            return stream.tell()
         length = int.from_bytes(stream.read(2), "big")
         stream.seek(max(length - 2, 0), 1)
         if marker == _SOS and not _skip_compressed(stream):
-            return False
-    return False
+            return None
+    return None
 
 
 def _read_marker(stream: BinaryIO) -> int | None:

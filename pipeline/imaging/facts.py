@@ -60,6 +60,8 @@ EXTENSIONS = frozenset({
 
 #: EXIF orientations from here on lie on their side: the stored width is the height that is seen.
 _FIRST_SIDEWAYS = 5
+#: Further pictures in these are previews or layers of the first, not something that would be missed.
+_ONE_PICTURE = frozenset({"MPO", "PSD"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,11 @@ class Facts:
     orientation: int
     frames: int
     bytes: int
+
+    @property
+    def left_out(self) -> int:
+        """How many pictures of the file are not looked at: all but the first of an animation or of several pages."""
+        return 0 if self.format in _ONE_PICTURE else self.frames - 1
 
     @property
     def size(self) -> tuple[int, int]:

@@ -4,36 +4,43 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
 
 from pipeline.errors import ItemError
-from pipeline.imaging.colour import has_transparent_pixels, in_srgb, unpacked
 from pipeline.imaging.containers import webp_is_lossless
-from pipeline.imaging.encoding import MAX_SIDE, Encoding, jpeg, ladder, png, webp_lossless, whole_or_absent, write
-from pipeline.imaging.facts import API_FORMATS, Facts, Limits, check_minimum, fitted_size, needs, oriented, shrunk
-from pipeline.imaging.opening import decoded, guarded, pending_turn, probe
+from pipeline.imaging.encoding import (
+    MAX_SIDE,
+    Encoding,
+    avif,
+    jpeg,
+    ladder,
+    png,
+    webp,
+    webp_lossless,
+    whole_or_absent,
+    write,
+)
+from pipeline.imaging.facts import Facts, Limits, check_minimum, needs, oriented, shrunk
+from pipeline.imaging.geometry import Size
+from pipeline.imaging.opening import decoded, guarded, probe
+from pipeline.imaging.operations import Fit, Operation, size_after
+from pipeline.imaging.pixels import resized, without_alpha
+from pipeline.imaging.shaping import shaped
 
 _LOSSY = frozenset({"JPEG", "MPO", "AVIF", "JPEG2000"})
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_SIDEWAYS = range(5, 9)
 #: Each round of shrinking aims a little below the limit and by at least a tenth, so that few rounds are needed.
 _AIM, _LEAST_SHRINK = 0.9, 0.9
 #: Lossless WebP takes a fifth to a third off a PNG, for seconds of CPU: not tried where that would not be enough.
 _WORTH_A_TRY = 1.5
 
 
-def prepare(path: Path, into: Path, *, limits: Limits, orient: bool = True) -> Facts:
+def prepare(
+    path: Path, into: Path, *, limits: Limits, orient: bool = True, operations: Sequence[Operation] = ()
+) -> Facts:
     """Write a new file that meets the limits: the first picture of `path`, 8-bit sRGB, only ever smaller.
 
     Whatever was stored without loss, or has alpha, stays lossless (PNG) while it fits; other pictures become JPEG at
@@ -47,6 +54,7 @@ def prepare(path: Path, into: Path, *, limits: Limits, orient: bool = True) -> F
         into: the file to write; its name need not fit the format, which the returned facts tell.
         limits: what the receiver takes.
         orient: apply the EXIF orientation; False keeps the pixels as stored.
+        operations: carried out on the pixels first; what they say of the file (bytes, format) is not heeded.
 
     Returns:
         Facts of the new file; `needs` of them is empty.
@@ -58,26 +66,38 @@ def prepare(path: Path, into: Path, *, limits: Limits, orient: bool = True) -> F
         ValueError: `into` is `path`.
     """
     _refuse_same_file(path, into)
-    header = probe(path)
-    target = fitted_size(_as_seen(header, orient=orient).size, limits)
-    check_minimum(replace(header, width=target[0], height=target[1]), limits)
-    image = _upright(path, header, target, orient=orient)
+    header, todo = probe(path), (*operations, Fit(limits))
+    # Refused before a pixel is decoded where that can be foretold.
+    _check_size(header, size_after(todo, _as_seen(header, orient=orient).size), limits)
+    image = shaped(path, header, todo, orient=orient)
+    _check_size(header, image.size, limits)
     if not _has_format_for(image, limits):
-        image = _without_alpha(image)
+        image = without_alpha(image)
     _write_within(image, into, limits=limits, lossless=_was_lossless(path, header))
     return probe(into)
 
 
-def convert(path: Path, into: Path, format: str) -> Facts:  # noqa: A002  # the field's word, as in Pillow
+def convert(
+    path: Path,
+    into: Path,
+    format: str,  # noqa: A002  # the field's word, as in Pillow
+    *,
+    quality: int | None = None,
+    operations: Sequence[Operation] = (),
+) -> Facts:
     """Write a picture in the format that its output name promises, without loss where the format allows.
 
     A file that is already what is wanted is copied byte for byte, its metadata included: decoding and encoding a JPEG
     again would only wear it down. Otherwise as `prepare`: upright, 8-bit sRGB, first picture, no metadata.
+    Not copied where a quality is asked for: no file tells its own.
 
     Args:
         path: the picture; never changed.
         into: the file to write.
-        format: ``PNG`` or ``WEBP`` (both lossless), or ``JPEG`` (quality 95, no chroma subsampling).
+        format: ``PNG``, ``WEBP``, ``JPEG`` or ``AVIF``.
+        quality: 1 to 100, of no effect on PNG; None: WebP without loss, JPEG and AVIF at 95. JPEG keeps every sample
+            of colour.
+        operations: carried out on the pixels first.
 
     Returns:
         Facts of the new file.
@@ -88,21 +108,24 @@ def convert(path: Path, into: Path, format: str) -> Facts:  # noqa: A002  # the 
         Unavailable: `into` cannot be written.
         ValueError: another format, or `into` is `path`.
     """
-    if format not in API_FORMATS:
-        raise ValueError(f"cannot convert to {format}: one of {', '.join(API_FORMATS)}")
+    if format not in MAX_SIDE:
+        raise ValueError(f"cannot convert to {format}: one of {', '.join(MAX_SIDE)}")
     _refuse_same_file(path, into)
     header = probe(path)
-    if not needs(header, Limits(formats=(format,))):
+    if quality is None and not operations and not needs(header, Limits(formats=(format,))):
         decoded(path)
         with whole_or_absent(into):
             shutil.copyfile(path, into)
         return header
-    _check_sides(oriented(header), format)
-    image = _upright(path, header, oriented(header).size, orient=True)
+    _check_sides(size_after(operations, oriented(header).size), format)
+    image = shaped(path, header, operations)
+    _check_sides(image.size, format)
     if format == "JPEG":
-        image = _without_alpha(image)
+        image = without_alpha(image)
     with guarded():
-        write(image, into, _faithful(format, image.size))
+        write(
+            image, into, _faithful(format, image.size) if quality is None else _of_quality(format, quality, image.size)
+        )
     return probe(into)
 
 
@@ -115,27 +138,6 @@ def _as_seen(facts: Facts, *, orient: bool) -> Facts:
     return oriented(facts) if orient else facts
 
 
-def _upright(path: Path, header: Facts, target: tuple[int, int], *, orient: bool) -> Image.Image:
-    """Decode a picture to plain sRGB pixels of the size `target`, which counts after turning."""
-    sideways = orient and header.orientation in _SIDEWAYS
-    _, image = decoded(path, draft=target[::-1] if sideways else target)
-    turn = pending_turn(header, orient=orient)
-    with guarded():
-        profile = image.info.get("icc_profile")
-        image = unpacked(image)
-        # Shrinking first makes every later pass cheaper.
-        image = _resized(image, target[::-1] if turn in _SIDEWAYS else target)
-        image = in_srgb(image, profile)
-        return image.transpose(_TURNS[turn]) if turn in _TURNS else image
-
-
-def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    if image.size == size:
-        return image
-    # With alpha, Pillow weighs colours by it (RGBa), so that hidden colours do not bleed into the rim.
-    return image.resize(size, Image.Resampling.LANCZOS)
-
-
 def _was_lossless(path: Path, facts: Facts) -> bool:
     if facts.format == "WEBP":
         return webp_is_lossless(path)
@@ -144,16 +146,6 @@ def _was_lossless(path: Path, facts: Facts) -> bool:
 
 def _has_format_for(image: Image.Image, limits: Limits) -> bool:
     return image.mode not in {"LA", "RGBA"} or any(name != "JPEG" for name in limits.formats)
-
-
-def _without_alpha(image: Image.Image) -> Image.Image:
-    if has_transparent_pixels(image):
-        raise ItemError(
-            "alpha-lost",
-            "the picture is transparent in places, and JPEG cannot keep that",
-            remedy="choose png or webp for the output, or flatten it onto a colour first",
-        )
-    return image.convert({"LA": "L", "RGBA": "RGB"}.get(image.mode, image.mode))
 
 
 def _write_within(image: Image.Image, into: Path, *, limits: Limits, lossless: bool) -> None:
@@ -172,7 +164,7 @@ def _write_within(image: Image.Image, into: Path, *, limits: Limits, lossless: b
             into.unlink(missing_ok=True)
             raise _too_heavy(limits)
         with guarded():
-            smaller = _resized(image, aim)
+            smaller = resized(image, aim)
 
 
 def _write_first_fitting(
@@ -204,14 +196,23 @@ def _too_heavy(limits: Limits) -> ItemError:
     )
 
 
-def _check_sides(facts: Facts, format: str) -> None:  # noqa: A002  # as in `convert`
-    if facts.max_side > MAX_SIDE[format]:
+def _check_size(header: Facts, size: Size | None, limits: Limits) -> None:
+    if size is not None:
+        check_minimum(replace(header, width=size[0], height=size[1]), limits)
+
+
+def _check_sides(size: Size | None, format: str) -> None:  # noqa: A002  # as in `convert`
+    if size is not None and max(size) > MAX_SIDE[format]:
         raise ItemError(
             "too-large",
-            f"{facts.width}x{facts.height}: {format} holds {MAX_SIDE[format]:,} pixels per side at most",
+            f"{size[0]}x{size[1]}: {format} holds {MAX_SIDE[format]:,} pixels per side at most",
             remedy="choose png for the output, or make the picture smaller",
         )
 
 
-def _faithful(format: str, size: tuple[int, int]) -> Encoding:  # noqa: A002  # as in `convert`
-    return {"PNG": png(size), "WEBP": webp_lossless(), "JPEG": jpeg(95)}[format]
+def _faithful(format: str, size: Size) -> Encoding:  # noqa: A002  # as in `convert`
+    return {"PNG": png(size), "WEBP": webp_lossless(), "JPEG": jpeg(95), "AVIF": avif(95)}[format]
+
+
+def _of_quality(format: str, quality: int, size: Size) -> Encoding:  # noqa: A002  # as in `convert`
+    return {"PNG": png(size), "WEBP": webp(quality), "JPEG": jpeg(quality), "AVIF": avif(quality)}[format]

@@ -10,7 +10,8 @@ from pipeline.steps.conditions import Known
 from pipeline.steps.lineage import Lineage
 from pipeline.steps.local import LocalStep
 from pipeline.steps.paid import PaidStep
-from pipeline.steps.references import Current, FileRef, ImageRef, Source, StepRef, UrlRef
+from pipeline.steps.references import BesideRef, Current, FileRef, ImageRef, Outside, Source, StepRef, UrlRef
+from pipeline.steps.settling import needs_picture
 
 Step = LocalStep | PaidStep
 
@@ -51,14 +52,14 @@ class Purchase:
         claim: the key of the call; one buyer at a time.
         result: the key of this item's picture in its answer (differs from `claim` only for variants).
         results: the keys of all pictures in the answer.
-        inputs: the pictures to send, base first; `UrlRef` and `FileRef` as they are.
+        inputs: the pictures to send, base first; those from outside the chain as they are.
     """
 
     step: PaidStep
     claim: str
     result: str
     results: tuple[str, ...]
-    inputs: tuple[Stage | FileRef | UrlRef, ...]
+    inputs: tuple[Stage | Outside, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ class Chain:
         results = tuple(f"{claim}.{number}" for number in range(step.variants)) if several else (claim,)
         return Purchase(step, claim, results[variant - 1] if several else claim, results, inputs)
 
-    def _input(self, ref: ImageRef, position: Position) -> Stage | FileRef | UrlRef:
+    def _input(self, ref: ImageRef, position: Position) -> Stage | Outside:
         match ref:
             case Current():
                 return position.current
@@ -150,10 +151,10 @@ class Chain:
                 return position.source
             case StepRef(id=step_id):
                 return position.by_step[step_id]
-            case FileRef() | UrlRef():
+            case FileRef() | UrlRef() | BesideRef():
                 return ref
 
-    def _history(self, picture: Stage | FileRef | UrlRef) -> Lineage:
+    def _history(self, picture: Stage | Outside) -> Lineage:
         match picture:
             case Stage():
                 return picture.lineage
@@ -161,9 +162,12 @@ class Chain:
                 return Lineage("source", self.files[path])
             case UrlRef(url=url):
                 return Lineage("url", url)
+            case BesideRef(version=version, sha256=sha256):
+                # In a bucket equal versions are equal bytes, and nothing is downloaded for a plan.
+                return Lineage("source", sha256) if sha256 else Lineage("object", version)
 
 
 def needs_bytes(steps: Sequence[Step]) -> bool:
     """Whether an item given by address must be fetched: its first step looks at the picture or takes files only."""
     first = steps[0]
-    return not (isinstance(first, PaidStep) and first.takes_url and first.when is None)
+    return not (isinstance(first, PaidStep) and first.takes_url and not needs_picture(first.when))

@@ -1,4 +1,6 @@
-"""``when:`` — typed tests on a picture that decide whether a step is done. No expressions, nothing is evaluated.
+"""``when:`` — typed tests on a picture, or on its row of the metadata, that decide whether a step is done.
+
+No expressions, nothing is evaluated.
 
 A condition is judged while planning, when an edit's answer has no size yet, so it has three answers: it holds, it does
 not, or it cannot be known before an earlier answer is there. The last is never guessed: the plan shows a range.
@@ -121,6 +123,42 @@ class FormatIs:
 
 
 @dataclass(frozen=True, slots=True)
+class ColumnIs:
+    """The item's row of the metadata has one of these values in a column (sorted); None: any value, but not empty."""
+
+    column: str
+    values: tuple[str, ...] | None
+
+    def holds(self, known: Known) -> bool | None:  # noqa: ARG002 - the picture has no say in it
+        """Return None: only the item's row decides it, by way of `settled`."""
+        return None
+
+    def has(self, cell: str) -> bool:
+        """Whether a cell passes the test; spaces around its text do not count."""
+        text = cell.strip()
+        return text != "" if self.values is None else text in self.values
+
+    def to_json(self) -> JsonValue:
+        """Return the one JSON form that fingerprints are taken of."""
+        return {"metadata": {self.column: "present" if self.values is None else list(self.values)}}
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What the item's row has decided already."""
+
+    wanted: bool
+
+    def holds(self, known: Known) -> bool | None:  # noqa: ARG002 - it is decided
+        """Return the decision."""
+        return self.wanted
+
+    def to_json(self) -> JsonValue:
+        """Return the one JSON form that fingerprints are taken of."""
+        return {"settled": self.wanted}
+
+
+@dataclass(frozen=True, slots=True)
 class All:
     """Every part holds; one that does not settles it, whatever is unknown about the others."""
 
@@ -168,7 +206,7 @@ class Not:
         return {"not": self.part.to_json()}
 
 
-Condition: TypeAlias = Compare | HasAlpha | FormatIs | All | AnyOf | Not
+Condition: TypeAlias = Compare | HasAlpha | FormatIs | ColumnIs | Settled | All | AnyOf | Not
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +232,7 @@ KEYS = (
     *(f"{measure}_{relation}" for measure in MEASURES for relation in RELATIONS),
     "has_alpha",
     "format",
+    "metadata",
     "any",
     "all",
     "not",
@@ -239,6 +278,8 @@ def _part(key: str, value: object, path: _Path, faults: list[Fault]) -> Conditio
     if key == "not":
         part = _mapping(value, path, faults)
         return None if part is None else Not(part)
+    if key == "metadata":
+        return _of_columns(value, path, faults)
     try:
         return _test(key, value)
     except KeyError:
@@ -258,6 +299,35 @@ def _several(key: str, value: object, path: _Path, faults: list[Fault]) -> Condi
     if len(known) < len(parts):
         return None
     return AnyOf(known) if key == "any" else All(known)
+
+
+def _of_columns(value: object, path: _Path, faults: list[Fault]) -> Condition | None:
+    """Read tests of the item's row, which must all hold: ``{category: [shoes, bags], title: present}``."""
+    if not isinstance(value, Mapping) or not value:
+        hint = "write columns, such as {category: shoes}, {category: [shoes, bags]} or {title: present}"
+        faults.append(Fault(path, f"{quoted(value)} where columns are expected", hint))
+        return None
+    parts: list[Condition] = []
+    for column in sorted(value, key=str):
+        try:
+            parts.append(ColumnIs(str(column), _wanted(value[column])))
+        except PydanticCustomError as error:
+            context = error.context or {}
+            fault = Fault((*path, column), str(context.get("what", error)), str(context.get("instead", "")))
+            faults.append(fault)
+    if len(parts) < len(value):
+        return None
+    return parts[0] if len(parts) == 1 else All(tuple(parts))
+
+
+def _wanted(value: object) -> tuple[str, ...] | None:
+    if value == "present":
+        return None
+    written = value if isinstance(value, list | tuple) else [value]
+    texts = sorted({as_text(one).strip() for one in written})
+    if not texts or "" in texts:
+        raise refusal("an empty value decides nothing", "write a value or present; not: {...} tells what is empty")
+    return tuple(texts)
 
 
 def _test(key: str, value: object) -> Condition:

@@ -15,8 +15,20 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Annotated, Literal, Self, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, field_serializer, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, JsonValue, field_serializer, model_validator
 
+from pipeline.steps.local_fields import (
+    ConvertFields,
+    CropFields,
+    FitFields,
+    FlattenFields,
+    OrientFields,
+    OverlayFields,
+    PadFields,
+    ResizeFields,
+    SrgbFields,
+    TrimFields,
+)
 from pipeline.steps.references import (
     Current,
     FileRef,
@@ -28,11 +40,11 @@ from pipeline.steps.references import (
     StyleReferences,
     UrlRef,
 )
+from pipeline.steps.strict import StepFields
 from pipeline.steps.written import (
     NUMBER,
     SAID,
     TEXT,
-    Bytes,
     Count,
     Encoding,
     Flag,
@@ -52,6 +64,7 @@ __all__ = [
     "FIELDS",
     "LOCAL",
     "PAID",
+    "SUMMARIES",
     "BackgroundRemoveFields",
     "Current",
     "EditFields",
@@ -72,7 +85,7 @@ __all__ = [
 ]
 
 PAID = ("upscale", "background-remove", "edit", "multi-edit", "generate")
-LOCAL = ("orient", "fit")
+LOCAL = ("orient", "srgb", "fit", "resize", "trim", "pad", "flatten", "crop", "overlay", "convert")
 
 
 _SCALES = (1, 2, 4)
@@ -97,12 +110,6 @@ def _one_name_for_the_model(keep: str, other: str) -> Callable[[object], object]
         return {keep if key == other else key: value for key, value in data.items()}
 
     return rename
-
-
-class StepFields(BaseModel):
-    """Base of all field models: unknown fields are refused, values cannot change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class UpscaleFields(StepFields):
@@ -216,24 +223,6 @@ class GenerateFields(StepFields):
         return self
 
 
-class OrientFields(StepFields):
-    """Turns the picture upright by its EXIF orientation; nothing to set."""
-
-
-class FitFields(StepFields):
-    """Shrinks or re-encodes the picture until it is within the limits; never enlarges."""
-
-    max_side: Count | None = Field(None, description="Longest side, in pixels.")
-    max_pixels: Count | None = Field(None, description="Width times height, in pixels.")
-    max_bytes: Bytes | None = Field(None, description="Size of the file: bytes, or text such as 500KB or 20MB.")
-
-    @model_validator(mode="after")
-    def _some_limit_is_given(self) -> Self:
-        if not self.model_fields_set:
-            raise refusal("fit has no limit", "write max_side, max_pixels or max_bytes")
-        return self
-
-
 FIELDS: Mapping[str, type[StepFields]] = MappingProxyType(
     {
         "upscale": UpscaleFields,
@@ -242,7 +231,37 @@ FIELDS: Mapping[str, type[StepFields]] = MappingProxyType(
         "multi-edit": MultiEditFields,
         "generate": GenerateFields,
         "orient": OrientFields,
+        "srgb": SrgbFields,
         "fit": FitFields,
+        "resize": ResizeFields,
+        "trim": TrimFields,
+        "pad": PadFields,
+        "flatten": FlattenFields,
+        "crop": CropFields,
+        "overlay": OverlayFields,
+        "convert": ConvertFields,
+    }
+)
+
+
+#: What each step does, in a sentence, for the job file's schema and the docs.
+SUMMARIES: Mapping[str, str] = MappingProxyType(
+    {
+        "upscale": "Enlarges the picture 2 or 4 times. Paid.",
+        "background-remove": "Cuts the subject out; the result has transparency. Takes no fields. Paid.",
+        "edit": "Changes the picture as the prompt says. Paid.",
+        "multi-edit": "Combines several pictures as the prompt says. Paid.",
+        "generate": "Draws pictures from the rows of a prompts file; only as the first step. Paid.",
+        "orient": "Turns the picture upright by its EXIF orientation. Takes no fields. Free.",
+        "srgb": "Converts the colours to sRGB, from any profile and from CMYK. Takes no fields. Free.",
+        "fit": "Shrinks or re-encodes the picture into limits. Free.",
+        "resize": "Scales the picture into, over or exactly to a size; never enlarges unless asked. Free.",
+        "trim": "Cuts off a border that is transparent or of nearly one colour. Free.",
+        "pad": "Puts the picture in the middle of a canvas of some shape or size, with margins. Free.",
+        "flatten": "Lays a transparent picture on a colour. Free.",
+        "crop": "Keeps a part: a box in pixels or %, or the largest part of a shape. Free.",
+        "overlay": "Lays another picture on top, such as a logo. Free.",
+        "convert": "Encodes the picture as jpeg, png, webp or avif. Free.",
     }
 )
 

@@ -54,7 +54,7 @@ def noted(answer: Answer, expect: Expect, price: str, at: float) -> dict[str, An
         "seconds": answer.seconds,
         "attempts": answer.attempts,
         "at": at,
-        "expect": {"size": expect.size, "alpha": expect.alpha},
+        "expect": expect.to_json(),
     }
 
 
@@ -65,8 +65,7 @@ def judge(picture: Path, facts: Mapping[str, Any]) -> Judgement:
         picture: the bytes.
         facts: as written by `noted`.
     """
-    promised = facts["expect"]
-    expect = Expect(size=None if promised["size"] is None else tuple(promised["size"]), alpha=promised["alpha"])
+    expect = Expect.from_json(facts["expect"])
     said = tuple(flag for flag, name in (("blocked", "violation"), ("blurred", "blurred")) if facts[name])
     try:
         verdict = imaging.judge(picture, content_type=facts["content_type"], expect=expect)

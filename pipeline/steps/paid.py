@@ -15,6 +15,7 @@ from pydantic import JsonValue
 from pipeline.imaging import API_MIN_PIXELS, EDIT_MAX_PIXELS, MAX_FILE_BYTES, UPSCALE_CAP, Expect, Facts, Limits
 from pipeline.steps.canonical import digest
 from pipeline.steps.conditions import Condition, Known
+from pipeline.steps.expectations import ExpectFields
 from pipeline.steps.lineage import Lineage
 from pipeline.steps.references import Current, ImageRef
 from pipeline.venice import Answer, Catalogue, Client, Url, prices
@@ -35,6 +36,7 @@ class PaidStep(ABC):
         sent: the fields exactly as they are sent: what the user wrote, nothing else.
         when: the step is left out where this does not hold.
         images: the pictures that are sent, base first.
+        expects: what the job asks of the answer, beyond what the API promises.
     """
 
     id: str
@@ -42,6 +44,7 @@ class PaidStep(ABC):
     sent: Mapping[str, JsonValue]
     when: Condition | None = None
     images: tuple[ImageRef, ...] = (Current(),)
+    expects: ExpectFields | None = None
 
     endpoint: ClassVar[str]
     takes_url: ClassVar[bool] = False
@@ -276,7 +279,10 @@ class Generate(PaidStep):
     def problems(self, catalogue: Catalogue) -> list[prices.Refusal]:
         """Return what the catalogue says against model, ratio, tier, quality or the length of the prompt."""
         entry = catalogue.find(self.lane(catalogue))
-        return super().problems(catalogue) or prices.check(entry, "generate", self.sent)
+        return super().problems(catalogue) or [
+            *prices.check(entry, "generate", self.sent),
+            *prices.check_style(catalogue, self.sent),
+        ]
 
     def key(self, host: str, inputs: Sequence[Lineage]) -> str:
         """Return the key of the call; variant n of its answer is the result ``<key>.<n>``, from 0."""

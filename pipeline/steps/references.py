@@ -1,4 +1,4 @@
-"""Which further pictures a call takes: references into the chain, files of this machine, and https addresses."""
+"""Which further pictures a call takes: of the chain, of this machine, of the source, and from https addresses."""
 
 from __future__ import annotations
 
@@ -96,7 +96,26 @@ class UrlRef:
     url: str
 
 
-ImageRef: TypeAlias = Current | Source | StepRef | FileRef | UrlRef
+@dataclass(frozen=True, slots=True)
+class BesideRef:
+    """A file of the source that lies next to the item's own picture, such as a mask.
+
+    Attributes:
+        name: as the job says it, relative to the folder of the picture; ``{stem}`` and the like are still to be filled.
+        key: in the source; empty until it is known for an item.
+        version: of the file as it was listed, etag and size or size and mtime.
+        sha256: of its bytes, in hex; empty for an object of a bucket, whose version tells its content.
+    """
+
+    name: str
+    key: str = ""
+    version: str = ""
+    sha256: str = ""
+
+
+#: What is sent beside the pictures of the chain.
+Outside: TypeAlias = FileRef | UrlRef | BesideRef
+ImageRef: TypeAlias = Current | Source | StepRef | Outside
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +131,7 @@ class StyleReference:
         return {"image": self.image.url, **strength}
 
 
-_REFERENCES = "write current, source, {step: ID}, {file: PATH} or {url: https://...}"
+_REFERENCES = "write current, source, {step: ID}, {file: PATH}, {beside: NAME} or {url: https://...}"
 
 
 def _image_ref(value: object, info: ValidationInfo) -> ImageRef:
@@ -123,17 +142,31 @@ def _image_ref(value: object, info: ValidationInfo) -> ImageRef:
     if isinstance(value, Mapping) and len(value) == 1:
         if "step" in value:
             return StepRef(as_text(value["step"]))
-        if "file" in value or "url" in value:
+        if {"file", "url", "beside"} & set(value):
             return _outside_ref(value, info)
-    if isinstance(value, Current | Source | StepRef | FileRef | UrlRef):
+    if isinstance(value, Current | Source | StepRef | FileRef | UrlRef | BesideRef):
         return value
     raise refusal(f"{quoted(value)} does not name a picture", _REFERENCES)
 
 
-def _outside_ref(value: Mapping[object, object], info: ValidationInfo) -> FileRef | UrlRef:
+def _outside_ref(value: Mapping[object, object], info: ValidationInfo) -> Outside:
     if "file" in value:
         return FileRef(local_path(value["file"], job_folder(info)))
+    if "beside" in value:
+        return BesideRef(_beside(value["beside"]))
     return UrlRef(https_url(value["url"]))
+
+
+def _beside(value: object) -> str:
+    text = as_text(value)
+    if not text.strip() or "\\" in text or {"", ".", ".."} & set(text.split("/")):
+        raise refusal(f"{quoted(text)} names no file beside the picture", 'write a name such as "{stem}_mask.png"')
+    if "{" not in text:
+        raise refusal(
+            f"{quoted(text)} would be the same file for every picture of a folder",
+            "write {stem} in it, or {file: PATH} for one file",
+        )
+    return text
 
 
 _WEAKEST, _STRONGEST = 0.1, 1
@@ -177,6 +210,7 @@ _ANY_REFERENCE: dict[str, Any] = {
         {"enum": ["current", "source"]},
         _one_key("step", "The id of an earlier step."),
         _one_key("file", "A local file, relative to the job file."),
+        _one_key("beside", "A file of the source next to the item's own picture, such as {stem}_mask.png."),
         _one_key("url", "An https address."),
     ]
 }
@@ -195,7 +229,9 @@ _STYLE_REFERENCE: dict[str, Any] = {
 
 ImageRefs: TypeAlias = tuple[
     Annotated[
-        Current | Source | StepRef | FileRef | UrlRef, PlainValidator(_image_ref), WithJsonSchema(_ANY_REFERENCE)
+        Current | Source | StepRef | FileRef | UrlRef | BesideRef,
+        PlainValidator(_image_ref),
+        WithJsonSchema(_ANY_REFERENCE),
     ],
     ...,
 ]

@@ -8,8 +8,10 @@ from pydantic import BaseModel, JsonValue
 
 from pipeline.steps.chain import Step
 from pipeline.steps.conditions import Condition
-from pipeline.steps.fields import FitFields, GenerateFields, MultiEditFields, as_sent
-from pipeline.steps.local import fit, orient
+from pipeline.steps.expectations import ExpectFields
+from pipeline.steps.fields import GenerateFields, MultiEditFields, as_sent
+from pipeline.steps.local import local_step
+from pipeline.steps.local_fields import LocalFields
 from pipeline.steps.paid import BackgroundRemove, Edit, Generate, MultiEdit, PaidStep, Upscale
 
 _PAID: dict[str, type[PaidStep]] = {
@@ -21,17 +23,21 @@ _PAID: dict[str, type[PaidStep]] = {
 }
 
 
-def build(step_id: str, name: str, fields: BaseModel, when: Condition | None = None) -> Step:
-    """Return the step `name` with validated `fields`.
+def build(
+    step_id: str,
+    name: str,
+    fields: BaseModel,
+    when: Condition | None = None,
+    expects: ExpectFields | None = None,
+) -> Step:
+    """Return the step `name` with validated `fields`; `expects` is for a paid one.
 
     Raises:
         KeyError: there is no such step; the job file's validation has ruled that out.
     """
-    if name == "orient":
-        return orient(step_id, when)
-    if isinstance(fields, FitFields):
-        return fit(step_id, fields, when)
-    step = _PAID[name](id=step_id, name=name, sent=as_sent(fields), when=when)
+    if isinstance(fields, LocalFields):
+        return local_step(step_id, name, fields, when)
+    step = _PAID[name](id=step_id, name=name, sent=as_sent(fields), when=when, expects=expects)
     return replace(step, images=tuple(fields.images)) if isinstance(fields, MultiEditFields) else step
 
 

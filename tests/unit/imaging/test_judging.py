@@ -4,10 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFilter
 
 from pipeline.errors import ItemError
 from pipeline.imaging import Expect, NotAPicture, judge, probe
+from pipeline.imaging.judging import sharpness
+from pipeline.imaging.verdict import FLAGS
 
 Save = Callable[..., Path]
 ANYTHING = Expect()
@@ -140,11 +142,27 @@ def test_a_palette_of_equal_colours_is_blank(save: Save) -> None:
     assert flags(save(image, "a.png"), None) == ("blank",)
 
 
-def test_one_pixel_that_differs_is_not_blank(save: Save) -> None:
+def test_what_is_nearly_one_colour_is_blank_too(save: Save) -> None:
+    grain = Image.effect_noise((800, 600), 1).convert("RGB")
+    assert flags(save(grain, "a.jpg", quality=60), None) == ("blank",)
+    assert flags(save(grain, "a.jpg", quality=60), None, Expect(not_blank=False)) == ()
     for mode, colour, other in (("RGB", (5, 5, 5), (5, 5, 6)), ("RGBA", (5, 5, 5, 255), (5, 5, 5, 254)), ("L", 9, 10)):
         image = Image.new(mode, (800, 600), colour)
         image.putpixel((501, 299), other)
-        assert flags(save(image, "a.png"), None) == ()
+        assert flags(save(image, "a.png"), None) == ("blank",)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "CMYK"])
+def test_a_small_thing_on_a_plain_ground_is_not_blank(save: Save, mode: str) -> None:
+    image = Image.new("RGB", (2000, 1500), (246, 246, 244))
+    image.paste((225, 225, 222), (1000, 700, 1024, 724))
+    assert flags(save(image.convert(mode), "a.tif"), None) == ()
+
+
+def test_one_colour_is_not_blank_where_its_outline_shows(save: Save) -> None:
+    shirt = Image.new("RGBA", (400, 400), (255, 255, 255, 0))
+    shirt.paste((255, 255, 255, 255), (100, 100, 300, 300))
+    assert flags(save(shirt, "a.png"), None) == ()
 
 
 def test_every_flag_is_told_at_once(save: Save) -> None:
@@ -161,3 +179,79 @@ def test_a_file_that_is_not_there_says_nothing_about_the_answer(tmp_path: Path) 
     with pytest.raises(ItemError) as caught:
         judge(tmp_path / "gone", content_type="image/png", expect=ANYTHING)
     assert caught.value.code == "unreadable"
+
+
+# What the user asks for
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (Expect(min_width=96, min_height=64, min_side=64), ()),
+        (Expect(min_width=97), ("too-small",)),
+        (Expect(min_height=65), ("too-small",)),
+        (Expect(min_side=65), ("too-small",)),
+        (Expect(aspect_ratio=1.5), ()),
+        (Expect(aspect_ratio=1.5 * 1.03, aspect_within=0.05), ()),
+        (Expect(aspect_ratio=1.5 * 1.08, aspect_within=0.05), ("wrong-aspect",)),
+        (Expect(aspect_ratio=2 / 3, aspect_within=0.05), ("wrong-aspect",)),
+    ],
+)
+def test_size_and_shape_are_held_against_what_was_asked_for(
+    save: Save, picture: Image.Image, asked: Expect, expected: tuple[str, ...]
+) -> None:
+    assert flags(save(picture, "a.png"), None, asked) == expected
+
+
+def test_a_cut_out_is_judged_by_how_much_of_it_is_opaque(save: Save) -> None:
+    expect = Expect(alpha=True, opaque_between=(0.25, 0.75))
+    for share, expected in ((0, ("empty-cutout",)), (60, ("empty-cutout",)), (130, ()), (200, ("full-cutout",))):
+        image = Image.effect_noise((100, 100), 80).convert("RGBA")
+        image.putalpha(share)
+        assert flags(save(image, "a.png"), None, expect) == expected
+    opaque = save(Image.effect_noise((100, 100), 80), "b.png")
+    assert flags(opaque, None, expect) == ("no-alpha", "full-cutout")
+
+
+def photo(side: int = 1400) -> Image.Image:
+    """Draw shapes with hard edges and some grain."""
+    image = Image.effect_noise((side, side), 12).convert("RGB")
+    draw = ImageDraw.Draw(image)
+    for step in range(0, side, side // 12):
+        draw.line((step, 0, side - step, side), fill=(20, 20, 30), width=side // 150)
+        draw.ellipse((step, step // 2, step + side // 5, step // 2 + side // 5), outline=(240, 240, 250), width=4)
+    return image
+
+
+def test_a_blurred_picture_is_less_sharp_whatever_its_size(save: Save) -> None:
+    for side in (400, 1400, 3000):
+        sharp = photo(side)
+        measured = [sharpness(sharp.filter(ImageFilter.GaussianBlur(side * radius))) for radius in (0, 0.002, 0.008)]
+        assert measured == sorted(measured, reverse=True)
+        assert measured[0] > 30
+        assert measured[-1] < 10
+    assert flags(save(photo(), "a.png"), None, Expect(min_sharpness=30)) == ()
+    soft = photo().filter(ImageFilter.GaussianBlur(11))
+    assert flags(save(soft, "b.png"), None, Expect(min_sharpness=10)) == ("soft",)
+
+
+def test_a_plain_ground_does_not_make_a_product_soft() -> None:
+    alone = Image.new("RGB", (1400, 1400), "white")
+    alone.paste(photo(200), (600, 600))
+    assert sharpness(alone) > 30
+
+
+def test_the_rim_of_a_cut_out_is_no_sharpness() -> None:
+    soft = photo().filter(ImageFilter.GaussianBlur(11)).convert("RGBA")
+    alpha = Image.new("L", soft.size, 0)
+    ImageDraw.Draw(alpha).ellipse((500, 500, 800, 800), fill=255)
+    hidden = Image.new("RGBA", soft.size, (255, 255, 255, 0))
+    hidden.paste(soft, (0, 0), alpha)
+    hidden.putalpha(alpha)
+    assert 0 < sharpness(hidden) < 10
+    assert sharpness(Image.new("RGBA", (90, 90), (1, 2, 3, 0))) == 0
+    assert sharpness(Image.new("RGB", (2, 2), "red")) == 0
+
+
+def test_every_flag_is_explained() -> None:
+    assert {"wrong-type", "wrong-size", "no-alpha", "blank", "soft", "empty-cutout", "blocked"} <= set(FLAGS)

@@ -1,0 +1,92 @@
+"""Pixels as everything works on them: decoded once, upright, 8-bit sRGB."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+
+from pipeline.errors import ItemError
+from pipeline.imaging.colour import has_transparent_pixels, in_srgb, unpacked
+from pipeline.imaging.facts import Facts, oriented
+from pipeline.imaging.geometry import Size
+from pipeline.imaging.opening import decoded, guarded, pending_turn
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = range(5, 9)
+_OPAQUE = {"LA": "L", "RGBA": "RGB"}
+
+
+def upright(
+    path: Path, header: Facts, target: Size | None = None, *, enough: Size | None = None, orient: bool = True
+) -> Image.Image:
+    """Decode the first picture of a file to plain sRGB pixels.
+
+    Args:
+        path: the file.
+        header: its facts.
+        target: the size that is wanted, counted after turning; None: the picture's own.
+        enough: instead of `target`, a size that the caller will shrink it to: a JPEG may then come out smaller than
+            it is, though never smaller than this, for a fraction of time and memory.
+        orient: apply the EXIF orientation; False keeps the pixels as stored.
+
+    Returns:
+        Mode ``L``, ``LA``, ``RGB`` or ``RGBA``.
+
+    Raises:
+        ItemError: as `opening.verify`.
+    """
+    sideways = orient and header.orientation in _SIDEWAYS
+    draft = target or enough or (oriented(header) if orient else header).size
+    _, image = decoded(path, draft=draft[::-1] if sideways else draft)
+    turn = pending_turn(header, orient=orient)
+    with guarded():
+        profile = image.info.get("icc_profile")
+        image = unpacked(image)
+        if target is not None:
+            # Shrinking first makes every later pass cheaper.
+            image = resized(image, target[::-1] if turn in _SIDEWAYS else target)
+        image = in_srgb(image, profile)
+        return image.transpose(_TURNS[turn]) if turn in _TURNS else image
+
+
+def resized(image: Image.Image, size: Size, box: tuple[float, float, float, float] | None = None) -> Image.Image:
+    """Scale a picture, or the part of it in `box` (left, top, right, bottom, in fractions of pixels), to `size`."""
+    if image.size == size and box is None:
+        return image
+    # With alpha, Pillow weighs colours by it (RGBa), so that hidden colours do not bleed into the rim.
+    return image.resize(size, Image.Resampling.LANCZOS, box)
+
+
+def on_colour(image: Image.Image, color: tuple[int, int, int]) -> Image.Image:
+    """Lay a picture on a colour; what has no alpha is returned as it is, and grey stays grey where the colour is."""
+    if image.mode not in _OPAQUE:
+        return image
+    alpha = image.getchannel("A")
+    grey = image.mode == "LA" and len(set(color)) == 1
+    result = Image.new("L" if grey else "RGB", image.size, color[0] if grey else color)
+    result.paste(image.convert(result.mode), (0, 0), alpha)
+    return result
+
+
+def without_alpha(image: Image.Image) -> Image.Image:
+    """Drop an alpha channel that hides nothing.
+
+    Raises:
+        ItemError: ``alpha-lost``: it does hide something, and nobody asked for that to be lost.
+    """
+    if has_transparent_pixels(image):
+        raise ItemError(
+            "alpha-lost",
+            "the picture is transparent in places, and JPEG cannot keep that",
+            remedy="choose png or webp for the output, or flatten it onto a colour first",
+        )
+    return image.convert(_OPAQUE.get(image.mode, image.mode))

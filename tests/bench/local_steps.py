@@ -1,0 +1,41 @@
+"""Carries a folder of photos through a shop's local steps, in so many threads: a program of its own, to be measured.
+
+``python -m tests.bench.local_steps PHOTOS OUTPUT WORKERS``
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from pipeline.imaging import Rendition
+from pipeline.steps.fields import FIELDS
+from pipeline.steps.local import LocalStep, rendered
+from pipeline.steps.registry import build
+
+STEPS: tuple[tuple[str, dict[str, object]], ...] = (
+    ("orient", {}),
+    ("srgb", {}),
+    ("trim", {}),
+    ("resize", {"max_side": 2000}),
+    ("pad", {"aspect_ratio": "1:1", "margin": "5%", "color": "white"}),
+)
+RENDITION = Rendition("JPEG", quality=85)
+
+
+def main(photos: Path, output: Path, workers: int) -> None:
+    """Work through the folder and print the seconds it took."""
+    output.mkdir()
+    built = [build(name, name, FIELDS[name].model_validate(fields)) for name, fields in STEPS]
+    steps = [step for step in built if isinstance(step, LocalStep)]
+    sources = sorted(photos.iterdir())
+    begun = time.perf_counter()
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(lambda source: rendered(steps, source, output / source.name, RENDITION), sources))
+    print(time.perf_counter() - begun)  # noqa: T201 - the figure is what the program is for
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))

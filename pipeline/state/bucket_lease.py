@@ -108,9 +108,7 @@ class BucketLease:
 
     def _refuse_live(self, there: Blob) -> None:
         said = _parsed(there.content)
-        ttl = said.get("ttl")
-        ttl = float(ttl) if isinstance(ttl, int | float) else self._policy.ttl
-        left = ttl + _GRAIN - (there.now - there.modified)
+        left = _ttl(said, self._policy) + _GRAIN - (there.now - there.modified)
         released = said.get("released") is True
         if left > 0 and not released:
             raise Locked(
@@ -238,6 +236,63 @@ def hold(store: S3Store, policy: LeasePolicy) -> Iterator[BucketLease]:
         yield lease
     finally:
         lease.release()
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A lease as it was found.
+
+    Attributes:
+        owner: host, process and since when, as JSON.
+        silent: seconds since its last renewal, by the server's clock.
+        left: seconds until others may take it over by themselves; not positive: it is dead.
+        etag: of the object.
+    """
+
+    owner: str
+    silent: float
+    left: float
+    etag: str
+
+
+def look(store: S3Store, policy: LeasePolicy) -> Held | None:
+    """Return the lease of the state at `store`, or None where nobody holds it.
+
+    Raises:
+        Unavailable: the store cannot be reached.
+    """
+    there = store.get(NAME)
+    said = {} if there is None else _parsed(there.content)
+    if there is None or said.get("released") is True:
+        return None
+    silent = there.now - there.modified
+    return Held(_owner(said), silent, _ttl(said, policy) + _GRAIN - silent, there.etag)
+
+
+def break_off(store: S3Store, policy: LeasePolicy, held: Held) -> None:
+    """Release somebody else's lease, unless it was renewed since it was looked at.
+
+    A holder that lives after all finds a stranger's name in it and stops before its next payment.
+
+    Raises:
+        Locked: it was renewed: its holder lives.
+        Unavailable: the store cannot be reached or written.
+    """
+    # No tails: whoever comes next looks for answers that the dead run did not record.
+    said = {"writer": secrets.token_hex(8), "ttl": policy.ttl, "released": True, "tails": {}}
+    content = json.dumps(said).encode("ascii")
+    try:
+        store.write(NAME, content, if_match=held.etag if policy.safe else None)
+    except Changed:
+        raise Locked(
+            f"the run that holds {store.place} renewed its lease just now ({held.owner})",
+            remedy="it is alive: end it on its host, or wait until it is done",
+        ) from None
+
+
+def _ttl(said: dict[str, Any], policy: LeasePolicy) -> float:
+    ttl = said.get("ttl")
+    return float(ttl) if isinstance(ttl, int | float) else policy.ttl
 
 
 def _parsed(content: bytes) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from pipeline.state.file_cache import FileCache
 from pipeline.state.folder_results import FolderResults, gone
 from pipeline.state.index import Index
 from pipeline.state.patience import Patience
-from pipeline.state.results import Facts, Result, index_text, metadata_text
+from pipeline.state.results import ANSWER, Facts, Result, Stored, index_text, metadata_text
 from pipeline.state.scratch import ARRIVED
 from pipeline.storage.store import Changed, Entry, Exists, Store
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 #: The name of the facts among an object's metadata.
 _FACTS = "facts"
-_NAME = re.compile(r"[0-9a-f]{2}/(?P<key>[0-9a-f]{64}(?:\.\d+)?)(?:\.bad-(?P<bad>\d+))?")
+_NAME = re.compile(rf"[0-9a-f]{{2}}/{ANSWER.pattern}")
 _LOOKS_AT_ONCE = 16
 
 
@@ -103,7 +103,7 @@ class BucketResults:
             # The metadata holds the same facts, cut where a text was too long.
             stored = Result(local.key, json.loads(index_text(local.facts)))
             self._cache.take(local.key, file)
-        pairs.remove(local.key)
+        pairs.drop(local.key)
         self._remember(stored, told=False)
         return stored
 
@@ -204,6 +204,22 @@ class BucketResults:
         except Changed as error:
             self._forget(key, ResultGone(key))
             raise gone(key) from error
+
+    # Removing
+
+    def stored(self) -> Iterator[Stored]:
+        """List the bucket, a page at a time (see `Results.stored`)."""
+        for entry in self._store.list():
+            name = _NAME.fullmatch(entry.key)
+            if name is not None:
+                bad = int(name["bad"]) if name["bad"] else None
+                yield Stored(name["key"], bad, entry.size, entry.modified)
+
+    def remove(self, stored: Stored) -> None:
+        """Remove the object (see `Results.remove`)."""
+        name = _name(stored.key)
+        self._cache.drop(stored.key)
+        self._store.delete(name if stored.bad is None else f"{name}.bad-{stored.bad}")
 
     # What the manifest does not know yet
 

@@ -45,7 +45,7 @@ class RunEnded:
 
 @dataclass(frozen=True, slots=True)
 class ItemMoved:
-    """An item is now in `state`, for the version and recipe given."""
+    """An item is now in `state`, for the version and recipe given; `result` is the answer that is held back."""
 
     item: ItemId
     version: str
@@ -55,6 +55,7 @@ class ItemMoved:
     code: str = ""
     reason: str = ""
     lasting: bool = False
+    result: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,10 @@ class ResultStored:
 
 @dataclass(frozen=True, slots=True)
 class AnswerSetAside:
-    """The answer of that key was no picture, and lies under ``<key>.bad-<number>`` now."""
+    """The answer of that key is not to be used, and lies under ``<key>.bad-<number>`` now.
+
+    It was no picture, or a flagged one that is to be bought anew.
+    """
 
     key: str
     number: int
@@ -155,6 +159,15 @@ class ResultGone:
     """Somebody removed a stored answer: it is not there to be used again."""
 
     key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A person has accepted the flagged answer of that key: these bytes, and none that may be bought in their place."""
+
+    key: str
+    sha256: str
+    at: float
 
 
 Event = (
@@ -171,6 +184,7 @@ Event = (
     | ResultStored
     | AnswerSetAside
     | ResultGone
+    | Released
 )
 
 
@@ -186,11 +200,18 @@ def _result_statements(event: Event) -> list[tuple[str, tuple[object, ...]]]:
             return [("INSERT OR REPLACE INTO results VALUES (?, ?)", (key, facts))]
         case AnswerSetAside(key, number):
             aside = ("INSERT OR IGNORE INTO bad_answers VALUES (?, ?)", (key, number))
-            return [aside, ("DELETE FROM results WHERE key = ?", (key,))]
+            return [aside, *_forgotten(key)]
         case ResultGone(key):
-            return [("DELETE FROM results WHERE key = ?", (key,))]
+            return _forgotten(key)
+        case Released(key, sha256, at):
+            return [("INSERT OR REPLACE INTO released VALUES (?, ?, ?)", (key, sha256, at))]
         case _:
             return []
+
+
+def _forgotten(key: str) -> list[tuple[str, tuple[object, ...]]]:
+    # A vendor may draw the same bytes twice: an acceptance must not outlive the answer that it was given for.
+    return [("DELETE FROM results WHERE key = ?", (key,)), ("DELETE FROM released WHERE key = ?", (key,))]
 
 
 def _statement(event: Event) -> tuple[str, tuple[object, ...]]:
@@ -199,10 +220,10 @@ def _statement(event: Event) -> tuple[str, tuple[object, ...]]:
             return "INSERT OR IGNORE INTO runs (id, job, started_at) VALUES (?, ?, ?)", (run, job, at)
         case RunEnded(run, at, exit_code, closed):
             return "UPDATE runs SET ended_at = ?, exit_code = ?, closed = ? WHERE id = ?", (at, exit_code, closed, run)
-        case ItemMoved(item, version, fingerprint, state, at, code, reason, lasting):
+        case ItemMoved(item, version, fingerprint, state, at, code, reason, lasting, result):
             return (
-                "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (item.job, item.key, item.variant, version, fingerprint, state, code, reason, int(lasting), at),
+                "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (item.job, item.key, item.variant, version, fingerprint, state, code, reason, int(lasting), at, result),
             )
         case SourceRead(job, key, version, size, sha256, facts):
             return (

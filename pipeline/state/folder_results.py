@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pipeline.errors import ItemError, Unavailable
 from pipeline.state.events import AnswerSetAside, Event, ResultStored
-from pipeline.state.results import Facts, Result, index_text
+from pipeline.state.results import ANSWER, Facts, Result, Stored, index_text
 from pipeline.storage import Store, fsync_folder, make_folder, temporary_beside, write_whole
 
 
@@ -104,7 +104,23 @@ class FolderResults:
     def copy_to(self, output: Store, key: str, name: str) -> None:
         """Return None: no store reads this machine's files by itself (see `Results.copy_to`)."""
 
-    def remove(self, key: str) -> None:
+    def stored(self) -> Iterator[Stored]:
+        """Walk the folders (see `Results.stored`)."""
+        for path in self._root.glob("??/*"):
+            name = ANSWER.fullmatch(path.name)
+            if name is not None and path.is_file():
+                found = path.stat()
+                yield Stored(name["key"], int(name["bad"]) if name["bad"] else None, found.st_size, found.st_mtime)
+
+    def remove(self, stored: Stored) -> None:
+        """Remove the file, its facts after it: facts alone are no result (see `Results.remove`)."""
+        place = self._place(stored.key)
+        if stored.bad is not None:
+            place.with_name(f"{place.name}.bad-{stored.bad}").unlink(missing_ok=True)
+            return
+        self.drop(stored.key)
+
+    def drop(self, key: str) -> None:
         """Remove a result that is durable elsewhere."""
         self._place(key).unlink(missing_ok=True)
         _facts_of(self._place(key)).unlink(missing_ok=True)

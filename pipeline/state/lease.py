@@ -86,6 +86,31 @@ def hold(state: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def holder(state: Path) -> str | None:
+    """Return what the holder of the lease wrote about itself, or None where nobody holds it; changes nothing.
+
+    Raises:
+        Unavailable: the lease may not be read.
+    """
+    try:
+        descriptor = os.open(state / "lease", os.O_RDONLY)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise Unavailable(
+            f"cannot look at {state / 'lease'}: {error.strerror}", remedy="give this user the right to read it"
+        ) from error
+    try:
+        # Shared, so that two that look do not take each other for a holder.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.read(descriptor, 1000).decode("utf-8", "replace").strip() or "unknown"
+    else:
+        return None
+    finally:
+        os.close(descriptor)
+
+
 def _lock(descriptor: int, state: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

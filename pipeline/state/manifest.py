@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pipeline.errors import VeniceBatchError
 from pipeline.state import schema
@@ -19,7 +19,7 @@ from pipeline.state.events import COUNTED, Begun, Event, ItemId, ItemMoved, Rese
 from pipeline.state.lease import Lease, NeverExpires
 from pipeline.state.patience import Patience
 from pipeline.state.results import Result, Results
-from pipeline.state.rows import CallRow, ItemRow, OutputRow, RunRow, SourceRow, Spending
+from pipeline.state.rows import CallRow, ItemRow, OutputRow, Purchased, RunRow, SourceRow, Spending
 from pipeline.storage import Place
 
 FILE = "manifest.sqlite3"
@@ -28,10 +28,8 @@ Row = TypeVar("Row")
 _GROUP = 1000
 #: Keys of one question to `State.rows_of`.
 MOST_KEYS = 500
-_ROWS_OF = (
-    "SELECT key, variant, version, fingerprint, state, code, reason, lasting, updated_at FROM items"
-    f" WHERE job = ? AND key IN ({', '.join('?' * MOST_KEYS)})"
-)
+_ITEM = "key, variant, version, fingerprint, state, code, reason, lasting, updated_at, result"
+_ROWS_OF = f"SELECT {_ITEM} FROM items WHERE job = ? AND key IN ({', '.join('?' * MOST_KEYS)})"
 _NO_LEASE = NeverExpires()
 _COUNTED = ", ".join(f"'{fate}'" for fate in COUNTED)
 
@@ -166,22 +164,29 @@ class State:
 
     def items(self, job: str, state: str | None = None) -> Iterator[ItemRow]:
         """Yield the items of `job`, all or those in one state, by key."""
-        sql = "SELECT key, variant, version, fingerprint, state, code, reason, lasting, updated_at FROM items"
         chosen = "" if state is None else " AND state = ?"
         values = (job,) if state is None else (job, state)
-        for row in self._connection.execute(f"{sql} WHERE job = ?{chosen} ORDER BY key, variant", values):
-            key, variant, version, fingerprint, kept, code, reason, lasting, at = row
-            yield ItemRow(key, variant, version, fingerprint, kept, code, reason, bool(lasting), at)
+        sql = f"SELECT {_ITEM} FROM items WHERE job = ?{chosen} ORDER BY key, variant"
+        for row in self._connection.execute(sql, values):
+            yield _item_row(row)
 
     def rows_of(self, job: str, keys: Sequence[str]) -> list[ItemRow]:
         """Return the items with one of these keys, all variants, in no particular order; at most `MOST_KEYS` keys."""
         # Always the same statement, so that it is prepared once; what is too little is filled up with a NULL's no.
         wanted = (job, *keys, *(None,) * (MOST_KEYS - len(keys)))
         rows = self._connection.execute(_ROWS_OF, wanted)
-        return [
-            ItemRow(key, variant, version, fingerprint, state, code, reason, bool(lasting), at)
-            for key, variant, version, fingerprint, state, code, reason, lasting, at in rows
-        ]
+        return [_item_row(row) for row in rows]
+
+    def held_with(self, result: str) -> list[tuple[ItemId, ItemRow]]:
+        """Return the items of all jobs that wait because of this answer: twins share what is decided about it."""
+        sql = f"SELECT job, {_ITEM} FROM items WHERE result = ? AND result <> '' ORDER BY job, key, variant"
+        rows = self._connection.execute(sql, (result,))
+        return [(ItemId(job, row[0], row[1]), _item_row(row)) for job, *row in rows]
+
+    def released(self, result: Result) -> bool:
+        """Whether a person has accepted this answer, flagged as it is."""
+        sql = "SELECT EXISTS (SELECT 1 FROM released WHERE key = ? AND sha256 = ?)"
+        return self._number(sql, result.key, result.facts.get("sha256", "")) == 1
 
     def present(self, job: str) -> int:
         """Return how many items of `job` have not vanished."""
@@ -285,10 +290,27 @@ class State:
         )
         return self._rows(Spending, sql, job, run)
 
+    def purchases(self) -> Iterator[Purchased]:
+        """Yield which result was bought for which item, over all jobs and runs."""
+        sql = (
+            "SELECT calls.result, calls.job, calls.key, coalesce(max(updated_at), 0) FROM calls"
+            " LEFT JOIN items USING (job, key) WHERE calls.result IS NOT NULL GROUP BY 1, 2, 3"
+        )
+        yield from self._rows(Purchased, sql)
+
+    def jobs(self) -> list[str]:
+        """Return the names of all jobs that have items here."""
+        return [job for (job,) in self._connection.execute("SELECT DISTINCT job FROM items ORDER BY job")]
+
+    def hashes(self) -> Iterator[tuple[str, str, str]]:
+        """Yield job, key and SHA-256 of every input that was ever read."""
+        yield from self._connection.execute("SELECT job, key, sha256 FROM sources")
+
     def calls(self, job: str) -> Iterator[CallRow]:
-        """Yield the ledger of `job`, oldest first."""
+        """Yield the ledger of `job`, oldest first, streamed."""
         names = ", ".join(CallRow.__dataclass_fields__)
-        yield from self._rows(CallRow, f"SELECT {names} FROM calls WHERE job = ? ORDER BY id", job)
+        for row in self._connection.execute(f"SELECT {names} FROM calls WHERE job = ? ORDER BY id", (job,)):
+            yield CallRow(*row)
 
     # After a crash
 
@@ -351,3 +373,9 @@ class State:
     def _interrupted(self) -> list[tuple[str, ItemRow]]:
         jobs = [job for (job,) in self._connection.execute("SELECT DISTINCT job FROM items WHERE state = 'running'")]
         return [(job, row) for job in jobs for row in self.items(job, "running")]
+
+
+def _item_row(row: Sequence[Any]) -> ItemRow:
+    """Make an item of a row whose columns are those of `_ITEM`."""
+    key, variant, version, fingerprint, state, code, reason, lasting, at, result = row
+    return ItemRow(key, variant, version, fingerprint, state, code, reason, bool(lasting), at, result)

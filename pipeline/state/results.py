@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,27 @@ class Result:
         return tuple(self.facts.get("verdict", {}).get("flags", ()))
 
 
+#: What answers are called below their folder of two letters.
+ANSWER = re.compile(r"(?P<key>[0-9a-f]{64}(?:\.\d+)?)(?:\.bad-(?P<bad>\d+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One file or object among the results.
+
+    Attributes:
+        key: what was bought.
+        bad: the number under which the answer was set aside; None: it is the durable result.
+        bytes: its size.
+        modified: when it was written, Unix seconds.
+    """
+
+    key: str
+    bad: int | None
+    bytes: int
+    modified: float
+
+
 class Results(Protocol):
     """The stored answers of one state. Safe for several threads: a key has one buyer at a time (rule 4)."""
 
@@ -59,14 +81,14 @@ class Results(Protocol):
         """Keep what was found when the picture was looked at; return what the manifest should record."""
 
     def set_aside(self, result: Result) -> AnswerSetAside:
-        """Put an answer that is no picture out of the way, kept for support as ``<key>.bad-<n>``.
+        """Put an answer that is not to be used out of the way, kept as ``<key>.bad-<n>``; it can be bought anew then.
 
         Returns:
             What the manifest should record.
         """
 
     def was_bad(self, key: str) -> bool:
-        """Whether an answer for `key` was put aside before, because it was no picture."""
+        """Whether an answer for `key` was put aside before."""
 
     def find(self, key: str) -> Result | None:
         """Return the durable result for `key`, or None. Cheap: a bucket is not asked.
@@ -104,6 +126,20 @@ class Results(Protocol):
         Raises:
             ItemError: ``result-gone``, see `bytes`.
             Unavailable: the store cannot be reached.
+        """
+
+    def stored(self) -> Iterator[Stored]:
+        """List what really lies there, durable results and answers that were set aside, in no particular order.
+
+        Raises:
+            Unavailable, SourceError: it cannot be listed.
+        """
+
+    def remove(self, stored: Stored) -> None:
+        """Remove it; `ResultGone` is to be committed before, so that the manifest never names what is not there.
+
+        Raises:
+            Unavailable, OSError: it could not be removed.
         """
 
     # For `State` alone

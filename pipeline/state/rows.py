@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ItemRow:
-    """One item as the manifest knows it."""
+    """One item as the manifest knows it; `result` is the key of the answer that is held back, if one is."""
 
     key: str
     variant: int
@@ -18,6 +18,7 @@ class ItemRow:
     reason: str
     lasting: bool
     updated_at: float
+    result: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,16 @@ class CallRow:
     model_served: str | None
     balance_usd: str | None
     balance_diem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Purchased:
+    """A result and an item that it was bought for; `touched`: when that item last changed its state, Unix seconds."""
+
+    result: str
+    job: str
+    key: str
+    touched: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,16 @@ MIGRATIONS = (
         PRIMARY KEY (key, number)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE items ADD COLUMN result TEXT NOT NULL DEFAULT '';    -- the answer that is held back
+    CREATE INDEX items_held ON items (result) WHERE result <> '';
+
+    CREATE TABLE released (                    -- flagged answers that a person has accepted
+        key TEXT PRIMARY KEY,
+        sha256 TEXT NOT NULL,                  -- of the bytes that were accepted
+        at REAL NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 
 NEWEST = len(MIGRATIONS)

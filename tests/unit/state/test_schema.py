@@ -50,6 +50,7 @@ def test_a_new_state_has_the_newest_schema(tmp_path: Path) -> None:
         "calls",
         "results",
         "bad_answers",
+        "released",
     }
 
 

@@ -132,8 +132,9 @@ def _report(
 
 def _section_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> type[BaseModel]:
     """Return the model of the section that holds the key at `loc`: `model` itself, or one inside it."""
-    for part in loc[:-1]:
-        annotation = model.model_fields[str(part)].annotation
+    # Of a list, the number is passed over: its entries are all of one model.
+    for part in [part for part in loc[:-1] if isinstance(part, str)]:
+        annotation = model.model_fields[part].annotation
         model = next(kind for kind in get_args(annotation) if isinstance(kind, type) and issubclass(kind, BaseModel))
     return model
 
@@ -161,6 +162,8 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "string_too_long": ("longer than {max_length:,} characters", "shorten it"),
     "string_too_short": ("the text is empty", "write some text, or remove it"),
     "too_short": ("the list is empty", "write at least one, or remove it"),
+    "too_long": ("{actual_length} entries, more than {max_length}", "keep the first {max_length}"),
+    "model_type": ("{value} where a mapping is expected", "write {{key: value}}"),
     "tuple_type": ("{value} where a list is expected", "put it in brackets: [...]"),
 }
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from pipeline.job.notify_section import NotifySection
 from pipeline.job.schema import (
     SLUG,
     ApiSection,
@@ -24,7 +25,8 @@ from pipeline.job.schema import (
     UrlsSection,
 )
 from pipeline.steps.conditions import FORMATS, MEASURES, RELATIONS
-from pipeline.steps.fields import FIELDS
+from pipeline.steps.expectations import ExpectFields
+from pipeline.steps.fields import FIELDS, LOCAL, SUMMARIES
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -54,6 +56,8 @@ def json_schema() -> dict[str, Any]:
         "run": _described(_section(RunSection), "How a run behaves."),
         "state": head["state"],
         "lease": head["lease"],
+        "preset": head["preset"],
+        "notify": _described(_section(NotifySection), "Who is told of a run, and where its figures go."),
     }
     return {
         "$schema": _DIALECT,
@@ -61,21 +65,11 @@ def json_schema() -> dict[str, Any]:
         "description": "A batch of pictures and the steps that each of them goes through.",
         "type": "object",
         "properties": properties,
-        "required": ["version", "name", "source", "steps", "output"],
+        "required": ["version", "name", "source", "output"],
+        "anyOf": [{"required": ["steps"]}, {"required": ["preset"]}],
         "additionalProperties": False,
         "$defs": {"condition": _condition()},
     }
-
-
-_STEPS: Mapping[str, str] = {
-    "upscale": "Enlarges the picture 2 or 4 times. Paid.",
-    "background-remove": "Cuts the subject out; the result has transparency. Takes no fields. Paid.",
-    "edit": "Changes the picture as the prompt says. Paid.",
-    "multi-edit": "Combines several pictures as the prompt says. Paid.",
-    "generate": "Draws pictures from the rows of a prompts file; only as the first step. Paid.",
-    "orient": "Turns the picture upright by its EXIF orientation. Takes no fields. Free.",
-    "fit": "Shrinks or re-encodes the picture into limits. Free.",
-}
 
 
 def _section(model: type[BaseModel]) -> dict[str, Any]:
@@ -102,6 +96,9 @@ def _path(description: str) -> dict[str, Any]:
 
 def _source() -> dict[str, Any]:
     kinds = [_section(model) for model in (FolderSection, PromptsSection, UrlsSection)]
+    for properties in (kind["properties"] for kind in kinds if "metadata" in kind["properties"]):
+        table = properties["metadata"]
+        properties["metadata"] = {"anyOf": [_path("The file."), table], "description": table.pop("description")}
     return {"anyOf": [_path("A folder, relative to this file."), *kinds], "description": "Where items come from."}
 
 
@@ -114,16 +111,26 @@ def _step(name: str, model: type[BaseModel]) -> dict[str, Any]:
     fields = _section(model)
     _other_model_name(name, fields)
     nothing_needed = not fields.get("required")
+    expect = {} if name in LOCAL else {"expect": _described(_expect(name), "What its answer must be to be published.")}
     return {
         "type": "object",
         "properties": {
-            name: _described({"anyOf": [fields, {"type": "null"}]} if nothing_needed else fields, _STEPS[name]),
+            name: _described({"anyOf": [fields, {"type": "null"}]} if nothing_needed else fields, SUMMARIES[name]),
             "id": _section(StepSection)["properties"]["id"],
             "when": {"$ref": "#/$defs/condition", "description": "Do the step only where this holds."},
+            **expect,
         },
         "required": [name],
         "additionalProperties": False,
     }
+
+
+def _expect(name: str) -> dict[str, Any]:
+    tests = _section(ExpectFields)
+    if name == "generate":
+        # It is sent no picture, so there is no shape to keep.
+        del tests["properties"]["aspect_within"]
+    return {**tests, "minProperties": 1}
 
 
 def _other_model_name(name: str, fields: dict[str, Any]) -> None:
@@ -143,6 +150,7 @@ def _condition() -> dict[str, Any]:
             **{f"{measure}_{relation}": _bound(measure, relation) for measure in MEASURES for relation in RELATIONS},
             "has_alpha": _described(_flag(), "The picture has an alpha channel, or has none."),
             "format": _described(_formats(), "The file's format, or a list of formats."),
+            "metadata": _described(_columns(), "Columns of the item's row: a value, a list of values, or present."),
             "any": _described(several, "One of these conditions holds."),
             "all": _described(several, "All of these conditions hold."),
             "not": _described(itself, "This condition does not hold."),
@@ -152,9 +160,11 @@ def _condition() -> dict[str, Any]:
 
 
 _UNITS: Mapping[str, str] = {
+    "max_side": "longer side in pixels",
+    "min_side": "shorter side in pixels",
     "pixels": "width times height",
-    "bytes": "size of the file, in bytes or as text such as 500KB",
-    "aspect_ratio": "width divided by height, as a number or text such as 4:5",
+    "bytes": "size of the file (bytes, or text such as 500KB)",
+    "aspect_ratio": "width divided by height (a number, or text such as 4:5)",
 }
 
 
@@ -168,6 +178,12 @@ def _bound(measure: str, relation: str) -> dict[str, Any]:
 
 def _flag() -> dict[str, Any]:
     return {"anyOf": [{"type": "boolean"}, {"type": "string", "pattern": "^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])$"}]}
+
+
+def _columns() -> dict[str, Any]:
+    one = {"type": ["string", "number", "boolean"]}
+    test = {"anyOf": [one, {"type": "array", "minItems": 1, "items": one}]}
+    return {"type": "object", "minProperties": 1, "additionalProperties": test}
 
 
 def _formats() -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from pipeline.errors import JobError, Problem, UsageError
 from pipeline.job import overrides as options
-from pipeline.job import recipe, secrets
+from pipeline.job import recipe, renditions, secrets, transparency
 from pipeline.job.fill import fill
 from pipeline.job.findings import Findings, unknown_key, validate
 from pipeline.job.model import (
@@ -19,17 +19,23 @@ from pipeline.job.model import (
     Budget,
     FolderSource,
     Job,
+    MetadataFile,
     Output,
     PromptsSource,
+    RenditionSpec,
     RunSettings,
     Source,
     UrlsSource,
 )
+from pipeline.job.notify_section import NOT_A_MAPPING, NotifySection, notify_of
+from pipeline.job.presets import PRESETS, Preset
+from pipeline.job.renditions import RenditionFields
 from pipeline.job.schema import (
     ApiSection,
     BudgetSection,
     FolderSection,
     HeadSection,
+    MetadataSection,
     OutputSection,
     PromptsSection,
     ReadingSection,
@@ -45,7 +51,20 @@ from pipeline.steps.written import quoted
 from pipeline.storage import Access, Place, S3Place
 
 #: Every key at the top, in the order the documentation gives them.
-TOP_KEYS = ("version", "name", "source", "steps", "output", "budget", "api", "run", "state", "lease")
+TOP_KEYS = (
+    "version",
+    "name",
+    "source",
+    "steps",
+    "output",
+    "budget",
+    "api",
+    "run",
+    "state",
+    "lease",
+    "preset",
+    "notify",
+)
 
 _SOURCES: Mapping[str, type[Section]] = {"path": FolderSection, "prompts": PromptsSection, "urls": UrlsSection}
 _REMEDY = "write `venice-batch run JOB.yaml` with the path of a job file; `venice-batch init` writes a starter"
@@ -135,42 +154,65 @@ class _Reader:
         self._context: dict[str, Any] = {"folder": file.absolute().parent}
         data = plain(root)
         self._data: dict[str, object] = {} if not isinstance(data, dict) else data
+        self._context["columns"] = _has_columns(self._data.get("source"))
 
     def job(self) -> Job | None:
         """Return the job, or None when anything was reported."""
         self._report_empty(self._data, ())
         self._report_top()
-        head = validate(
-            HeadSection, self._only("version", "name", "state", "lease"), (), self.findings, context=self._context
-        )
+        head = validate(HeadSection, self._only(*HeadSection.model_fields), (), self.findings, context=self._context)
+        preset = PRESETS[head.preset] if head and head.preset else None
+        self._put_behind(preset)
         source = self._source()
         steps = (
             recipe.read(self._data["steps"], self._kind(), self.findings, self._context) if self._has("steps") else ()
         )
         output = self._section("output", OutputSection)
         budget, api = self._section("budget", BudgetSection), self._section("api", ApiSection)
-        run = self._section("run", RunSection)
+        run, notify = self._section("run", RunSection), self._notify()
         if head and output:
             self._report_buckets(head, output)
-        if self.findings.problems or not (head and source and output and budget and api and run):
+        files = self._renditions(output, preset) if output else ()
+        if self.findings.problems or not (head and source and output and budget and api and run and notify):
             return None
         access = _access(output.s3)
-        where = _reached(output.path, access)
-        state = _state(head, where, access)
+        out = _output(_reached(output.path, access), output, files)
+        transparency.report(steps, out, _place_of(preset), self.findings)
+        if self.findings.problems:
+            return None
         return Job(
             file=self._file,
             version=head.version,
             name=head.name,
             source=source,
             steps=steps,
-            output=Output(where, **{k: v for k, v in _written(output).items() if k not in {"path", "s3"}}),
+            output=out,
             budget=Budget(**_written(budget)),
             api=ApiSettings(**_written(api)),
             run=RunSettings(**_written(run)),
-            state=state,
+            state=_state(head, out.path, access),
             lease=head.lease,
+            notify=notify_of(notify),
             places=self.findings.places,
         )
+
+    def _put_behind(self, preset: Preset | None) -> None:
+        """Put the preset's steps behind the job's own, which then need not be there."""
+        own = self._data.get("steps")
+        if preset is not None and (own is None or isinstance(own, list)):
+            self._data["steps"] = [*(own or []), *preset.written_steps()]
+
+    def _renditions(self, output: OutputSection, preset: Preset | None) -> tuple[RenditionSpec, ...]:
+        """Return the finished files that the job or its preset asks for; what is wrong about them is reported."""
+        fields = output.renditions
+        if preset is not None and fields:
+            what = f"preset {preset.name} brings renditions of its own"
+            hint = f"keep one of the two; venice-batch presets {preset.name} shows what it stands for"
+            self.findings.about_key(("output", "renditions"), what, hint)
+        if preset is not None:
+            fields = tuple(RenditionFields.model_validate(each) for each in preset.renditions)
+        renditions.report(fields, output.name, _place_of(preset), self.findings)
+        return renditions.specs(fields)
 
     def _report_buckets(self, head: HeadSection, output: OutputSection) -> None:
         """Report what only makes sense with a bucket, or only without one."""
@@ -200,7 +242,7 @@ class _Reader:
             if key not in TOP_KEYS:
                 self.findings.about_key((key,), *unknown_key(key, TOP_KEYS, ()))
         for key in ("source", "steps", "output"):
-            if key not in self._data:
+            if key not in self._data and not (key == "steps" and self._has("preset")):
                 self.findings.about_key((key,), f"{key} is missing", _EXAMPLES[key])
 
     def _only(self, *keys: str) -> dict[str, object]:
@@ -216,6 +258,14 @@ class _Reader:
         short = name == "output" and isinstance(value, str)
         section = {"path": value} if short else value
         return validate(model, section, (name,), self.findings, context=self._context)
+
+    def _notify(self) -> NotifySection | None:
+        value = self._data.get("notify")
+        if value is not None and not isinstance(value, dict):
+            # `validate` would repeat the value, which may be a secret address.
+            self.findings.about_value(("notify",), *NOT_A_MAPPING)
+            return None
+        return validate(NotifySection, value, ("notify",), self.findings, context=self._context)
 
     def _kind(self) -> str:
         """What the source is, or empty when that is not known."""
@@ -245,11 +295,11 @@ class _Reader:
                 if section.s3 is not None and not isinstance(section.path, S3Place):
                     self.findings.about_key(("source", "s3"), "the source does not lie in a bucket", "remove it")
                 path = _reached(section.path, _access(section.s3))
-                return FolderSource(path, section.include, section.exclude, section.keys)
+                return FolderSource(path, section.include, section.exclude, section.keys, _table(section.metadata))
             case PromptsSection():
                 return PromptsSource(section.prompts)
             case UrlsSection():
-                return UrlsSource(section.urls)
+                return UrlsSource(section.urls, _table(section.metadata))
         return None
 
     def _report_source(self, value: object) -> None:
@@ -273,7 +323,17 @@ _EXAMPLES = {
 }
 
 
+def _has_columns(source: object) -> bool:
+    return isinstance(source, dict) and bool({"metadata", "prompts"} & source.keys())
+
+
+def _table(section: MetadataSection | None) -> MetadataFile | None:
+    return None if section is None else MetadataFile(section.file, section.by or "")
+
+
 def _folder_only(key: str, kind: str) -> tuple[str, str] | None:
+    if key == "metadata":
+        return "a prompts file has its own columns", "remove metadata, and put the columns into the prompts file"
     if key in _FOLDER_ONLY:
         return f"{key} belongs to a folder of pictures", f"remove it: {kind} takes the whole file"
     return None
@@ -285,6 +345,16 @@ def _access(section: ReadingSection | None) -> Access:
 
 def _reached(place: Place, access: Access) -> Place:
     return replace(place, access=access) if isinstance(place, S3Place) else place
+
+
+def _place_of(preset: Preset | None) -> ValuePath:
+    """Return where the renditions stand."""
+    return ("output", "renditions") if preset is None else ("preset",)
+
+
+def _output(where: Place, section: OutputSection, renditions: tuple[RenditionSpec, ...]) -> Output:
+    written = {key: value for key, value in _written(section).items() if key not in {"path", "s3", "renditions"}}
+    return Output(where, **written, renditions=renditions)
 
 
 def _state(head: HeadSection, output: Place, access: Access) -> Place:

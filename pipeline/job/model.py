@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -10,13 +11,36 @@ from typing import Literal, TypeAlias
 from pydantic import BaseModel
 
 from pipeline.errors import Problem
+from pipeline.imaging import Rendition
+from pipeline.job.notify import Notify
 from pipeline.job.values import Path as ValuePath
 from pipeline.job.values import Places
 from pipeline.steps.conditions import Condition
+from pipeline.steps.expectations import ExpectFields
 from pipeline.storage import Place
+
+#: What a run does about an answer that is not fit to publish.
+OnFlagged: TypeAlias = Literal["hold", "fail", "publish", "retry"]
 
 #: Where calls go unless the job, the environment or an option says otherwise.
 OFFICIAL_URL = "https://api.venice.ai/api/v1"
+
+#: The extension in the template of a name; a dot inside braces begins none.
+_ENDING = re.compile(r"\.(?:[^./{}]|\{[^{}]*\})*$")
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataFile:
+    """A table with a row for each item.
+
+    Attributes:
+        file: CSV or JSON lines.
+        by: the column that names the item: `key` by its key, `url` by its address, any other by its stem. Empty: `key`
+            if there is such a column, else `stem`.
+    """
+
+    file: Path
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +52,14 @@ class FolderSource:
         include: globs; empty means every file type that can be read.
         exclude: globs that win over `include`.
         keys: a file that lists the keys to take; None: list the folder.
+        metadata: what is known of each picture beside the picture.
     """
 
     path: Place
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     keys: Path | None = None
+    metadata: MetadataFile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +71,10 @@ class PromptsSource:
 
 @dataclass(frozen=True, slots=True)
 class UrlsSource:
-    """The https addresses of a file, one a line."""
+    """The https addresses of a file, one a line; `metadata`: what is known of each beside the picture."""
 
     urls: Path
+    metadata: MetadataFile | None = None
 
 
 Source: TypeAlias = FolderSource | PromptsSource | UrlsSource
@@ -62,12 +89,36 @@ class StepSpec:
         name: a name of `pipeline.steps.fields.FIELDS`.
         fields: the step's field model.
         when: do the step only where this holds; None: always.
+        expect: what the job asks of the answer of a paid step. No part of what is bought: a change buys nothing and
+            judges nothing anew, since an answer keeps the verdict of the expectations that it was bought under.
     """
 
     id: str
     name: str
     fields: BaseModel
     when: Condition | None = None
+    expect: ExpectFields | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RenditionSpec:
+    """One finished file of each item.
+
+    Attributes:
+        suffix: stands in its name before the extension.
+        extension: of its format, without a dot.
+        rendition: how it is encoded.
+    """
+
+    suffix: str
+    extension: str
+    rendition: Rendition
+
+    def template(self, name: str) -> str:
+        """Return the template of this file's name, given the output's: the suffix stands before the last extension."""
+        ending = _ENDING.search(name)
+        place = len(name) if ending is None else ending.start()
+        return f"{name[:place]}{self.suffix}{name[place:]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +127,11 @@ class Output:
 
     Attributes:
         path: absolute folder, or a place in a bucket.
-        name: template of `{dir}`, `{stem}`, `{ext}` and `{variant}`.
+        name: template of `{dir}`, `{stem}`, `{ext}`, `{variant}`, and columns of the metadata.
         existing: what to do about a file that is there and not ours.
         on_vanished: what to do about the finished file of an input that is gone.
         max_deleted: share of the finished files (0 to 1) above which none is deleted.
+        renditions: the finished files of each item; none: one, as the last step left it.
     """
 
     path: Place
@@ -87,6 +139,7 @@ class Output:
     existing: Literal["fail", "replace", "skip"] = "fail"
     on_vanished: Literal["keep", "report", "delete"] = "report"
     max_deleted: float = 0.1
+    renditions: tuple[RenditionSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +175,15 @@ class RunSettings:
         max_failure_rate: share of failed items (0 to 1) at which the run stops.
         uncertain: whether a call whose answer was lost is bought again.
         drain: seconds that calls in flight get to land after a signal.
-        on_flagged: what happens to an answer that is not fit to publish.
+        on_flagged: what happens to an answer that is not fit to publish. A change leaves alone what is held already:
+            that waits for a person.
     """
 
     concurrency: int | None = None
     max_failure_rate: float = 0.5
     uncertain: Literal["retry", "hold"] = "retry"
     drain: float = 25.0
-    on_flagged: Literal["hold"] = "hold"
+    on_flagged: OnFlagged = "hold"
 
 
 @dataclass(frozen=True)
@@ -148,6 +202,7 @@ class Job:
         run: how a run behaves.
         state: where the job's memory lies: an absolute folder, or a place in a bucket.
         lease: seconds that a dead run keeps others away from a state on S3; None: a store without conditional writes.
+        notify: who is told of a run, and where its figures go.
         places: where everything stands in the file.
     """
 
@@ -162,6 +217,7 @@ class Job:
     run: RunSettings
     state: Place
     lease: float | None
+    notify: Notify
     places: Places = field(repr=False, compare=False)
 
     def place(self, path: ValuePath) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from pipeline.job.yaml_tree import MAX_DEPTH, Entries, Items, Mark, Node, Scalar
 from pipeline.steps.fields import FIELDS
 
 #: Keys of the outer mapping of a step; every other one is a field and lies below the step's name.
-STEP_KEYS = frozenset({"id", "when"})
+STEP_KEYS = frozenset({"id", "when", "expect"})
 
 #: Sections that may be written as one text, and what that text is short for.
 _SHORT_FOR = {"source": "path", "output": "path"}

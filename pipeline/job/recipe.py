@@ -12,7 +12,10 @@ from pipeline.job.overrides import STEP_KEYS
 from pipeline.job.schema import StepSection
 from pipeline.job.values import Path
 from pipeline.steps.conditions import BadCondition, Condition, parse
-from pipeline.steps.fields import FIELDS, MultiEditFields, Source, StepFields, StepRef, known_fields
+from pipeline.steps.expectations import ExpectFields
+from pipeline.steps.fields import FIELDS, LOCAL, MultiEditFields, Source, StepFields, StepRef, known_fields
+from pipeline.steps.references import BesideRef
+from pipeline.steps.settling import columns_of
 from pipeline.steps.written import quoted
 
 #: Far more than a picture survives; keeps the checks between steps quick.
@@ -80,14 +83,31 @@ class _Raw:
         return cls(path, name, _with_strays(item, name), {key: item[key] for key in item if key in STEP_KEYS})
 
     def spec(self, step_id: str, findings: Findings, context: Mapping[str, Any]) -> StepSpec | None:
-        """Validate fields and condition."""
-        when = self._when(findings)
+        """Validate fields, condition and expectations."""
+        when, expect = self._when(findings), self._expect(findings, context)
+        if columns_of(when) and not context.get("columns"):
+            what = f"there is no metadata whose column {quoted(columns_of(when)[0])} could be looked at"
+            findings.about_value((*self.path, "when"), what, "add source.metadata, or test the picture only")
         if not self.name:
             return None
         model = FIELDS[self.name]
         path = (*self.path, self.name)
         fields = validate(model, self.fields, path, findings, context=context, unknown=_picture_field)
-        return None if fields is None else StepSpec(step_id, self.name, fields, when)
+        return None if fields is None else StepSpec(step_id, self.name, fields, when, expect)
+
+    def _expect(self, findings: Findings, context: Mapping[str, Any]) -> ExpectFields | None:
+        if "expect" not in self.beside or not self.name:
+            return None
+        path = (*self.path, "expect")
+        if self.name in LOCAL:
+            what = f"{self.name} is done on this machine: there is no answer to expect anything of"
+            findings.about_key(path, what, "move expect to a paid step, or remove it")
+            return None
+        expect = validate(ExpectFields, self.beside["expect"], path, findings, context=context)
+        if expect is not None and expect.aspect_within is not None and self.name == "generate":
+            what = "generate is sent no picture whose shape could be kept"
+            findings.about_key((*path, "aspect_within"), what, "remove it; min_width and min_height ask for a size")
+        return expect
 
     def _when(self, findings: Findings) -> Condition | None:
         if "when" not in self.beside:
@@ -193,6 +213,9 @@ def _check_references(
                 findings.about_value(
                     path, "there is no source picture in a job that starts from prompts", "write current"
                 )
+            if isinstance(ref, BesideRef) and kind in {"prompts", "urls"}:
+                hint = "write {file: PATH}, or a source with a path"
+                findings.about_value(path, "only pictures of a folder or bucket have files beside them", hint)
             if isinstance(ref, StepRef) and ref.id not in ids[:number]:
                 findings.about_value(path, *_no_such_step(ref.id, ids, number))
 

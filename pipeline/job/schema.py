@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationInfo, WithJsonSchema
 
+from pipeline.job.presets import PresetName
+from pipeline.job.renditions import MOST, RenditionFields
 from pipeline.steps.references import job_folder, local_path
 from pipeline.steps.written import TEXT, Flag, as_number, as_text, quoted, refusal
 from pipeline.storage import Access, Place, parse
@@ -39,6 +41,11 @@ def _version(value: object) -> int:
 
 def _path(value: object, info: ValidationInfo) -> Path:
     return local_path(value, job_folder(info))
+
+
+def has_columns(info: ValidationInfo) -> bool:
+    """Whether the job has columns to fill in: ``columns`` of the validation context."""
+    return isinstance(info.context, dict) and bool(info.context.get("columns"))
 
 
 def _place(value: object, info: ValidationInfo) -> Place:
@@ -92,11 +99,13 @@ def _glob(value: object) -> str:
     return text
 
 
-def _template(value: object) -> str:
+def _template(value: object, info: ValidationInfo) -> str:
     text = as_text(value)
     for name in re.findall(r"\{([^{}]*)\}", text):
-        if name not in PLACEHOLDERS:
-            raise refusal(f"unknown placeholder {{{name}}}", "known: {dir}, {stem}, {ext} and {variant}")
+        # With a table at hand it may be a column: the plan reads the table and tells.
+        if name not in PLACEHOLDERS and not has_columns(info):
+            known = "known: {dir}, {stem}, {ext} and {variant}; columns need source.metadata"
+            raise refusal(f"unknown placeholder {{{name}}}", known)
     rest = re.sub(r"\{[^{}]*\}", "x", text)
     if "{" in rest or "}" in rest:
         raise refusal("a brace without its partner", "write {dir}, {stem}, {ext} or {variant}")
@@ -232,6 +241,11 @@ class HeadSection(Section):
         description="For a state on S3: how long a run that died keeps others away, such as 60s; or unsafe, for a store"
         " without conditional writes.",
     )
+    preset: Annotated[PresetName, TEXT] | None = Field(
+        None,
+        description="Steps and finished files after a marketplace's rules, behind the job's own steps;"
+        " venice-batch presets shows what each stands for.",
+    )
 
 
 class ReadingSection(Section):
@@ -267,6 +281,26 @@ class WritingSection(ReadingSection):
     metadata: Metadata = Field((), description="Name and value pairs that every finished file gets.")
 
 
+class MetadataSection(Section):
+    """A table with a row for each item."""
+
+    file: FilePath = Field(description="CSV with a header, or JSON lines (.jsonl); relative to the job file.")
+    by: Annotated[str, Field(min_length=1), TEXT] | None = Field(
+        None,
+        description="The column that names the item: key (path within the source), stem, url, or any other, which then"
+        " holds stems. When absent: key if there is such a column, else stem.",
+    )
+
+
+def _as_section(value: object) -> object:
+    return value if isinstance(value, dict) else {"file": value}
+
+
+_TABLE = "A table with a row for each item, whose columns fill {title} and the like; its path, or file and by."
+#: Written as a path, or as a section.
+Table: TypeAlias = Annotated[MetadataSection | None, BeforeValidator(_as_section)]
+
+
 class FolderSection(Section):
     """A folder of pictures, or a prefix of a bucket."""
 
@@ -278,6 +312,7 @@ class FolderSection(Section):
     keys: FilePath | None = Field(
         None, description="A text file with one key a line, relative to the job file; taken instead of a listing."
     )
+    metadata: Table = Field(None, description=_TABLE)
     s3: ReadingSection | None = Field(None, description="How the bucket is reached; else as the environment says.")
 
 
@@ -291,6 +326,7 @@ class UrlsSection(Section):
     """A file of https addresses."""
 
     urls: FilePath = Field(description="A text file with one https address a line, relative to the job file.")
+    metadata: Table = Field(None, description=_TABLE)
 
 
 class OutputSection(Section):
@@ -298,7 +334,8 @@ class OutputSection(Section):
 
     path: AnyPlace = Field(description="The folder, relative to the job file, or s3://BUCKET/PREFIX/.")
     name: Template = Field(
-        "{dir}/{stem}.{ext}", description="Names of finished files, made of {dir}, {stem}, {ext} and {variant}."
+        "{dir}/{stem}.{ext}",
+        description="Names of finished files, made of {dir}, {stem}, {ext}, {variant}, and columns of the metadata.",
     )
     existing: Annotated[Literal["fail", "replace", "skip"], TEXT] = Field(
         "fail", description="What to do about a file that is already there and was not made by this job."
@@ -310,6 +347,9 @@ class OutputSection(Section):
     max_deleted: Rate = Field(
         0.1,
         description="With on_vanished: delete: when more than this share of the finished files would go, none does.",
+    )
+    renditions: Annotated[tuple[RenditionFields, ...], Field(min_length=1, max_length=MOST)] = Field(
+        (), description="The finished files of each item; when absent, one as the last step left it."
     )
     s3: WritingSection | None = Field(
         None, description="How the buckets of output and state are reached and written; else as the environment says."
@@ -351,8 +391,10 @@ class RunSection(Section):
     drain: Annotated[Duration, Field(le=3600)] = Field(
         25.0, description="Time that calls in flight get to land after Ctrl-C or SIGTERM."
     )
-    on_flagged: Annotated[Literal["hold"], TEXT] = Field(
-        "hold", description="What happens to an answer that is not fit to publish: it is kept aside."
+    on_flagged: Annotated[Literal["hold", "fail", "publish", "retry"], TEXT] = Field(
+        "hold",
+        description="What happens to an answer that is not fit to publish: it is held back until release or reject, its"
+        " item fails, it is published all the same, or it is bought anew once and held if that is no better.",
     )
 
 

@@ -52,7 +52,7 @@ def test_a_condition_is_judged_by_what_is_known(condition: object, holds: bool) 
 
 @pytest.mark.parametrize("key", [key for key in KEYS if key not in {"any", "all", "not"}])
 def test_every_test_waits_for_what_is_not_known_yet(key: str) -> None:
-    value: object = {"has_alpha": True, "format": "png"}.get(key, 1)
+    value: object = {"has_alpha": True, "format": "png", "metadata": {"title": "present"}}.get(key, 1)
     assert parse({key: value}).holds(Known()) is None
 
 
@@ -192,3 +192,22 @@ def test_different_conditions_have_different_json() -> None:
         parse({"height_below": 5}),
     ]
     assert len({digest(form.to_json()) for form in forms}) == len(forms)
+
+
+@pytest.mark.parametrize(
+    ("condition", "told"),
+    [
+        ({"metadata": "shoes"}, "where columns are expected"),
+        ({"metadata": {}}, "where columns are expected"),
+        ({"metadata": {"category": []}}, "decides nothing"),
+        ({"metadata": {"category": ""}}, "decides nothing"),
+        ({"metadata": {"category": {"equals": "x"}}}, "where text is expected"),
+    ],
+)
+def test_a_test_of_columns_that_makes_no_sense_is_told(condition: object, told: str) -> None:
+    with pytest.raises(BadCondition, match=told):
+        parse(condition)
+
+
+def test_a_number_in_a_test_of_columns_is_the_text_that_was_written() -> None:
+    assert parse({"metadata": {"size": [42, "41"]}}).to_json() == {"metadata": {"size": ["41", "42"]}}

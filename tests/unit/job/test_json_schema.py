@@ -41,12 +41,20 @@ GOOD = [
     + "steps: [{generate: {model: m, style_references: [{image: 'https://a/b', strength: 0.5}, {image: {url: 'https://a/c'}}]}}]\n",
     HEAD.replace("./in", "{urls: u.txt}") + "steps: [background-remove]\nstate: 5\n",
     HEAD.replace("./out", "{path: o, name: '{stem}.{ext}', existing: replace}") + "steps: [upscale]\n",
+    HEAD.replace("./out", "{path: o, renditions: [{format: jpeg, quality: '88', max_bytes: 5KB, background: '#fff'}]}")
+    + "steps: [upscale]\n",
+    HEAD.replace("./out", "{path: o, renditions: [{format: png}, {suffix: -s, format: webp, max_side: '${S:-9}'}]}")
+    + "steps: [upscale]\n",
+    HEAD + "preset: ebay\n",
+    HEAD + "steps: [upscale]\npreset: '${P:-amazon-main}'\n",
     HEAD.replace("./in", "{path: i, include: ['*.jpg'], exclude: []}") + "steps: [upscale]\n",
     HEAD + "steps: [upscale]\nbudget: {max_usd: 25, max_usd_per_day: '1.80', max_usd_per_month: '${M:-5}'}\n",
     HEAD
     + "steps: [upscale]\napi: {base_url: emulator, transport: json, timeout: 90}\nrun: {concurrency: auto, drain: 0}\n",
     HEAD + "steps: [upscale]\napi: {base_url: '${U:-http://127.0.0.1:8080/api/v1}', timeout: 1.5m}\n",
     HEAD + "steps: [upscale]\nrun: {concurrency: 64, max_failure_rate: 12.5%, uncertain: hold, on_flagged: hold}\n",
+    HEAD + "steps: [{upscale: , expect: {min_side: 900, aspect_within: 2%, not_blank: false, sharpness: 9.5}}]\n",
+    HEAD + "steps: [{background-remove: , expect: {alpha_share: [0.05, 90%]}}]\nrun: {on_flagged: retry}\n",
     HEAD + "steps: [upscale]\nrun: {concurrency: '${C:-3}', max_failure_rate: 1, drain: '${D:-5s}'}\n",
     HEAD.replace("name: a", "name: ${J:-b}") + "steps: ['${S:-upscale}']\n",
 ]
@@ -70,10 +78,15 @@ def test_what_is_loaded_the_schema_accepts(job: Loader, text: str) -> None:
     assert not _errors(text)
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "configs").rglob("*.yaml")), ids=lambda file: file.name)
+#: Beside the job files lie recipes of other tools; only a job has steps.
+EXAMPLES = [file for file in sorted((ROOT / "configs").rglob("*.yaml")) if "\nsteps:" in file.read_text("utf-8")]
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.name)
 def test_every_example_fits_the_schema(file: Path) -> None:
     text = file.read_text(encoding="utf-8")
-    data = yaml.safe_load(text)
+    # Manifests for a cluster hold several documents; a job is one.
+    data = next(yaml.safe_load_all(text))
     if isinstance(data, dict) and "steps" in data and "version" in data:
         assert not _errors(text)
 
@@ -93,6 +106,11 @@ def test_every_example_fits_the_schema(file: Path) -> None:
         HEAD + "steps: [upscale]\napi: {key: x}\n",
         HEAD + "steps: [upscale]\nbudget: {max_usd: -1}\n",
         HEAD + "steps: [upscale]\nrun: {concurrency: 65}\n",
+        HEAD + "steps: [upscale]\nrun: {on_flagged: release}\n",
+        HEAD + "steps: [{fit: {max_side: 9}, expect: {min_side: 5}}]\n",
+        HEAD + "steps: [{upscale: , expect: {}}]\n",
+        HEAD + "steps: [{upscale: , expect: {min_sid: 5}}]\n",
+        PROMPTS + "steps: [{generate: {model: m}, expect: {aspect_within: 2%}}]\n",
         HEAD.replace("name: a", "name: A b") + "steps: [upscale]\n",
     ],
 )

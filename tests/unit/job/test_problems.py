@@ -66,7 +66,10 @@ BAD_FILES = [
         "a step nothing is near",
         _with_step("zzz: {a: 1}"),
         [
-            '6:5: unknown step "zzz"; known: upscale, background-remove, edit, multi-edit, generate, orient, fit',
+            (
+                '6:5: unknown step "zzz"; known: upscale, background-remove, edit, multi-edit, generate, orient, srgb,'
+                " fit, resize, trim, pad, flatten, crop, overlay, convert"
+            ),
         ],
     ),
     (
@@ -350,8 +353,29 @@ BAD_FILES = [
             "6:20: run.concurrency: 65 is out of range; write auto, or 1 to 64",
             "6:42: run.max_failure_rate: 50 is not a share of 1; write 50% or 0.5",
             '6:57: run.uncertain: "maybe" is not offered; write retry or hold',
-            '6:76: run.on_flagged: "release" is not offered; write hold',
+            '6:76: run.on_flagged: "release" is not offered; write hold, fail, publish or retry',
         ],
+    ),
+    (
+        "expectations of what is no answer, or cannot be",
+        HEAD
+        + "steps:\n  - fit: {max_side: 9}\n    expect: {min_side: 5}\n"
+        + "  - upscale:\n    expect: {min_sid: 5, alpha_share: [90%, 5%], sharpness: 200}\n"
+        + "  - background-remove:\n    expect: {}\n  - background-remove:\n    expect:\n",
+        [
+            "7:5: fit is done on this machine: there is no answer to expect anything of; move expect to a paid step",
+            '9:14: unknown key "min_sid" in expect; did you mean min_side?',
+            "9:39: expect.alpha_share: the first share is larger than the second; write [least, most]",
+            "9:61: expect.sharpness: 200 is out of range; write a number of at most 127",
+            "11:13: expect: nothing is expected; write a test such as min_side: 1000, or remove the line",
+            "13:5: expect has no value; write one, or remove the line",
+        ],
+    ),
+    (
+        "the shape of nothing kept",
+        HEAD.replace("./in", "{prompts: p.csv}")
+        + "steps:\n  - generate: {model: m}\n    expect: {min_width: 5, aspect_within: 2%}\n",
+        ["7:28: generate is sent no picture whose shape could be kept; remove it; min_width and min_height ask for"],
     ),
     (
         "a condition misspelt",

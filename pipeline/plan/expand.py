@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pipeline.errors import ItemError
 from pipeline.plan.model import PlannedItem
 from pipeline.plan.naming import finished_name
+from pipeline.plan.personal import Own
 from pipeline.plan.recipe import Recipe, extension_of
 from pipeline.plan.sources import Candidate
 from pipeline.plan.standing import Verdict
@@ -21,20 +22,23 @@ from pipeline.steps.paid import Generate
 from pipeline.venice import Catalogue
 
 _NOTHING = Known()
+_ANYTHING = Candidate("", "")
 
 
 class Named(NamedTuple):
     """An item with its name: what all items are made into, so as little as possible; most need nothing more.
 
-    `problem` is why it cannot be used; `output` is empty then.
+    `problem` is why it cannot be used; `outputs`, the names of its finished files, is empty then. `skipped`: its
+    row says to leave it out.
     """
 
     candidate: Candidate
     variant: int
     fingerprint: str
     chain: Chain
-    output: str
+    outputs: tuple[str, ...]
     problem: Verdict | None
+    skipped: bool = False
 
 
 class Expander:
@@ -44,49 +48,62 @@ class Expander:
         """Work out once what is the same for all inputs."""
         self._recipe = recipe
         self._catalogue = catalogue
-        self._template = recipe.job.output.name
+        self._kinds = recipe.files
         self._by_row = isinstance(recipe.chain.steps[0], Generate)
-        paid = recipe.chain.paid
-        #: Of every finished file; empty where a row or the source decides it.
-        self._extension = paid[-1].extension(catalogue) if paid and not self._by_row else ""
+        #: What all inputs have in common, and nothing of their own.
+        self._same = recipe.own(_ANYTHING) if recipe.personal is None else None
+        #: As the last step leaves every picture; empty where a row or the source decides it.
+        by_source = self._by_row or not recipe.chain.paid
+        self._extension = "" if by_source else extension_of(recipe.chain, _ANYTHING, catalogue)
 
     def items(self, candidate: Candidate) -> Sequence[Named]:
         """Return the items of one input: one, or one for each variant of a generate call."""
-        if not self._by_row:
-            chain, fingerprint = self._recipe.for_candidate(candidate)
-            return (self._named(candidate, 0, fingerprint, chain),)
-        chain, fingerprint = self._recipe.chain, ""
+        if self._same is not None:
+            return (self._named(candidate, 0, self._same),)
+        own = Own(self._recipe.chain, "")
         try:
-            chain, fingerprint = self._recipe.for_candidate(candidate)
+            own = self._recipe.own(candidate, self._catalogue)
+        except ItemError as error:
+            if not candidate.problem:
+                candidate = replace(candidate, problem=error.message, code=error.code)
         except ValidationError as error:
             candidate = replace(candidate, problem=_unsuited(error))
-        several = chain.paid[0].variants
+        several = own.chain.paid[0].variants if self._by_row else 1
         variants = range(1, several + 1) if several > 1 else (0,)
-        return [self._named(candidate, variant, fingerprint, chain) for variant in variants]
+        return [self._named(candidate, variant, own) for variant in variants]
 
-    def _named(self, candidate: Candidate, variant: int, fingerprint: str, chain: Chain) -> Named:
+    def _named(self, candidate: Candidate, variant: int, own: Own) -> Named:
+        chain, fingerprint = own.chain, own.fingerprint
         if candidate.problem:
             problem = Verdict("invalid", candidate.code, candidate.problem)
-            return Named(candidate, variant, fingerprint, chain, "", problem)
+            return Named(candidate, variant, fingerprint, chain, (), problem, own.skipped)
         extension = self._extension or extension_of(chain, candidate, self._catalogue)
         try:
-            output = finished_name(self._template, candidate.key, variant, extension)
+            outputs = tuple(
+                finished_name(kind.template, candidate.key, variant, kind.extension or extension, own.columns)
+                for kind in self._kinds
+            )
         except ItemError as error:
             problem = Verdict("invalid", error.code, error.message)
-            return Named(candidate, variant, fingerprint, chain, "", problem)
-        return Named(candidate, variant, fingerprint, chain, output, None)
+            return Named(candidate, variant, fingerprint, chain, (), problem, own.skipped)
+        return Named(candidate, variant, fingerprint, chain, outputs, None, own.skipped)
 
     def planned(self, item: Named, verdict: Verdict) -> PlannedItem:
         """Return the item in full, for those that a plan tells of."""
+        chain = item.chain
+        try:
+            chain = chain if item.problem else self._recipe.pinned(chain)
+        except ItemError as error:
+            verdict = Verdict("invalid", error.code, error.message)
         return PlannedItem(
             candidate=item.candidate,
             variant=item.variant,
             standing=verdict.standing,
             fingerprint=item.fingerprint,
-            chain=item.chain,
+            chain=chain,
             lineage=self._lineage(item.candidate),
             known=_NOTHING,
-            output=item.output,
+            outputs=item.outputs,
             code=verdict.code,
             reason=verdict.reason,
             left_as=verdict.left_as,

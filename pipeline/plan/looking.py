@@ -9,7 +9,7 @@ from pipeline.errors import ItemError
 from pipeline.imaging import Facts
 from pipeline.imaging.partial import probe_head
 from pipeline.plan.ahead import AT_ONCE
-from pipeline.plan.recipe import file_hash
+from pipeline.plan.hashing import file_hash
 from pipeline.plan.sources import Candidate
 from pipeline.storage import Changed, Place, Store, open_store
 

@@ -49,7 +49,7 @@ class PlannedItem:
         chain: the steps, filled with the item's own columns.
         lineage: where its picture comes from; ``unread`` until its bytes were hashed.
         known: its picture's header, upright.
-        output: the finished file's path relative to the output.
+        outputs: the paths of its finished files relative to the output, in the order of the job's renditions.
         cost: what is left to buy.
         left_as: for `waiting`, the state in which the manifest keeps it.
     """
@@ -61,7 +61,7 @@ class PlannedItem:
     chain: Chain
     lineage: Lineage
     known: Known
-    output: str = ""
+    outputs: tuple[str, ...] = ()
     code: str = ""
     reason: str = ""
     cost: Range = Range()
@@ -117,6 +117,14 @@ class Coverage:
     by_budget: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What a sample leaves for later: so many items to do, and what they would cost."""
+
+    items: int
+    cost: Range
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a run would do and cost.
@@ -131,6 +139,7 @@ class Plan:
         coverage: whether the money suffices.
         eta_seconds: by the slowest lane.
         warnings: in order of weight.
+        rest: for a sample, what it leaves for later.
     """
 
     items: tuple[PlannedItem, ...]
@@ -142,6 +151,7 @@ class Plan:
     coverage: Coverage
     eta_seconds: float
     warnings: tuple[Caution, ...]
+    rest: Rest | None = None
 
     @property
     def to_do(self) -> tuple[PlannedItem, ...]:
@@ -162,6 +172,7 @@ class Plan:
 
     def as_json(self) -> dict[str, Any]:
         """Return the plan in the form that scripts rely on."""
+        later = {} if self.rest is None else {"rest": {"items": self.rest.items, "cost": self.rest.cost.as_json()}}
         return {
             "items": self.counts(),
             "calls": sum(step.calls for step in self.steps),
@@ -180,6 +191,7 @@ class Plan:
                 for step in self.steps
             ],
             "warnings": [{"code": warning.code, "text": warning.text} for warning in self.warnings],
+            **later,
         }
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import unicodedata
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from pipeline.errors import ItemError
+from pipeline.steps.placeholders import fill
 
 #: Names that some systems take for devices, whatever their extension.
 _DEVICES = frozenset(
@@ -15,11 +17,14 @@ _DEVICES = frozenset(
 _LONGEST = 255
 #: So many letters are never more than `_LONGEST` bytes.
 _NEVER_TOO_LONG = _LONGEST // 4
+_NO_COLUMNS: Mapping[str, str] = {}
 #: Our own files in the output start so.
 _RESERVED = (".vb-", ".venice-batch")
 
 
-def finished_name(template: str, key: str, variant: int, extension: str) -> str:
+def finished_name(
+    template: str, key: str, variant: int, extension: str, columns: Mapping[str, str] = _NO_COLUMNS
+) -> str:
     """Return the path, relative to the output, of the finished file of an item.
 
     Args:
@@ -27,6 +32,7 @@ def finished_name(template: str, key: str, variant: int, extension: str) -> str:
         key: the item's key; its folder and stem fill ``{dir}`` and ``{stem}``.
         variant: 1 and up where one call gives several pictures, else 0.
         extension: without a dot; fills ``{ext}``.
+        columns: the item's values of all other placeholders.
 
     Raises:
         ItemError: the name would leave the output or cannot be a file's name everywhere.
@@ -37,7 +43,12 @@ def finished_name(template: str, key: str, variant: int, extension: str) -> str:
     if variant:
         stem = f"{stem}-{variant}"
     written = template if folder else _without_folder(template)
-    name = written.format(dir=folder, stem=stem, ext=extension, variant=variant)
+    if columns:
+        # Not `format`: a column may have any name, and `{a.b}` would be an attribute to it.
+        values = {**columns, "dir": folder, "stem": stem, "ext": extension, "variant": str(variant)}
+        name = fill(written, values.__getitem__)
+    else:
+        name = written.format(dir=folder, stem=stem, ext=extension, variant=variant)
     _refuse_unsafe(name)
     return name
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,10 +13,11 @@ from pipeline.job import FolderSource, Job
 from pipeline.plan import money, warn
 from pipeline.plan.expand import Expander
 from pipeline.plan.looking import Eyes
-from pipeline.plan.model import TO_DO, Caution, Plan, PlannedItem, Range, StepCost
+from pipeline.plan.model import TO_DO, Caution, Plan, PlannedItem, Range, Rest, StepCost
 from pipeline.plan.outputs import Outputs
 from pipeline.plan.pricing import Pricer
 from pipeline.plan.recipe import Recipe
+from pipeline.plan.sampling import draw
 from pipeline.plan.sources import Candidate
 from pipeline.plan.standing import Rules, Wishes
 from pipeline.plan.stock import Stock, Taking, take_stock
@@ -61,11 +62,23 @@ def make_plan(recipe: Recipe, world: World, wishes: Wishes | None = None) -> Pla
     sizes = Counter(item.candidate.size for item in stock.items if item.standing in TO_DO)
     with _eyes(job) as eyes:
         pricer = Pricer(recipe, world.state, world.catalogue, eyes, sizes)
-        items = tuple(pricer.priced(stock.items, wishes.limit))
-    plan = _summed(recipe, world, pricer, items, stock.done)
+        if wishes.sample is None:
+            items = tuple(pricer.priced(stock.items, wishes.limit))
+            plan = _summed(recipe, world, pricer, items, stock.done)
+        else:
+            items, later = draw(pricer, stock.items, wishes.sample, job.name)
+            # The sums are taken before the pricer goes on with the rest.
+            plan = _summed(recipe, world, pricer, items, stock.done)
+            plan = replace(plan, rest=_rest(pricer, later))
+    plan = replace(plan, warnings=(*plan.warnings, *_of_rows(recipe, stock)))
     if wishes.partial or _is_by_keys(job):
         return plan
     return replace(plan, vanished=_vanished(stock, world.state, job.name), dropped=_dropped(stock, world, job.name))
+
+
+def _rest(pricer: Pricer, later: deque[PlannedItem]) -> Rest:
+    costs = [item.cost for item in pricer.priced(later) if item.standing in TO_DO]
+    return Rest(len(costs), sum(costs, Range()))
 
 
 @contextmanager
@@ -128,11 +141,27 @@ def _dropped(stock: Stock, world: World, job: str) -> tuple[str, ...]:
     return tuple(row.path for row in world.state.outputs(job) if row.path not in stock.names)
 
 
+def _of_rows(recipe: Recipe, stock: Stock) -> list[Caution]:
+    """Return what came of the metadata and of the files beside the pictures."""
+    found = [warn.skipped(stock.skipped)] if stock.skipped else []
+    table = None if recipe.personal is None else recipe.personal.table
+    # Of a source that is taken by keys most rows may well belong to pictures that nobody asked for this time.
+    if table is not None and table.unmet and not _is_by_keys(recipe.job):
+        found.append(warn.unmet_rows(table.path, table.unmet))
+    neighbours = None if recipe.personal is None else recipe.personal.neighbours
+    doubled = [] if neighbours is None else sorted(key for key in neighbours.asked if (key, 0) in stock.keys)
+    if doubled:
+        found.append(warn.beside_and_item(doubled))
+    return found
+
+
 def _warnings(recipe: Recipe, world: World, pricer: Pricer, *, split: bool) -> tuple[Caution, ...]:
     found = warn.traps(recipe, world.catalogue)
     if pricer.tally.capped:
         found.append(warn.capped(pricer.tally.capped))
     found += [warn.fitted(step, count) for step, count in pricer.tally.fitted.items() if count]
+    if pricer.tally.left_out:
+        found.append(warn.first_only(pricer.tally.left_out))
     if split:
         found.append(warn.split_balance())
     return tuple(found)

@@ -12,6 +12,7 @@ from pipeline.errors import ItemError
 from pipeline.imaging import Facts, needs, oriented
 from pipeline.plan import warn
 from pipeline.plan.ahead import in_order
+from pipeline.plan.flagged import course
 from pipeline.plan.looking import Eyes, Sight
 from pipeline.plan.model import TO_DO, PlannedItem, Range
 from pipeline.plan.recipe import Recipe
@@ -34,6 +35,7 @@ class Tally:
     permits: Counter[str] = field(default_factory=Counter)
     fitted: Counter[str] = field(default_factory=Counter)
     capped: int = 0
+    left_out: int = 0
     dearest: Decimal = Decimal(0)
 
 
@@ -145,6 +147,7 @@ class Pricer:
         if self._recipe.by_url:
             return replace(item, known=header)
         self._upright = None if facts is None else oriented(facts)
+        self.tally.left_out += facts is not None and facts.left_out > 0
         sha256 = known.sha256 if known is not None else self._hash_of_a_twin(item.candidate)
         return replace(item, lineage=Lineage("source", sha256) if sha256 else item.lineage, known=header)
 
@@ -170,7 +173,11 @@ class Pricer:
                     position = _uncertain(item.chain.skip(position))
                 case Purchase():
                     found = self._state.results.find(stop.result) if certain else None
+                    way = course(found, self._recipe.job.run.on_flagged, self._state) if found and found.flags else ""
                     reused = reused or found is not None
+                    if way in {"hold", "fail"}:
+                        break
+                    found = None if way == "retry" else found
                     position, price = self._bought(item, position, stop, found, certain=certain)
                     cost += price
         reused = reused and cost.high == 0 and item.standing == "new"

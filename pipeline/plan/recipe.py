@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeGuard
 
-from pipeline.errors import CatalogueError, JobError, Problem, SourceError
-from pipeline.job import FolderSource, Job, UrlsSource
+from pipeline import imaging
+from pipeline.errors import CatalogueError, ItemError, JobError, Problem, SourceError
+from pipeline.imaging import Limits
+from pipeline.job import FolderSource, Job, PromptsSource, UrlsSource
+from pipeline.plan.files import FileKind, described, kinds
+from pipeline.plan.hashing import file_hash
+from pipeline.plan.personal import Own, Personal
 from pipeline.plan.sources import Candidate
 from pipeline.steps.canonical import digest
 from pipeline.steps.chain import Chain, Step, needs_bytes
 from pipeline.steps.conditions import Known
-from pipeline.steps.local import orient
+from pipeline.steps.filling import asked, is_open
+from pipeline.steps.local import LocalStep, orient
 from pipeline.steps.paid import Generate, PaidStep
-from pipeline.steps.references import FileRef
-from pipeline.steps.registry import build, for_row
+from pipeline.steps.references import BesideRef, FileRef, ImageRef
+from pipeline.steps.registry import build
+from pipeline.steps.settling import needs_picture
 from pipeline.storage import S3Place
 from pipeline.venice import Catalogue
 from pipeline.venice.prices import Refusal
@@ -53,11 +59,21 @@ class Recipe:
         return isinstance(self.job.source, FolderSource) and isinstance(self.job.source.path, S3Place)
 
     @functools.cached_property
+    def files(self) -> tuple[FileKind, ...]:
+        """The finished files of every item, in order."""
+        return kinds(self.job.output)
+
+    @property
+    def draws(self) -> bool:
+        """Whether pictures are drawn from prompts, so that the names of styles matter."""
+        return isinstance(self.chain.steps[0], Generate)
+
+    @functools.cached_property
     def needs_header(self) -> bool:
         """Whether the plan depends on what the header of an input says: by a condition or by a limit of a call."""
         sample = Known(width=1, height=1, has_alpha=False, format="PNG", bytes=1)
         for step in self.chain.steps:
-            if step.when is not None:
+            if needs_picture(step.when):
                 return True
             if isinstance(step, PaidStep):
                 if not self.by_url:
@@ -68,21 +84,43 @@ class Recipe:
         return False
 
     def for_candidate(self, candidate: Candidate) -> tuple[Chain, str]:
-        """Return the chain as it applies to one input, and its fingerprint.
+        """Return the chain as it applies to one input, complete, and its fingerprint.
 
         Raises:
+            ItemError: the metadata lacks something for it, or says to leave it out; or a file beside it is not there.
             ValueError: a column of the row does not suit the step (pydantic's `ValidationError`).
         """
-        first = self.chain.steps[0]
-        if not isinstance(first, Generate):
-            return self.chain, self._fingerprint
-        filled = for_row(first, candidate.key, dict(candidate.columns))
-        chain = replace(self.chain, steps=(filled, *self.chain.steps[1:]))
-        return chain, _fingerprint(chain, self.job)
+        own = self.own(candidate)
+        if own.skipped:
+            raise ItemError("skipped", "its row says to leave it out")
+        return self.pinned(own.chain), own.fingerprint
+
+    def own(self, candidate: Candidate, catalogue: Catalogue | None = None) -> Own:
+        """Return what an input has of its own; see `Personal.of` for what it raises."""
+        return self._same if self.personal is None else self.personal.of(candidate, catalogue)
+
+    def pinned(self, chain: Chain) -> Chain:
+        """Return an item's chain with the hashes of the files beside its picture; see `Personal.pinned`."""
+        return chain if self.personal is None else self.personal.pinned(chain)
 
     @functools.cached_property
-    def _fingerprint(self) -> str:
-        return _fingerprint(self.chain, self.job)
+    def personal(self) -> Personal | None:
+        """What makes each item's own chain; None where all items have the same.
+
+        Raises:
+            SourceError: the metadata cannot be read.
+            JobError: the job names a column that is not there.
+        """
+        source = self.job.source
+        has_rows = isinstance(source, PromptsSource) or source.metadata is not None
+        beside = any(isinstance(ref, BesideRef) for step in self.chain.paid for ref in step.images)
+        if not has_rows and not beside:
+            return None
+        return Personal(self.job, self.chain, self.offset, functools.partial(_fingerprint, job=self.job))
+
+    @functools.cached_property
+    def _same(self) -> Own:
+        return Own(self.chain, _fingerprint(self.chain, self.job))
 
     def check(self, catalogue: Catalogue) -> None:
         """Refuse a recipe that the API would refuse, before anything is priced.
@@ -90,12 +128,17 @@ class Recipe:
         Raises:
             JobError: a model or parameter is not on offer; every problem with its place in the job file.
         """
-        problems: list[Problem] = []
+        personal, problems = self.personal, list[Problem]()
+        folder = self.job.file.absolute().parent
         for number, step in enumerate(self.chain.steps):
             if isinstance(step, PaidStep):
+                place = ("steps", number - self.offset)
+                later = set() if personal is None else {where[0] for where, _ in asked(step, folder)}
                 problems += [
-                    self.job.problem(("steps", number - self.offset, refusal.field), refusal.text)
+                    self.job.problem((*place, refusal.field), refusal.text)
                     for refusal in _refusals(step, catalogue)
+                    # What is filled in differently for each item is judged with each item.
+                    if refusal.field not in later
                 ]
         if problems:
             raise JobError(problems)
@@ -108,12 +151,14 @@ def make_recipe(job: Job, host: str) -> Recipe:
         SourceError: a file that a step names cannot be read.
         JobError: the source cannot be sent by address, as the job asks.
     """
-    steps: list[Step] = [build(step.id, step.name, step.fields, step.when) for step in job.steps]
+    steps: list[Step] = [build(step.id, step.name, step.fields, step.when, step.expect) for step in job.steps]
     fetches = isinstance(job.source, UrlsSource) and needs_bytes(steps)
     by_url = _is_by_url(job, steps[0], host)
     pictures = (isinstance(job.source, FolderSource) and not by_url) or fetches
     implicit = [orient()] if pictures and steps[0].name != "orient" else []
-    chain = Chain(host, (*implicit, *steps), _hashes(steps))
+    files = _hashes(steps, _open_files(job, steps))
+    pinned = [step.pinned(files) if _is_whole(step, files) else step for step in steps]
+    chain = Chain(host, (*implicit, *pinned), files)
     return Recipe(job, chain, len(implicit), fetches, by_url)
 
 
@@ -143,42 +188,73 @@ def _is_by_url(job: Job, first: Step, host: str) -> bool:
 
 
 def extension_of(chain: Chain, candidate: Candidate, catalogue: Catalogue) -> str:
-    """Return the extension of an item's finished file: as the last paid step answers, else as the source is."""
-    if chain.paid:
-        return chain.paid[-1].extension(catalogue)
-    return _KEPT.get(PurePosixPath(candidate.key).suffix.lower(), "png")
+    """Return the extension of an item's finished file: as the source is, then as each step leaves it."""
+    extension = _KEPT.get(PurePosixPath(candidate.key).suffix.lower(), "png")
+    for step in chain.steps:
+        extension = step.extension(catalogue) if isinstance(step, PaidStep) else step.extension(extension)
+    return extension
 
 
-def file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _open_files(job: Job, steps: Sequence[Step]) -> frozenset[Path]:
+    """Return the files whose names are filled in for each item."""
+    if not isinstance(job.source, PromptsSource) and job.source.metadata is None:
+        return frozenset()
+    folder = job.file.absolute().parent
+    return frozenset(path for path in _named(steps) if is_open(path, folder))
 
 
-def _hashes(steps: Sequence[Step]) -> dict[Path, str]:
-    named = {
-        ref.path for step in steps if isinstance(step, PaidStep) for ref in step.images if isinstance(ref, FileRef)
-    }
+def _is_whole(step: Step, files: Mapping[Path, str]) -> TypeGuard[LocalStep]:
+    return isinstance(step, LocalStep) and all(path in files for path in step.unpinned)
+
+
+def _named(steps: Sequence[Step]) -> set[Path]:
+    sent = {ref.path for step in steps if isinstance(step, PaidStep) for ref in step.images if isinstance(ref, FileRef)}
+    return sent | {path for step in steps if isinstance(step, LocalStep) for path in step.unpinned}
+
+
+def _hashes(steps: Sequence[Step], later: frozenset[Path]) -> dict[Path, str]:
+    """Return the SHA-256 of every file that a step names, less those to be known `later`.
+
+    A logo that is no picture, or too small for the API, is told here and not once an item.
+    """
     try:
-        return {path: file_hash(path) for path in named}
+        hashes = {path: file_hash(path) for path in _named(steps) - later}
+        for step in steps:
+            for path in _named([step]) - later:
+                facts = imaging.verify(path)
+                imaging.check_minimum(facts, step.limits if isinstance(step, PaidStep) else Limits())
+    except ItemError as error:
+        raise SourceError(f"{path}, which a step names: {error.message}", remedy="name another picture") from error
     except OSError as error:
         raise SourceError(
-            f"cannot read {error.filename}, which a step names: {error.strerror}", remedy="check `images` in the step"
+            f"cannot read {error.filename}, which a step names: {error.strerror}",
+            remedy="check the path in the step's `images`, or in the `file` of overlay",
         ) from error
+    return hashes
 
 
 def _fingerprint(chain: Chain, job: Job) -> str:
     steps: list[Any] = [_described(step, chain) for step in chain.steps]
-    return digest({"host": chain.host, "steps": steps, "name": job.output.name})
+    return digest({"host": chain.host, "steps": steps, **described(job.output)})
 
 
 def _described(step: Step, chain: Chain) -> dict[str, Any]:
     when = None if step.when is None else step.when.to_json()
     if isinstance(step, PaidStep):
-        files = [chain.files[ref.path] if isinstance(ref, FileRef) else repr(ref) for ref in step.images]
+        files = [_told(ref, chain) for ref in step.images]
         row = step.row if isinstance(step, Generate) else ""
         return {"step": step.name, "sent": dict(step.sent), "images": files, "when": when, "row": row}
     return {"step": step.name, "parameters": step.parameters, "revision": step.revision, "when": when}
+
+
+def _told(ref: ImageRef, chain: Chain) -> str:
+    match ref:
+        case FileRef(path):
+            return chain.files.get(path, "")  # none: of a step that is never done for this item
+        case BesideRef(name, _, version):
+            return f"beside {name} {version}"
+        case _:
+            return repr(ref)
 
 
 def _refusals(step: PaidStep, catalogue: Catalogue) -> list[Refusal]:

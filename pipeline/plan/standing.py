@@ -24,17 +24,19 @@ class Wishes:
         limit: at most so many items to do.
         retry_failed: take up what failed for a lasting reason.
         since: Unix seconds; what was last written before is left alone, unless an earlier run left it unfinished.
+        sample: a spread of so many items to do, instead of the first ones.
     """
 
     only: str | None = None
     limit: int | None = None
     retry_failed: bool = False
     since: float | None = None
+    sample: int | None = None
 
     @property
     def partial(self) -> bool:
         """Whether some of the source may be left alone, so that nothing can be said of what is not met."""
-        return (self.only, self.limit, self.since) != (None, None, None)
+        return any(wish is not None for wish in (self.only, self.limit, self.since, self.sample))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,8 @@ class Rules:
             case "failed":
                 return row.lasting and not self._wishes.retry_failed
             case "flagged":
-                return True
+                # Which answer it is was not always written down; then the item is looked at anew, for free.
+                return row.result != ""
             case "uncertain":
                 return self._holds_uncertain
             case _:

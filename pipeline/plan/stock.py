@@ -32,6 +32,7 @@ class Stock:
         present: how many of the manifest's items, those marked as vanished aside, were met.
         keys: key and variant of every item met.
         names: every finished file that an item produces.
+        skipped: keys of the items that their rows say to leave out.
     """
 
     items: deque[PlannedItem] = field(default_factory=deque)
@@ -39,6 +40,7 @@ class Stock:
     present: int = 0
     keys: Traces = field(default_factory=Traces)
     names: Traces = field(default_factory=Traces)
+    skipped: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -73,10 +75,13 @@ def take_stock(taking: Taking) -> Stock:
     for batch in _batches(taking.candidates()):
         for item, verdict in _judged(taking, batch, stock):
             stock.keys.add((item.candidate.key, item.variant))
-            if item.output:
-                stock.names.add(item.output)
-                shared.add(collision_key(item.output))
-            if verdict is DONE:
+            for name in item.outputs:
+                stock.names.add(name)
+                if not item.skipped:
+                    shared.add(collision_key(name))
+            if item.skipped:
+                stock.skipped.append(item.candidate.key)
+            elif verdict is DONE:
                 stock.done += 1
             elif verdict is not None:
                 stock.items.append(taking.expander.planned(item, verdict))
@@ -99,13 +104,17 @@ def _judged(taking: Taking, batch: Sequence[Candidate], stock: Stock) -> list[tu
             row = rows.get((candidate.key, item.variant))
             stock.present += row is not None and row.state != "vanished"
             judged.append((item, _judge(taking.rules, item, row)))
-    finished = [item.output for item, verdict in judged if verdict is DONE]
+    finished = [name for item, verdict in judged if verdict is DONE for name in item.outputs]
     there = iter(taking.outputs.have(finished)) if finished else iter(())
-    return [(item, NEW if verdict is DONE and not next(there) else verdict) for item, verdict in judged]
+    # As many answers are taken for each item as it has files, also behind the first that is missing.
+    return [
+        (item, NEW if verdict is DONE and False in list(islice(there, len(item.outputs))) else verdict)
+        for item, verdict in judged
+    ]
 
 
 def _judge(rules: Rules, item: Named, row: ItemRow | None) -> Verdict | None:
-    if rules.leave_out(item.candidate, row):
+    if item.skipped or rules.leave_out(item.candidate, row):
         return None
     return item.problem or rules.judge(row, item.candidate.version, item.fingerprint)
 
@@ -114,7 +123,7 @@ def _mark_collisions(taking: Taking, stock: Stock, repeated: dict[int, int]) -> 
     """Make all items invalid whose names collide, also those that are done and were not kept."""
     if not repeated:
         return
-    kept = [collision_key(item.output) for item in stock.items if item.output]
+    kept = [collision_key(name) for item in stock.items for name in item.outputs]
     met = Counter(hash(name) for name in kept)
     forgotten: list[Named] = []
     if any(met[trace] < number for trace, number in repeated.items()):
@@ -122,25 +131,31 @@ def _mark_collisions(taking: Taking, stock: Stock, repeated: dict[int, int]) -> 
         again = ((item, (item.candidate.key, item.variant)) for item in _sharing(taking, repeated))
         # What came between the two listings was judged by neither: it is the next run's.
         forgotten = [item for item, identity in again if identity not in known and identity in stock.keys]
-    shared = Counter([*kept, *(collision_key(item.output) for item in forgotten)])
+    shared = Counter([*kept, *(collision_key(name) for item in forgotten for name in item.outputs)])
     for item in list(stock.items):
         stock.items.popleft()
-        collides = bool(item.output) and shared[collision_key(item.output)] > 1
-        stock.items.append(_clash(item) if collides else item)
+        name = _contested(item, shared)
+        stock.items.append(_clash(item, name) if name else item)
     for lost in forgotten:
-        if shared[collision_key(lost.output)] > 1 and not taking.rules.leave_out(lost.candidate, None):
-            stock.items.append(_clash(taking.expander.planned(lost, DONE)))
+        name = _contested(lost, shared)
+        if name and not taking.rules.leave_out(lost.candidate, None):
+            stock.items.append(_clash(taking.expander.planned(lost, DONE), name))
             stock.done -= 1
+
+
+def _contested(item: Named | PlannedItem, shared: Counter[str]) -> str:
+    """Return the first of the item's names that another item has, too; empty: none."""
+    return next((name for name in item.outputs if shared[collision_key(name)] > 1), "")
 
 
 def _sharing(taking: Taking, repeated: dict[int, int]) -> Iterator[Named]:
     """Go through the source again and yield the items whose name more than one has."""
     for candidate in taking.candidates():
         for item in taking.expander.items(candidate):
-            if item.output and hash(collision_key(item.output)) in repeated:
+            if not item.skipped and any(hash(collision_key(name)) in repeated for name in item.outputs):
                 yield item
 
 
-def _clash(item: PlannedItem) -> PlannedItem:
-    reason = f"another input would be written to {item.output!r} too; rename one of them or change `output.name`"
+def _clash(item: PlannedItem, name: str) -> PlannedItem:
+    reason = f"another input would be written to {name!r} too; rename one of them or change `output.name`"
     return replace(item, standing="invalid", code="collision", reason=reason, left_as="")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from pipeline.imaging import UPSCALE_CAP
+from pipeline.job import transparency
 from pipeline.plan.model import Caution
 from pipeline.plan.recipe import Recipe
 from pipeline.steps.paid import BackgroundRemove, Edit, PaidStep, Upscale
@@ -19,6 +23,10 @@ def traps(recipe: Recipe, catalogue: Catalogue) -> list[Caution]:
     found = [_by_url()] if recipe.by_url else []
     if recipe.job.lease is None:
         found.append(_unsafe_lease())
+    if recipe.job.run.on_flagged == "retry":
+        found.append(_buys_flagged_anew())
+    if transparency.at_risk(recipe.job):
+        found.append(_alpha_at_risk())
     paid = recipe.chain.paid
     for number, step in enumerate(paid):
         found += _of_order(step, paid[number + 1 :], catalogue)
@@ -40,6 +48,31 @@ def _unsafe_lease() -> Caution:
         "unsafe-lease",
         "nothing keeps a second run from working on this state at the same time (lease: unsafe), and buying the same"
         " pictures: see to it that only one runs",
+    )
+
+
+def _buys_flagged_anew() -> Caution:
+    return Caution(
+        "flagged-retry",
+        "flagged answers are bought anew, each once (run.on_flagged: retry): the bill may exceed this plan by that many"
+        " calls, though never the budget",
+    )
+
+
+def _alpha_at_risk() -> Caution:
+    return Caution(
+        "alpha-at-risk",
+        "pictures that are transparent where JPEG files are made of them will fail; add a step - flatten: {color:"
+        " white}, a background to the rendition, or choose png or webp",
+    )
+
+
+def first_only(count: int) -> Caution:
+    """Return the note that animations and files of several pages lose all but their first picture."""
+    files = "1 file" if count == 1 else f"{count} files"
+    return Caution(
+        "first-only",
+        f"only the first picture of {files} is used: the rest of an animation or of further pages is left out",
     )
 
 
@@ -123,3 +156,33 @@ def split_balance() -> Caution:
         "the balance covers the plan only if little is left over in each currency: every call is paid in one currency,"
         " the first that covers all of it",
     )
+
+
+def skipped(keys: Sequence[str]) -> Caution:
+    """Return the note on the items that their rows say to leave out."""
+    items = "1 item is" if len(keys) == 1 else f"{len(keys):,} items are"
+    return Caution("skipped", f"{items} left out, as the column 'skip' says: {_some(keys)}")
+
+
+def unmet_rows(path: Path, count: int) -> Caution:
+    """Return the warning for rows of the metadata that no input belongs to."""
+    rows = "1 row" if count == 1 else f"{count:,} rows"
+    return Caution("unmatched-rows", f"{rows} of {path} belong to no picture of the source")
+
+
+def beside_and_item(keys: Sequence[str]) -> Caution:
+    """Return the warning for files that go along with a picture and are pictures of the job themselves."""
+    files = "1 file" if len(keys) == 1 else f"{len(keys):,} files"
+    return Caution(
+        "beside-and-item",
+        f"{files} that a step takes along (beside) would be processed and paid for like any picture: {_some(keys)};"
+        " leave them out with source.exclude",
+    )
+
+
+_SHOWN = 3
+
+
+def _some(keys: Sequence[str]) -> str:
+    shown = ", ".join(keys[:_SHOWN])
+    return shown if len(keys) <= _SHOWN else f"{shown} and {len(keys) - _SHOWN:,} more"

@@ -10,6 +10,8 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from pipeline.errors import ItemError
+from pipeline.imaging import Rendition
+from pipeline.job.model import RenditionSpec
 from pipeline.plan.naming import collision_key, finished_name
 
 #: Text that is likely to hurt, mixed with anything that Unicode has (also half characters, as from broken file names).
@@ -63,6 +65,26 @@ def test_variants_of_one_row_never_share_a_file(variants: list[int], key: str) -
     names = [name_of("{dir}/{stem}.{ext}", key, variant, "png") for variant in variants]
     assume(None not in names)
     assert len(set(names)) == len(variants)
+
+
+def rendition(suffix: str, extension: str) -> RenditionSpec:
+    return RenditionSpec(suffix, extension, Rendition("PNG"))
+
+
+SUFFIXES = st.text("ab-._@+=AB9", max_size=5)
+SPECS = st.lists(st.builds(rendition, SUFFIXES, EXTENSIONS), min_size=2, max_size=4)
+
+
+@given(TEMPLATES, KEYS, st.integers(0, 4), SPECS)
+def test_names_of_renditions_stay_within_the_output_and_collide_only_where_the_job_is_refused(
+    template: str, key: str, variant: int, specs: list[RenditionSpec]
+) -> None:
+    names = {spec: name_of(spec.template(template), key, variant, spec.extension) for spec in specs}
+    written = {spec: name for spec, name in names.items() if name is not None}
+    assert all(os.path.normpath(f"/out/{name}") == f"/out/{name}" for name in written.values())
+    assert len({PurePosixPath(name).parent for name in written.values()}) <= 1
+    told_apart = {spec.template("x.{ext}").replace("{ext}", spec.extension).casefold() for spec in written}
+    assert len({collision_key(name) for name in written.values()}) == len(told_apart)
 
 
 @given(st.text())

@@ -60,11 +60,13 @@ class Bench:
         return make_plan(self.recipe(job), replace(world, now=self.now), wishes)
 
     def record(self, item: PlannedItem, state: str, code: str = "", *, lasting: bool = False, **change: str) -> None:
-        """Write an item's row as a run would have left it; `change` overrides version or fingerprint."""
+        """Write an item's row as a run would have left it; `change` overrides version, fingerprint or result."""
         version = change.get("version", item.candidate.version)
         fingerprint = change.get("fingerprint", item.fingerprint)
         identity = ItemId("job", item.key, item.variant)
-        self.state.commit([ItemMoved(identity, version, fingerprint, state, 1.0, code, "why", lasting=lasting)])
+        held = change.get("result", "key" if state == "flagged" else "")
+        moved = ItemMoved(identity, version, fingerprint, state, 1.0, code, "why", lasting=lasting, result=held)
+        self.state.commit([moved])
 
     def buy(self, key: str, content: bytes = b"bought", verdict: Mapping[str, Any] | None = None) -> None:
         """Keep an answer under `key`, judged where a verdict is given."""

@@ -59,9 +59,9 @@ class Cloud:
     def finish(self, *keys: str) -> None:
         self.bucket.fill(self.output, dict.fromkeys(keys, b"finished"))
 
-    def job(self, *steps: str, more: str = "", keys: str = "") -> Job:
+    def job(self, *steps: str, more: str = "", keys: str = "", exclude: str = "") -> Job:
         where = f"s3: {{endpoint_url: '{self.bucket.endpoint}'}}"
-        listed = f", keys: {keys}" if keys else ""
+        listed = (f", keys: {keys}" if keys else "") + (f", exclude: ['{exclude}']" if exclude else "")
         source = f"{{path: '{self.source}', {where}{listed}}}"
         return self.bench.job(*steps, more=more, source=source, output=f"{{path: '{self.output}', {where}}}")
 
@@ -404,3 +404,20 @@ def test_places_of_one_bucket_may_not_lie_within_one_another(
         refuse_overlap(job)
     assert caught.value.remedy
     return None
+
+
+# Files beside the pictures
+
+
+def test_a_mask_in_a_bucket_is_known_by_its_version_and_not_read(cloud: Cloud) -> None:
+    def claimed(mask: str) -> str:
+        cloud.put(a=drawn(), a_mask=drawn(colour=mask))
+        step = "multi-edit: {prompt: p, images: [{beside: '{stem}_mask.png'}]}"
+        (item,) = cloud.plan(step, exclude="*_mask.png").items
+        _, stop = item.chain.advance(item.chain.start(item.lineage, item.known))
+        assert isinstance(stop, Purchase)
+        return stop.claim
+
+    first, second = claimed("white"), claimed("black")
+    assert first == claimed("white")
+    assert first != second

@@ -12,11 +12,12 @@ from PIL import Image
 
 from pipeline import imaging
 from pipeline.errors import OutputError
+from pipeline.imaging import Facts
+from pipeline.plan.hashing import file_hash
 from pipeline.plan.model import Plan
-from pipeline.plan.recipe import file_hash
 from pipeline.plan.standing import Wishes
 from pipeline.plan.survey import refuse_overlap
-from pipeline.state import SourceRead
+from pipeline.state import Released, SourceRead
 from pipeline.steps.canonical import canonical
 from pipeline.steps.chain import Purchase
 from pipeline.steps.conditions import Known
@@ -253,3 +254,53 @@ def test_a_link_does_not_hide_that_one_lies_within_the_other(bench: Bench) -> No
     (bench.folder / "out").symlink_to("in/finished")
     with pytest.raises(OutputError):
         refuse_overlap(bench.job("upscale"))
+
+
+# Answers that are flagged
+
+
+def hold(bench: Bench, *flags: str) -> str:
+    """Keep a flagged enlargement of a.png; return its key."""
+    path = bench.picture("a.png")
+    read(bench, "a.png", path)
+    key = purchase(bench, path, "upscale").result
+    facts = Facts(600, 600, "PNG", "RGB", has_alpha=False, orientation=1, frames=1, bytes=9)
+    bench.buy(key, verdict={"facts": facts.to_json(), "flags": list(flags)})
+    return key
+
+
+@pytest.mark.parametrize(
+    ("rule", "calls_behind"),
+    [
+        ("hold", {"upscale": 0, "background-remove": 0}),
+        ("fail", {"upscale": 0, "background-remove": 0}),
+        ("publish", {"upscale": 0, "background-remove": 1}),
+        ("retry", {"upscale": 1, "background-remove": 1}),
+    ],
+)
+def test_what_comes_of_a_flagged_answer_is_priced_by_the_rule(
+    bench: Bench, rule: str, calls_behind: dict[str, int]
+) -> None:
+    hold(bench, "soft")
+    plan = bench.plan("upscale", "background-remove", more=f"run: {{on_flagged: {rule}}}")
+    assert calls(plan) == {step: (number, number) for step, number in calls_behind.items()}
+
+
+def test_a_released_answer_costs_what_is_behind_it(bench: Bench) -> None:
+    key = hold(bench, "soft")
+    bench.state.commit([Released(key, "", 1.0)])
+    assert calls(bench.plan("upscale", "background-remove")) == {"upscale": (0, 0), "background-remove": (1, 1)}
+    plan = bench.plan("upscale")
+    assert (amounts(plan), standings(plan)) == (("0.00", "0.00"), {"a.png": "reused"})
+
+
+def test_what_the_content_policy_refused_or_was_retried_before_is_priced_as_held(bench: Bench) -> None:
+    retry = "run: {on_flagged: retry}"
+    key = hold(bench, "blocked")
+    assert calls(bench.plan("upscale", more=retry)) == {"upscale": (0, 0)}
+    found = bench.state.results.find(key)
+    assert found is not None
+    bench.state.commit([bench.state.results.set_aside(found)])
+    assert calls(bench.plan("upscale", more=retry)) == {"upscale": (1, 1)}
+    hold(bench, "soft")
+    assert calls(bench.plan("upscale", more=retry)) == {"upscale": (0, 0)}

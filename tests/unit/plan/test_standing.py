@@ -74,6 +74,10 @@ def test_a_flagged_item_waits_for_a_person(bench: Bench) -> None:
     assert standings(bench.plan("upscale", wishes=Wishes(retry_failed=True))) == {"a.png": "waiting"}
 
 
+def test_a_flagged_item_is_looked_at_anew_where_nobody_noted_which_answer_it_is(bench: Bench) -> None:
+    assert after(bench, "flagged", "blurred", lasting=True, result="") == "new"
+
+
 def test_an_uncertain_item_is_bought_again_unless_the_job_says_hold(bench: Bench) -> None:
     assert after(bench, "uncertain", "uncertain") == "new"
     assert standings(bench.plan("upscale", more=HOLD)) == {"a.png": "waiting"}
@@ -223,7 +227,7 @@ def test_every_item_of_many_batches_is_met_once(bench: Bench) -> None:
     bench.state.commit(events)
     (bench.folder / "out").mkdir()
     for item in items:
-        (bench.folder / "out" / item.output).touch()
+        (bench.folder / "out" / item.outputs[0]).touch()
     plan = bench.plan(step, source=source)
     assert (plan.items, plan.done, plan.vanished, plan.dropped) == ((), 2202, (), ())
     one = bench.plan("generate: {model: z-image-turbo}", source=source)
@@ -287,7 +291,7 @@ def test_a_row_that_breaks_a_rule_between_fields_is_invalid_and_says_so(bench: B
 def test_variants_are_items_of_their_own_and_one_call(bench: Bench) -> None:
     (bench.folder / "p.csv").write_text("id,prompt\ncat,x\n")
     plan = bench.plan("generate: {model: z-image-turbo, variants: 3}", source="{prompts: p.csv}")
-    assert [(item.name, item.output) for item in plan.items] == [
+    assert [(item.name, *item.outputs) for item in plan.items] == [
         ("cat-1", "cat-1.webp"),
         ("cat-2", "cat-2.webp"),
         ("cat-3", "cat-3.webp"),
@@ -325,9 +329,9 @@ def test_the_recipe_changes_with_its_steps_and_names_only(bench: Bench) -> None:
 
 def test_the_recipe_changes_with_the_bytes_of_a_file_that_it_names(bench: Bench) -> None:
     step = "multi-edit: {prompt: p, images: [current, {file: logo.png}]}"
-    (bench.folder / "logo.png").write_bytes(b"one")
+    bench.picture("../logo.png", colour="red")
     one = fingerprint(bench, step)
-    (bench.folder / "logo.png").write_bytes(b"two")
+    bench.picture("../logo.png", colour="blue")
     assert fingerprint(bench, step) != one
 
 

@@ -23,6 +23,10 @@ def test_a_sound_job_has_no_warnings(bench: Bench) -> None:
     assert codes(bench.plan("upscale", TIERED, "background-remove")) == []
 
 
+def test_a_rule_that_buys_flagged_answers_anew_is_told(bench: Bench) -> None:
+    assert codes(bench.plan("upscale", more="run: {on_flagged: retry}")) == ["flagged-retry"]
+
+
 def test_pixels_that_an_edit_throws_away_are_told(bench: Bench) -> None:
     plan = bench.plan("upscale", "edit: {prompt: p}")
     assert codes(plan) == ["pixels-lost"]

@@ -50,16 +50,32 @@ class Books:
         """Return who the item is in the manifest."""
         return ItemId(self._job, item.key, item.variant)
 
-    def end(self, item: PlannedItem, state: str, code: str = "", reason: str = "", *, lasting: bool = False) -> None:
-        """Note the state in which the item leaves this run."""
-        self._move(item, state, code, reason, lasting=lasting)
+    def end(
+        self,
+        item: PlannedItem,
+        state: str,
+        code: str = "",
+        reason: str = "",
+        *,
+        lasting: bool = False,
+        result: str = "",
+    ) -> None:
+        """Note the state in which the item leaves this run, with the answer that is held back, if one is."""
+        note = ItemMoved(
+            self.id(item),
+            item.candidate.version,
+            item.fingerprint,
+            state,
+            self.now(),
+            code,
+            reason,
+            lasting=lasting,
+            result=result,
+        )
+        self.note(note)
         self.ended[state] += 1
         self.left += item.cost.high if state in {"pending", "waiting"} else 0
         self._observer.item(item, state, reason)
-
-    def _move(self, item: PlannedItem, state: str, code: str = "", reason: str = "", *, lasting: bool = False) -> None:
-        version = item.candidate.version
-        self.note(ItemMoved(self.id(item), version, item.fingerprint, state, self.now(), code, reason, lasting=lasting))
 
     # Money: every reservation ends in exactly one of settle, lose, release.
 
@@ -70,7 +86,8 @@ class Books:
             return False
         reservations, events = made
         if not journey.reserved:
-            self._move(journey.item, "running")
+            item = journey.item
+            self.note(ItemMoved(self.id(item), item.candidate.version, item.fingerprint, "running", self.now()))
         journey.reserved.update(reservations)
         self._events += events
         return True

@@ -16,21 +16,25 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from pipeline.errors import BudgetReached, Interrupted, MoneyError, VeniceBatchError
+from pipeline.errors import ItemError, MoneyError, VeniceBatchError
+from pipeline.plan.flagged import course
 from pipeline.plan.model import TO_DO, Plan, PlannedItem
 from pipeline.plan.money import micros
 from pipeline.plan.pricing import PriceList, known_of, known_of_result
 from pipeline.plan.recipe import Recipe
 from pipeline.run.books import Books
 from pipeline.run.engine import Threads
-from pipeline.run.journey import Journey, Queues
+from pipeline.run.journey import Journey, Passed, Queues
 from pipeline.run.observe import Observer, Summary
-from pipeline.run.stopping import StopRules
+from pipeline.run.publishing import filed
+from pipeline.run.stopping import Signal, StopRules, interrupted, served_another, signal_name
 from pipeline.run.tasks import (
+    AsidePut,
     Bought,
     Broken,
     Buy,
     CallLost,
+    FinishedFile,
     Judge,
     Judged,
     Measure,
@@ -38,6 +42,7 @@ from pipeline.run.tasks import (
     Outcome,
     Publish,
     Published,
+    PutAside,
     Refused,
     TakeIn,
     TakenIn,
@@ -45,16 +50,13 @@ from pipeline.run.tasks import (
 )
 from pipeline.run.wallet import Wallet
 from pipeline.run.worker import Worker
-from pipeline.state import OutputDropped, OutputPlanned, OutputRow, OutputWritten, SourceRead, State
+from pipeline.state import OutputPlanned, OutputRow, Result, SourceRead, State
 from pipeline.steps.canonical import canonical
 from pipeline.steps.chain import Finished, Purchase, Stage, Undecided
 from pipeline.steps.lineage import Lineage
 from pipeline.steps.paid import PaidStep
 from pipeline.venice import Cancel, Catalogue, Fate, Gate, Lanes
 
-#: A signal number, put into the driver's inbox by the handler.
-Signal = int
-_TERM = 15
 #: Origins of inputs that the API reads by itself.
 _BY_ADDRESS = frozenset({"url", "object"})
 _NOT_SENT = frozenset({"gate-closed", "cancelled"})
@@ -104,6 +106,7 @@ class Driver:
         self._losses: Counter[str] = Counter(dict.fromkeys(state.uncertain_results(), 1))
         self._bad: dict[str, int] = {}
         self._short = False
+        self._published_flagged = 0
         self._broke: MoneyError | None = None
         self._cause: VeniceBatchError | None = None
         self._deadline: float | None = None
@@ -145,7 +148,7 @@ class Driver:
             self._let_land()
             if self._signalled is not None:
                 self._tools.observer.note(error.message)
-                raise _interrupted(self._signalled) from error
+                raise interrupted(self._signalled) from error
             raise
         finally:
             self._engine.close()
@@ -237,7 +240,7 @@ class Driver:
                 self._bought(journey, outcome)
             case CallLost():
                 self._call_lost(journey, outcome)
-            case Judged():
+            case Judged() | AsidePut():
                 self._books.note_all(outcome.noted)
                 self._proceed(journey)
             case Published():
@@ -273,12 +276,44 @@ class Driver:
             self._queues.give(Judge(Ticket(journey.number), purchase.result))
             return False
         self._books.release(journey, purchase.step, "bought already")
-        if found.flags:
-            reason = f"step {purchase.step.id!r}: held back: {', '.join(found.flags)}"
-            self._end(journey, "flagged", "+".join(found.flags), reason, lasting=True)
+        if found.flags and not self._passes(journey, purchase, found):
             return False
         journey.position = journey.item.chain.bought(journey.position, purchase, known)
         return True
+
+    def _passes(self, journey: Journey, purchase: Purchase, found: Result) -> bool:
+        """See to a flagged answer: return True where the item goes on with it, else it ends, or has it bought anew."""
+        way = course(found, self._job.run.on_flagged, self._state)
+        if way in {"released", "publish"}:
+            journey.passed[purchase.step.id] = Passed(found.flags, released=way == "released")
+            return True
+        if way == "retry" and self._buys_anew(journey, purchase):
+            return False
+        state, word = ("failed", "not fit to publish") if way == "fail" else ("flagged", "held back")
+        reason = f"step {purchase.step.id!r}: {word}: {', '.join(found.flags)}"
+        self._books.end(journey.item, state, "+".join(found.flags), reason, lasting=True, result=found.key)
+        self._forget(journey, "not needed")
+        return False
+
+    def _buys_anew(self, journey: Journey, purchase: Purchase) -> bool:
+        """Have the call made again, its flagged pictures put aside first; return False if the money does not reach."""
+        if self._cause is not None:
+            self._abandon(journey)
+        elif not self._queues.lead_or_park(journey, purchase.claim):
+            self._books.release_all(journey, "another item buys the same")
+        elif self._reserve(journey):
+            # The answer to come is the second of two, whatever is wrong with it.
+            self._bad[purchase.claim] = max(1, self._bad.get(purchase.claim, 0))
+            self._queues.give(PutAside(Ticket(journey.number), self._flagged_of(purchase)))
+        else:
+            return False
+        return True
+
+    def _flagged_of(self, purchase: Purchase) -> tuple[str, ...]:
+        """Return those pictures of the call's answer that are to be bought anew: one call gives all of them."""
+        found = filter(None, map(self._state.results.find, purchase.results))
+        rule = self._job.run.on_flagged
+        return tuple(each.key for each in found if each.flags and course(each, rule, self._state) == "retry")
 
     def _purchase(self, journey: Journey, purchase: Purchase) -> None:
         if self._cause is not None:
@@ -342,9 +377,12 @@ class Driver:
         if stage.result is None and journey.copy is None:
             self._queues.give(TakeIn(Ticket(journey.number), item.candidate))
             return
-        ours = self._tools.owner(item.output)
-        self._books.note(OutputPlanned(self._books.id(item), item.output))
-        self._queues.give(Publish(Ticket(journey.number), stage, journey.copy, item.output, ours))
+        files = tuple(
+            FinishedFile(name, kind.rendition, self._tools.owner(name))
+            for name, kind in zip(item.outputs, self._recipe.files, strict=True)
+        )
+        self._books.note_all(OutputPlanned(self._books.id(item), file.name) for file in files)
+        self._queues.give(Publish(Ticket(journey.number), stage, journey.copy, files))
 
     # What came back
 
@@ -378,18 +416,9 @@ class Driver:
             self._end(journey, "failed", "bad-answer", reason)
         else:
             self._go_on(journey)
-        self._watch_the_model(outcome)
-
-    def _watch_the_model(self, outcome: Bought) -> None:
-        """Stop when the API served another model than the one that was priced: the plan's sum no longer holds then."""
-        step, served = outcome.task.purchase.step, outcome.answer.model_served
-        if step.kind and served is not None and served.casefold() != outcome.task.lane.casefold():
-            self._stop(
-                MoneyError(
-                    f"step {step.id!r}: the API served {served} instead of {outcome.task.lane}, which was priced",
-                    remedy=f"write `model: {served}` in the step if that is what you want, then plan again",
-                )
-            )
+        stop = served_another(purchase.step, outcome.task.lane, outcome.answer.model_served)
+        if stop is not None:
+            self._stop(stop)
 
     def _call_lost(self, journey: Journey, outcome: CallLost) -> None:
         failure, purchase = outcome.failure, outcome.task.purchase
@@ -422,12 +451,15 @@ class Driver:
             self._stop(stop)
 
     def _published(self, journey: Journey, outcome: Published) -> None:
-        item = journey.item
-        if outcome.ours:
-            self._books.note(OutputWritten(self._books.id(item), item.output, outcome.version, outcome.sha256))
-        else:
-            self._books.note(OutputDropped(self._job.name, item.output))
-        self._end(journey, "done")
+        self._books.note_all(filed(self._books.id(journey.item), outcome.files))
+        if isinstance(outcome.failed, ItemError):
+            self._refused(journey, Refused(outcome.task, outcome.failed))
+            return
+        if outcome.failed is not None:
+            self._broken(journey, Broken(outcome.task, outcome.failed))
+            return
+        self._published_flagged += any(not passed.released for passed in journey.passed.values())
+        self._end(journey, "done", *journey.remarks())
 
     def _refused(self, journey: Journey, outcome: Refused) -> None:
         error = outcome.error
@@ -464,14 +496,7 @@ class Driver:
     def _no_money_for(self, journey: Journey) -> MoneyError:
         """Say which limit the rest of the item's chain does not fit under."""
         wanted = sum(micros(self._prices.of(step)[0]) for step in self._ahead(journey))
-        obstacle = self._books.wallet.obstacle(wanted)
-        if obstacle in {"balance", ""}:
-            return MoneyError(
-                "the balance does not reach for the whole job", remedy="add credits, then run it again: it goes on"
-            )
-        return BudgetReached(
-            f"budget.{obstacle} is reached", remedy=f"raise {obstacle} (or --budget), then run it again: it goes on"
-        )
+        return self._books.wallet.refusal(wanted)
 
     # An item's end
 
@@ -521,13 +546,13 @@ class Driver:
         if self._deadline is not None:
             return False
         self._deadline = time.monotonic() + self._job.run.drain
-        name = _name(number)
+        name = signal_name(number)
         flying = self._queues.in_flight
         self._tools.observer.note(f"{name}: no new calls; {flying} in flight get {self._job.run.drain:g} s to land")
-        interrupted = _interrupted(number)
-        self._stop(interrupted)
+        cause = interrupted(number)
+        self._stop(cause)
         # A run that was stopping for another reason is now interrupted, too, and its exit code says so.
-        self._cause = interrupted
+        self._cause = cause
         return True
 
     def _leave_the_rest(self) -> None:
@@ -550,12 +575,5 @@ class Driver:
             uncertain_micros=self._books.wallet.uncertain,
             left_micros=micros(self._books.left + sum(item.cost.high for item in self._waiting)),
             cause=self._cause or self._broke,
+            published_flagged=self._published_flagged,
         )
-
-
-def _interrupted(number: Signal) -> Interrupted:
-    return Interrupted(f"interrupted by {_name(number)}", remedy="run it again: it goes on", terminated=number == _TERM)
-
-
-def _name(number: Signal) -> str:
-    return "SIGTERM" if number == _TERM else "Ctrl-C"

@@ -14,6 +14,18 @@ from pipeline.steps.chain import Position, Purchase
 from pipeline.venice import Lanes
 
 
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A flagged answer that an item went on with: by the job's rule, or because a person `released` it."""
+
+    flags: tuple[str, ...]
+    released: bool
+
+    def __str__(self) -> str:
+        """Say it to a person."""
+        return f"{'released' if self.released else 'published'} although flagged: {', '.join(self.flags)}"
+
+
 @dataclass
 class Journey:
     """One item between its admission and its end.
@@ -26,6 +38,7 @@ class Journey:
         reserved: open reservations by step id.
         claim: the call it is buying.
         paid: whether one of its calls was sent in this run.
+        passed: by step id, the flagged answers that it went on with.
     """
 
     number: int
@@ -35,6 +48,12 @@ class Journey:
     reserved: dict[str, Reservation] = field(default_factory=dict)
     claim: str = ""
     paid: bool = False
+    passed: dict[str, Passed] = field(default_factory=dict)
+
+    def remarks(self) -> tuple[str, str]:
+        """Return code and reason of an item that is done with flagged answers in it; both empty for most."""
+        flags = dict.fromkeys(flag for passed in self.passed.values() for flag in passed.flags)
+        return "+".join(flags), "; ".join(f"step {step!r}: {passed}" for step, passed in self.passed.items())
 
 
 class Queues:

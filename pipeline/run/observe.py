@@ -36,6 +36,7 @@ class Summary:
         uncertain_micros: the same for calls whose answer was lost.
         left_micros: at most so much is left to buy for the items that this run did not finish.
         cause: why the run stopped early, if it did.
+        published_flagged: how many of those that are done were published although flagged, as the job says.
     """
 
     ended: Mapping[str, int]
@@ -45,6 +46,7 @@ class Summary:
     uncertain_micros: int
     left_micros: int = 0
     cause: VeniceBatchError | None = None
+    published_flagged: int = 0
 
     def totals(self) -> dict[str, int]:
         """Return how many items of the job are in which state now, as far as this run knows."""

@@ -1,20 +1,25 @@
-"""The last task of an item: its finished file, put where it belongs, never over a stranger's."""
+"""The last task of an item: its finished files, put where they belong, never over a stranger's."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 from pipeline import imaging
-from pipeline.errors import ItemError, OutputError
+from pipeline.errors import ItemError, OutputError, VeniceBatchError
 from pipeline.imaging import Facts
-from pipeline.plan.recipe import file_hash
-from pipeline.run.tasks import Publish, Published
+from pipeline.imaging.operations import Format
+from pipeline.plan.hashing import file_hash
+from pipeline.run.tasks import FinishedFile, Publish, Published, WrittenFile
 from pipeline.run.workshop import Spare, Workshop
+from pipeline.state import Event, ItemId, OutputDropped, OutputWritten, Result
+from pipeline.steps.local import renderer
 from pipeline.storage import Changed, Entry, Exists, Store
 
 #: Pillow's names of formats by the extension of a finished file.
-_FORMATS = {"jpg": "JPEG", "jpeg": "JPEG", "png": "PNG", "webp": "WEBP"}
+_FORMATS: dict[str, Format] = {"jpg": "JPEG", "jpeg": "JPEG", "png": "PNG", "webp": "WEBP", "avif": "AVIF"}
 
 Existing = Literal["fail", "replace", "skip"]
 
@@ -29,75 +34,112 @@ class Publisher:
         self._existing = existing
 
     def publish(self, task: Publish) -> Published:
-        """Make the finished file durable in the output.
+        """Make the finished files durable in the output, in their order.
+
+        All of them are made before the first is put, so that an item of which one cannot be made publishes none.
+
+        Returns:
+            What was put. Where that is not everything, the reason stands beside it: what lies there is this job's all
+            the same, and must be known as such.
 
         Raises:
-            ItemError: it cannot be made, or its name is taken.
-            Unavailable: the output cannot be written.
+            ItemError: one cannot be made, or the name of the first is taken.
+            Unavailable: the output cannot be written, and nothing was.
         """
-        try:
-            return self._copied_over(task) or self._sent(task)
-        except OutputError as error:
-            raise ItemError("output", error.message, remedy=error.remedy) from error
+        written: list[WrittenFile] = []
+        with self._workshop.temporary() as spare:
+            copyable = self._copyable(task)
+            made = self._made(task, [file for file in task.files if file.name not in copyable], spare)
+            try:
+                for file in task.files:
+                    result = copyable.get(file.name)
+                    copied = None if result is None else self._copied_over(file, result)
+                    if copied is None:
+                        # What could have been copied is put as it is: whichever way it went, the file is the same.
+                        finished = made.get(file.name) or self._workshop.durable(task.stage, task.source, spare)
+                        copied = self._put(file, finished)
+                    written.append(copied)
+            except VeniceBatchError as error:
+                if not written:
+                    raise
+                return Published(task, tuple(written), error)
+        return Published(task, tuple(written))
 
-    def _copied_over(self, task: Publish) -> Published | None:
-        """Have the store copy an answer that is the finished file already; None where that cannot be.
+    # Copying inside the store
+
+    def _copyable(self, task: Publish) -> Mapping[str, Result]:
+        """Return the answer for each finished file that is one byte for byte, as far as is known without reading it."""
+        key = task.stage.result
+        if key is None or task.stage.local:
+            return {}
+        result = self._workshop.results.find(key)
+        if result is None or not result.judged or "sha256" not in result.facts:
+            return {}
+        found = Facts.from_json(result.facts["verdict"]["facts"]).format
+        # What a rendition asks for (quality, metadata) is not among the facts of an answer.
+        return {file.name: result for file in task.files if file.rendition is None and _promised(file.name) == found}
+
+    def _copied_over(self, file: FinishedFile, result: Result) -> WrittenFile | None:
+        """Have the store copy the answer; None where that cannot be.
 
         A copy inside a store cannot be made conditional everywhere, so only a free name, or our own file, is copied to.
         """
-        key = task.stage.result
-        if key is None or task.stage.local:
-            return None
-        result = self._workshop.results.find(key)
-        if result is None or not result.judged or "sha256" not in result.facts:
-            return None
-        if not _is_promised(task.name, Facts.from_json(result.facts["verdict"]["facts"]).format):
-            return None
-        there = self._output.stat(task.name)
-        if there is not None and not self._may_replace(task, there):
-            return None
-        entry = self._workshop.results.copy_to(self._output, key, task.name)
-        return None if entry is None else Published(task, entry.version, result.facts["sha256"])
+        with _as_item_error():
+            there = self._output.stat(file.name)
+            if there is not None and not self._may_replace(file, there):
+                return None
+            entry = self._workshop.results.copy_to(self._output, result.key, file.name)
+        return None if entry is None else WrittenFile(file.name, entry.version, result.facts["sha256"])
 
-    def _sent(self, task: Publish) -> Published:
-        with self._workshop.temporary() as spare:
-            finished = self._finished(task, spare)
-            sha256 = file_hash(finished)
-            try:
-                entry = self._output.put(
-                    finished, task.name, replace=self._may_replace(task, self._output.stat(task.name))
-                )
-            except Exists:
-                return self._settle_existing(task, finished.stat().st_size, sha256)
-        return Published(task, entry.version, sha256)
+    # Making and putting
 
-    def _finished(self, task: Publish, spare: Spare) -> Path:
-        made = self._workshop.made(task.stage, task.source, spare)
-        if _is_promised(task.name, imaging.probe(made).format):
+    def _made(self, task: Publish, files: Sequence[FinishedFile], spare: Spare) -> Mapping[str, Path]:
+        """Make finished files beside one another, decoding the picture once."""
+        made: dict[str, Path] = {}
+        if not files:
             return made
-        # The name was fixed before the answer came; a file must be what its name says.
-        converted = spare()
-        with self._workshop.decoding:
-            imaging.convert(made, converted, _FORMATS[_extension(task.name)])
-        return converted
+        durable = self._workshop.durable(task.stage, task.source, spare)
+        with (
+            self._workshop.decoding,
+            renderer(task.stage.local, durable, spare(), several=len(files) > 1) as render,
+        ):
+            for file in files:
+                made[file.name] = spare()
+                with _told_of(file):
+                    # A name was fixed before the answer came; a file must be what its name says.
+                    render(
+                        made[file.name],
+                        file.rendition or imaging.Rendition(_promised(file.name) or "PNG", lossless=True),
+                    )
+        return made
 
-    def _may_replace(self, task: Publish, there: Entry | None) -> bool:
+    def _put(self, file: FinishedFile, finished: Path) -> WrittenFile:
+        sha256 = file_hash(finished)
+        with _as_item_error():
+            try:
+                replace = self._may_replace(file, self._output.stat(file.name))
+                entry = self._output.put(finished, file.name, replace=replace)
+            except Exists:
+                return self._settle_existing(file.name, finished.stat().st_size, sha256)
+        return WrittenFile(file.name, entry.version, sha256)
+
+    def _may_replace(self, file: FinishedFile, there: Entry | None) -> bool:
         """Whether the file of that name is ours and as we left it; one that somebody touched is theirs."""
         if self._existing == "replace":
             return True
-        return there is not None and task.ours is not None and task.ours.version == there.version
+        return there is not None and file.ours is not None and file.ours.version == there.version
 
-    def _settle_existing(self, task: Publish, size: int, sha256: str) -> Published:
+    def _settle_existing(self, name: str, size: int, sha256: str) -> WrittenFile:
         """Adopt a file with identical bytes (ours, from before a crash), or leave a stranger's alone."""
-        there = self._output.stat(task.name)
+        there = self._output.stat(name)
         if there is not None:
-            if there.size == size and self._hash_there(task.name) == sha256:
-                return Published(task, there.version, sha256)
+            if there.size == size and self._hash_there(name) == sha256:
+                return WrittenFile(name, there.version, sha256)
             if self._existing == "skip":
-                return Published(task, there.version, sha256, ours=False)
+                return WrittenFile(name, there.version, sha256, ours=False)
         raise ItemError(
             "exists",
-            f"{task.name} is in the output already and is not this job's file",
+            f"{name} is in the output already and is not this job's file",
             remedy="move it away, or set `output.existing` to replace or skip",
             lasting=False,
         )
@@ -110,10 +152,36 @@ class Publisher:
                 return ""
 
 
-def _extension(name: str) -> str:
-    return name.rsplit(".", 1)[-1].lower()
+def filed(item: ItemId, files: Sequence[WrittenFile]) -> tuple[Event, ...]:
+    """Return what the manifest must know of files that were put: ours, or a stranger's that was left in its place."""
+    return tuple(
+        OutputWritten(item, file.name, file.version, file.sha256) if file.ours else OutputDropped(item.job, file.name)
+        for file in files
+    )
 
 
-def _is_promised(name: str, format: str) -> bool:  # noqa: A002 - the field's word, as in Pillow
-    """Whether a picture of that format may bear that name; names that promise no format may hold any."""
-    return _FORMATS.get(_extension(name), format) == format
+@contextmanager
+def _as_item_error() -> Iterator[None]:
+    """What is wrong with one name of the output concerns one item only."""
+    try:
+        yield
+    except OutputError as error:
+        raise ItemError("output", error.message, remedy=error.remedy) from error
+
+
+@contextmanager
+def _told_of(file: FinishedFile) -> Iterator[None]:
+    """Say which of the finished files cannot be made, where a job has named them."""
+    try:
+        yield
+    except ItemError as error:
+        if file.rendition is None:
+            raise
+        raise ItemError(
+            error.code, f"{file.name}: {error.message}", remedy=error.remedy, lasting=error.lasting
+        ) from error
+
+
+def _promised(name: str) -> Format | None:
+    """Return the format that a file of that name must have; None: its name does not say."""
+    return _FORMATS.get(name.rsplit(".", 1)[-1].lower())

@@ -59,8 +59,8 @@ class Preflight:
     cautions: tuple[Caution, ...] = ()
 
 
-def preflight(api: Api) -> Preflight:
-    """Ask for models, prices, balance and rate limits; free calls only.
+def preflight(api: Api, *, styles: bool = False) -> Preflight:
+    """Ask for models, prices, balance and rate limits, and for style presets where they matter; free calls only.
 
     Raises:
         CallFailed: the key is refused (exit 4), or the API cannot be reached or does not speak its language (exit 6).
@@ -69,7 +69,10 @@ def preflight(api: Api) -> Preflight:
         # The key first: /models answers even to a wrong one.
         limits = client.rate_limits()
         billing, cautions = _billing(client) if api.is_admin else (None, ())
-        return Preflight(Catalogue.fetch(client), Account.of(limits, billing), cautions)
+        catalogue = Catalogue.fetch(client)
+        if styles:
+            catalogue = replace(catalogue, styles=client.styles())
+        return Preflight(catalogue, Account.of(limits, billing), cautions)
 
 
 def _billing(client: Client) -> tuple[BillingBalance | None, tuple[Caution, ...]]:
@@ -85,6 +88,19 @@ def state_root(job: Job, api_host: str) -> Place:
     return job.state / EMULATED if api_host == "emulator" else job.state
 
 
+@contextmanager
+def state_to_write(job: Job, api_host: str) -> Iterator[State]:
+    """Hold the lease and open the job's state for writing, creating it where there is none.
+
+    Raises:
+        Locked: a run holds the state (exit 7).
+        Unavailable: it cannot be written.
+    """
+    policy = LeasePolicy(safe=False) if job.lease is None else LeasePolicy(job.lease)
+    with to_write(state_root(job, api_host), lease_place=job.state, policy=policy) as state:
+        yield state
+
+
 def plan_only(job: Job, api: Api, wishes: Wishes) -> Plan:
     """Return the plan of `job` without changing anything anywhere.
 
@@ -93,7 +109,7 @@ def plan_only(job: Job, api: Api, wishes: Wishes) -> Plan:
     """
     refuse_overlap(job)
     recipe = make_recipe(job, api.host)
-    known = preflight(api)
+    known = preflight(api, styles=recipe.draws)
     with to_read(state_root(job, api.host)) as state:
         return _planned(recipe, state, known, wishes)
 
@@ -221,15 +237,13 @@ def session(job: Job, api: Api, wishes: Wishes) -> Iterator[Session]:
     """
     refuse_overlap(job)
     recipe = make_recipe(job, api.host)
-    root = state_root(job, api.host)
-    policy = LeasePolicy(safe=False) if job.lease is None else LeasePolicy(job.lease)
-    with to_write(root, lease_place=job.state, policy=policy) as state:
+    with state_to_write(job, api.host) as state:
         output = open_store(job.output.path)
         claim(output, job.output.path, job.state, state.scratch)
         if isinstance(job.output.path, Path):
             sweep_stale(job.output.path)
         recovered = state.recover(time.time())
-        known = preflight(api)
+        known = preflight(api, styles=recipe.draws)
         plan = _planned(recipe, state, known, wishes)
         yield Session(job, api, recipe, state, plan, known, recovered, output)
 

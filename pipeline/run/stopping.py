@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 
-from pipeline.errors import CatalogueError, Unavailable, VeniceBatchError
+from pipeline.errors import CatalogueError, Interrupted, MoneyError, Unavailable, VeniceBatchError
+from pipeline.steps.paid import PaidStep
+
+#: A signal number, put into the driver's inbox by the handler.
+Signal = int
+_TERM = 15
 
 #: Outcomes from which on the failure rate is judged.
 _SAMPLE = 50
@@ -12,6 +17,27 @@ _SAMPLE = 50
 _ALIKE = 5
 #: So many calls given up in a row without one answer in between: the API is down.
 _GIVEN_UP = 3
+
+
+def interrupted(number: Signal) -> Interrupted:
+    """Return the error that a run ends with after this signal."""
+    again = "run it again: it goes on"
+    return Interrupted(f"interrupted by {signal_name(number)}", remedy=again, terminated=number == _TERM)
+
+
+def signal_name(number: Signal) -> str:
+    """Return what people call the signal."""
+    return "SIGTERM" if number == _TERM else "Ctrl-C"
+
+
+def served_another(step: PaidStep, priced: str, served: str | None) -> MoneyError | None:
+    """Return why to stop when another model than the priced one answered: the plan's sum no longer holds then."""
+    if not step.kind or served is None or served.casefold() == priced.casefold():
+        return None
+    return MoneyError(
+        f"step {step.id!r}: the API served {served} instead of {priced}, which was priced",
+        remedy=f"write `model: {served}` in the step if that is what you want, then plan again",
+    )
 
 
 class StopRules:

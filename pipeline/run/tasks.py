@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from pipeline.errors import ItemError, VeniceBatchError
-from pipeline.imaging import Facts
+from pipeline.imaging import Facts, Rendition
 from pipeline.plan.sources import Candidate
 from pipeline.state import Event, OutputRow
 from pipeline.steps.chain import Purchase, Stage
@@ -59,22 +59,43 @@ class Judge:
 
 
 @dataclass(frozen=True, slots=True)
+class PutAside:
+    """Put flagged answers out of the way, so that they can be bought anew."""
+
+    ticket: Ticket
+    results: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedFile:
+    """One finished file to make.
+
+    Attributes:
+        name: its path, relative to the output.
+        rendition: how it is encoded; None: as the last step left it, in the format that the name says.
+        ours: what the manifest knows of a file of that name.
+    """
+
+    name: str
+    rendition: Rendition | None
+    ours: OutputRow | None
+
+
+@dataclass(frozen=True, slots=True)
 class Publish:
-    """Make the finished file and put it in the output.
+    """Make the finished files of an item and put them in the output.
 
     Attributes:
         ticket: whose task.
-        stage: what it is made from.
+        stage: what they are made from.
         source: the item's own bytes, where no paid result is below it.
-        name: the finished file, relative to the output.
-        ours: what the manifest knows of a file of that name.
+        files: in order.
     """
 
     ticket: Ticket
     stage: Stage
     source: Path | None
-    name: str
-    ours: OutputRow | None
+    files: tuple[FinishedFile, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +107,7 @@ class Measure:
     source: Path | None
 
 
-Task = TakeIn | Buy | Judge | Measure | Publish
+Task = TakeIn | Buy | Judge | Measure | PutAside | Publish
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +151,14 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
+class AsidePut:
+    """The answers are out of the way. `noted`: see `Bought`."""
+
+    task: PutAside
+    noted: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
     """The picture was made and its header read."""
 
@@ -138,13 +167,22 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
-    """The finished file is durable; `ours` is false for a stranger's file that the job says to leave in its place."""
+class WrittenFile:
+    """A finished file is durable; `ours` is false for a stranger's that the job says to leave in its place."""
 
-    task: Publish
+    name: str
     version: str
     sha256: str
     ours: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Finished files are durable: all of them, or, with `failed`, those before the one that could not be put."""
+
+    task: Publish
+    files: tuple[WrittenFile, ...]
+    failed: VeniceBatchError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,4 +205,4 @@ class Broken:
     billed: bool = False
 
 
-Outcome = TakenIn | Bought | CallLost | Judged | Measured | Published | Refused | Broken
+Outcome = TakenIn | Bought | CallLost | Judged | Measured | AsidePut | Published | Refused | Broken

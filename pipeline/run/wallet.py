@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from pipeline.errors import BudgetReached, MoneyError
 from pipeline.plan.money import MICRO, Cap, day_start, month_start
 from pipeline.state import Event, ItemId, Reserved, Settled
 from pipeline.steps.paid import PaidStep
@@ -67,6 +68,17 @@ class Wallet:
             if micros + self.open > balance - since:
                 return "balance"
         return next((cap.name for cap in self._caps if micros > cap.left), "")
+
+    def refusal(self, micros: int) -> MoneyError:
+        """Return the error that says which limit forbids reserving so much more, and what to do about it."""
+        obstacle = self.obstacle(micros)
+        if obstacle in {"balance", ""}:
+            return MoneyError(
+                "the balance does not reach for the whole job", remedy="add credits, then run it again: it goes on"
+            )
+        return BudgetReached(
+            f"budget.{obstacle} is reached", remedy=f"raise {obstacle} (or --budget), then run it again: it goes on"
+        )
 
     def _hear(self, answer: Answer) -> None:
         """Learn the balance from an answer: its headers tell what there was before that call."""

@@ -13,10 +13,11 @@ from typing import Protocol, runtime_checkable
 from pipeline import imaging
 from pipeline.errors import ItemError, Unavailable, VeniceBatchError
 from pipeline.imaging import Expect, Facts
-from pipeline.plan.recipe import file_hash
+from pipeline.plan.hashing import file_hash
 from pipeline.plan.sources import Candidate
 from pipeline.run.publishing import Existing, Publisher
 from pipeline.run.tasks import (
+    AsidePut,
     Bought,
     Broken,
     Buy,
@@ -27,18 +28,20 @@ from pipeline.run.tasks import (
     Measured,
     Outcome,
     Publish,
+    PutAside,
     Refused,
     TakeIn,
     TakenIn,
     Task,
 )
-from pipeline.run.workshop import Workshop
+from pipeline.run.workshop import Workshop, put_aside
 from pipeline.state import Results
 from pipeline.steps.chain import Stage
+from pipeline.steps.expectations import expected
 from pipeline.steps.judgement import noted
-from pipeline.steps.local import sendable
+from pipeline.steps.local import reshaped, sendable
 from pipeline.steps.paid import Input
-from pipeline.steps.references import FileRef, UrlRef
+from pipeline.steps.references import BesideRef, FileRef, Outside, UrlRef
 from pipeline.storage import Changed, Store
 from pipeline.venice import Answer, CallFailed, Client, Url
 
@@ -111,6 +114,9 @@ class Worker:
                 return self._judge(task)
             case Measure():
                 return self._measure(task)
+            case PutAside():
+                found = map(self._results.find, task.results)
+                return AsidePut(task, put_aside(self._results, [result for result in found if result is not None]))
             case Publish():
                 return self._publisher.publish(task)
 
@@ -204,11 +210,9 @@ class Worker:
             ready, facts = self._ready(picture, task, spare)
             base = base if inputs else facts
             inputs.append(ready)
-        return inputs, step.expect(base)
+        return inputs, expected(step.name, step.expect(base), step.expects, base)
 
-    def _ready(
-        self, picture: Stage | FileRef | UrlRef, task: Buy, spare: Callable[[], Path]
-    ) -> tuple[Input, Facts | None]:
+    def _ready(self, picture: Stage | Outside, task: Buy, spare: Callable[[], Path]) -> tuple[Input, Facts | None]:
         """Return a picture in a form that the API takes, and its facts where they are known here."""
         if isinstance(picture, UrlRef):
             return Url(picture.url), None
@@ -216,11 +220,33 @@ class Worker:
             return Url(picture.lineage.value), None
         if isinstance(picture, Stage) and self._by_address(picture, task):
             return Url(self._signed(task.key)), None
-        path = picture.path if isinstance(picture, FileRef) else self._workshop.made(picture, task.source, spare)
-        with self._workshop.decoding:
-            if isinstance(picture, FileRef):
+        limits = task.purchase.step.limits
+        if isinstance(picture, FileRef):
+            with self._workshop.decoding:
+                imaging.verify(picture.path)
+                return sendable(picture.path, spare(), limits)
+        if isinstance(picture, BesideRef):
+            path = self._beside(picture, spare())
+            with self._workshop.decoding:
                 imaging.verify(path)
-            return sendable(path, spare(), task.purchase.step.limits)
+                return sendable(path, spare(), limits)
+        path = self._workshop.durable(picture, task.source, spare)
+        with self._workshop.decoding:
+            return sendable(path, spare(), limits, picture.local)
+
+    def _beside(self, ref: BesideRef, into: Path) -> Path:
+        """Copy a file that lies beside the item's own picture, exactly as the plan saw it."""
+        if self._source is None:
+            raise TypeError("this job has no files to read")
+        try:
+            sha256 = self._source.read(ref.key, into, ref.version)
+        except Changed as error:
+            raise _changed(ref.key) from error
+        except PermissionError as error:
+            raise ItemError("unreadable", f"{ref.key} cannot be read: {error.strerror}", lasting=False) from error
+        if ref.sha256 not in {"", sha256}:
+            raise _changed(ref.key)
+        return into
 
     def _signed(self, key: str) -> str:
         lender: object = self._source
@@ -230,7 +256,9 @@ class Worker:
 
     def _measure(self, task: Measure) -> Measured:
         with self._workshop.temporary() as spare:
-            return Measured(task, imaging.probe(self._workshop.made(task.stage, task.source, spare)))
+            path = self._workshop.durable(task.stage, task.source, spare)
+            with self._workshop.decoding:
+                return Measured(task, imaging.probe(reshaped(task.stage.local, path, spare())))
 
 
 def decoders() -> int:
@@ -242,8 +270,9 @@ def decoders() -> int:
     return min(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
-def _changed() -> ItemError:
-    return ItemError("changed", "changed or vanished after it was listed", remedy="run the job again", lasting=False)
+def _changed(what: str = "") -> ItemError:
+    text = "changed or vanished after it was listed"
+    return ItemError("changed", f"{what} {text}" if what else text, remedy="run the job again", lasting=False)
 
 
 def _disk(error: OSError) -> Unavailable:

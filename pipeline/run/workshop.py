@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.errors import VeniceBatchError
+from pipeline.errors import ItemError, VeniceBatchError
 from pipeline.state import Event, Result, Results
 from pipeline.steps.chain import Stage
 from pipeline.steps.judgement import judge
@@ -31,19 +31,11 @@ class Workshop:
         self.decoding = threading.BoundedSemaphore(decoders)
         self._scratch = scratch
 
-    def made(self, stage: Stage, source: Path | None, spare: Spare) -> Path:
-        """Return a file with the picture of `stage`: durable bytes with the local steps applied.
-
-        Raises:
-            ItemError: a local step cannot be carried out.
-        """
+    def durable(self, stage: Stage, source: Path | None, spare: Spare) -> Path:
+        """Return a file with the bytes that `stage` is made from: its local steps are still to be applied."""
         path = source if stage.result is None else self.results.bytes(stage.result, spare())
         if path is None:
             raise VeniceBatchError("the bytes of an earlier step are gone", remedy="run the job again")
-        if stage.local:
-            with self.decoding:
-                for step in stage.local:
-                    path = step.apply(path, spare())
         return path
 
     def look(self, result: Result) -> tuple[str, tuple[Event, ...]]:
@@ -73,3 +65,16 @@ class Workshop:
             yield lambda: folder / str(next(count))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def put_aside(results: Results, found: Iterable[Result]) -> tuple[Event, ...]:
+    """Put answers out of the way, so that they can be bought anew; return what the manifest should note."""
+    events: list[Event] = []
+    for result in found:
+        try:
+            events.append(results.set_aside(result))
+        except ItemError as error:
+            # A run that was killed between doing it and noting it: the store says so itself, see `Results.unrecorded`.
+            if error.code != "result-gone":
+                raise
+    return tuple(events)

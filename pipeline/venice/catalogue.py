@@ -149,10 +149,12 @@ class Catalogue:
     Attributes:
         models: by id, of the types image, inpaint and upscale.
         edit_traits: trait name -> model id of the edit models.
+        styles: the names that ``style_preset`` of generate takes; empty: not asked for.
     """
 
     models: Mapping[str, Model]
     edit_traits: Mapping[str, str]
+    styles: tuple[str, ...] = ()
 
     @classmethod
     def fetch(cls, client: CatalogueSource) -> Catalogue:

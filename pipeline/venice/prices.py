@@ -6,6 +6,7 @@ tell is an error, never zero. All amounts are `Decimal`.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -109,7 +110,20 @@ def check(model: Model, endpoint: Endpoint, fields: Fields, images: int = 1) -> 
         problems.append(Refusal("prompt", text))
     if endpoint == "multi-edit":
         problems += _too_many_images(model, images)
+    if endpoint == "generate":
+        problems += _too_many_styles(model, fields)
     return problems
+
+
+def check_style(catalogue: Catalogue, fields: Fields) -> list[Refusal]:
+    """Return what is wrong with the style preset of a generate call: the API takes the exact names of its list."""
+    style = _text(fields, "style_preset")
+    if style is None or not catalogue.styles or style in catalogue.styles:
+        return []
+    by_name = {name.casefold(): name for name in catalogue.styles}
+    near = difflib.get_close_matches(style.casefold(), by_name, n=1)
+    hint = f"did you mean {by_name[near[0]]}?" if near else "`venice-batch styles` lists them"
+    return [Refusal("style_preset", f"the API has no style {style!r}; {hint}")]
 
 
 def _tiered(model: Model, base: Price | None, fields: Fields) -> Decimal:
@@ -178,6 +192,15 @@ def _too_many_images(model: Model, images: int) -> list[Refusal]:
     if images <= most:
         return []
     return [Refusal("images", f"{model.id} takes {most} images at most, and the step sends {images}")]
+
+
+def _too_many_styles(model: Model, fields: Fields) -> list[Refusal]:
+    references, most = fields.get("style_references"), model.spec.constraints.max_style_references
+    count = len(references) if isinstance(references, Sequence) and not isinstance(references, str) else 0
+    if most is None or count <= most:
+        return []
+    takes = f"takes {most} at most" if most else "takes none"
+    return [Refusal("style_references", f"{model.id} {takes}, and the step names {count} style references")]
 
 
 def _text(fields: Mapping[str, object], name: str) -> str | None:

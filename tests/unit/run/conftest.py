@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from pipeline.emulator import Running, Settings, serve_in_thread
-from pipeline.plan.recipe import file_hash
+from pipeline.plan.hashing import file_hash
 from pipeline.run.publishing import Existing
-from pipeline.run.tasks import Buy, Publish, Published, Ticket
+from pipeline.run.tasks import Buy, FinishedFile, Publish, Published, Ticket, WrittenFile
 from pipeline.run.worker import Worker
 from pipeline.state import FolderResults, OutputRow, Results
 from pipeline.steps.chain import Chain, Purchase, Stage, Step
@@ -66,14 +66,17 @@ class Shop:
     ) -> Buy:
         return Buy(Ticket(1), self.purchase(source, step(name, fields)), source, Decimal("0.02"), lane)
 
-    def publish(self, source: Path, name: str = "x/a.png", ours: OutputRow | None = None) -> Publish:
+    def publish(self, source: Path, *files: FinishedFile) -> Publish:
         stage = Stage(Lineage("source", file_hash(source)), Known())
-        return Publish(Ticket(1), stage, source, name, ours)
+        return Publish(Ticket(1), stage, source, files or (FinishedFile("x/a.png", None, None),))
 
-    def published(self, source: Path, name: str = "x/a.png", ours: OutputRow | None = None) -> Published:
-        outcome = self.worker.do(self.publish(source, name, ours))
+    def published(self, source: Path, name: str = "x/a.png", ours: OutputRow | None = None) -> WrittenFile:
+        """Publish one file and return what was put."""
+        outcome = self.worker.do(self.publish(source, FinishedFile(name, None, ours)))
         assert isinstance(outcome, Published), outcome
-        return outcome
+        assert outcome.failed is None
+        (written,) = outcome.files
+        return written
 
     def fault(self, **rule: Any) -> None:
         """Script what the API does next."""

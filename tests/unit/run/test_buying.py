@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline.plan.recipe import file_hash
+from pipeline.plan.hashing import file_hash
 from pipeline.plan.sources import Candidate
 from pipeline.run.tasks import (
     Bought,
     Broken,
+    Buy,
     CallLost,
     Judge,
     Judged,
@@ -27,6 +29,7 @@ from pipeline.run.tasks import (
 from pipeline.steps.chain import Stage
 from pipeline.steps.conditions import Known
 from pipeline.steps.lineage import Lineage
+from pipeline.steps.references import BesideRef
 from pipeline.venice import Fate
 from tests.unit.run.conftest import Shop
 from tests.unit.steps.conftest import step
@@ -220,3 +223,31 @@ def test_an_answer_that_was_never_judged_is_judged_later_without_a_call(shop: Sh
     assert judged is not None
     assert judged.judged
     assert shop.requests() == before
+
+
+# Files beside the picture
+
+
+def masked(shop: Shop, **change: str) -> Buy:
+    """Return a multi-edit of a picture and the mask beside it; `change` spoils what the plan knew of the mask."""
+    source, mask = shop.picture("x/a.png"), shop.picture("x/a_mask.png", (400, 300))
+    task = shop.buy(source, "multi-edit", {"prompt": "p"}, lane="firered-image-edit")
+    ref = BesideRef("a_mask.png", "x/a_mask.png", candidate(mask).version, file_hash(mask))
+    inputs = (replace(ref, **change), *task.purchase.inputs)
+    return replace(task, purchase=replace(task.purchase, inputs=inputs))
+
+
+def test_a_mask_beside_the_picture_is_sent_with_it(shop: Shop) -> None:
+    assert isinstance(shop.worker.do(masked(shop)), Bought)
+    (sent,) = [entry for entry in shop.running.world.log if entry.path == "/image/multi-edit"]
+    # The emulator notes the first picture alone, so the mask goes first here.
+    assert sent.image_sha256 == file_hash(shop.folder / "in" / "x" / "a_mask.png")
+    assert shop.scratch() == []
+
+
+@pytest.mark.parametrize("change", [{"version": "1-1"}, {"sha256": "0" * 64}, {"key": "x/gone.png"}])
+def test_a_mask_that_is_not_what_was_planned_is_not_sent(shop: Shop, change: dict[str, str]) -> None:
+    outcome = shop.worker.do(masked(shop, **change))
+    assert isinstance(outcome, Refused)
+    assert (outcome.error.code, outcome.error.lasting) == ("changed", False)
+    assert shop.requests() == 0

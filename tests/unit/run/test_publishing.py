@@ -5,15 +5,20 @@ from __future__ import annotations
 import pytest
 
 from pipeline import imaging
-from pipeline.plan.recipe import file_hash
-from pipeline.run.tasks import Broken, Published, Refused
+from pipeline.plan.hashing import file_hash
+from pipeline.run.tasks import Broken, FinishedFile, Refused, WrittenFile
 from pipeline.state import OutputRow
 from tests.unit.run.conftest import OpenShop, Shop
 
 
-def ours(outcome: Published) -> OutputRow:
+def ours(written: WrittenFile) -> OutputRow:
     """Return the manifest's row of a file that was published."""
-    return OutputRow("a.png", 0, outcome.task.name, outcome.version, outcome.sha256)
+    return OutputRow("a.png", 0, written.name, written.version, written.sha256)
+
+
+def once_more(row: OutputRow) -> FinishedFile:
+    """Return the task's word for a file of which the manifest knows something."""
+    return FinishedFile(row.path, None, row)
 
 
 def refusal(shop: Shop, outcome: object) -> str:
@@ -72,7 +77,7 @@ def test_our_own_file_that_somebody_touched_is_theirs(shop: Shop) -> None:
     target = shop.out / "x" / "a.png"
     target.write_bytes(b"retouched by hand")
     other = shop.picture("b.png", (400, 400))
-    assert refusal(shop, shop.worker.do(shop.publish(other, ours=ours(first)))) == "exists"
+    assert refusal(shop, shop.worker.do(shop.publish(other, once_more(ours(first))))) == "exists"
     assert target.read_bytes() == b"retouched by hand"
 
 
@@ -80,7 +85,7 @@ def test_a_file_that_was_planned_but_never_written_is_not_ours(shop: Shop) -> No
     (shop.out / "x").mkdir()
     (shop.out / "x" / "a.png").write_bytes(b"theirs")
     row = OutputRow("a.png", 0, "x/a.png", None, None)
-    assert refusal(shop, shop.worker.do(shop.publish(shop.picture(), ours=row))) == "exists"
+    assert refusal(shop, shop.worker.do(shop.publish(shop.picture(), once_more(row)))) == "exists"
 
 
 def test_our_own_file_that_is_gone_is_written_again(shop: Shop) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from pipeline.plan.model import Plan, PlannedItem, Range, dollars
+from pipeline.plan.model import Plan, PlannedItem, Range, Rest, dollars
 from pipeline.state import RunRow, Spending
 
 _MICRO = Decimal(1_000_000)
@@ -83,6 +83,8 @@ def plan_text(name: str, plan: Plan) -> str:
     total = "1 item" if counts["total"] == 1 else f"{counts['total']} items"
     parts = [f"{name}: {total}: {kinds}"]
     parts += _price_lines(plan)
+    if plan.rest is not None:
+        parts.append(f"left for later: {rest_text(plan.rest)}")
     parts += [f"warning: {shown(warning.text)}" for warning in plan.warnings]
     parts += _item_lines(plan.items, "invalid") + _item_lines(plan.items, "waiting")
     if plan.vanished:
@@ -90,6 +92,12 @@ def plan_text(name: str, plan: Plan) -> str:
     if plan.dropped:
         parts.append(f"finished files that nothing produces any more: {len(plan.dropped)}; they are kept")
     return "\n".join(parts)
+
+
+def rest_text(rest: Rest) -> str:
+    """Return what a sample leaves for later."""
+    items = "1 item" if rest.items == 1 else f"{rest.items} items"
+    return f"{items}, {_range(rest.cost)} USD" if rest.items else "nothing"
 
 
 def _price_lines(plan: Plan) -> list[str]:
@@ -118,11 +126,12 @@ def _item_lines(items: Iterable[PlannedItem], standing: str) -> list[str]:
     return lines
 
 
-def summary_text(totals: Mapping[str, int], spent: int, uncertain: int, left: int) -> str:
+def summary_text(totals: Mapping[str, int], spent: int, uncertain: int, left: int, published_flagged: int = 0) -> str:
     """Return what came of a run: how many items are in which state, and millionths of a US dollar."""
     ended = ", ".join(f"{count} {state}" for state, count in sorted(totals.items()) if count)
     more = f", and {usd(uncertain)} uncertain" if uncertain else ""
-    text = f"result: {ended or 'nothing to do'}\nspent: {usd(spent)} USD{more}"
+    although = f"\nflagged: {published_flagged} published although flagged" if published_flagged else ""
+    text = f"result: {ended or 'nothing to do'}{although}\nspent: {usd(spent)} USD{more}"
     return f"{text}\nleft: up to {usd(left)} USD to buy" if left else text
 
 

@@ -14,7 +14,8 @@ from typing import NoReturn
 
 import click
 
-from pipeline.errors import Exit, Interrupted, Unavailable, VeniceBatchError
+from pipeline.cli.ending import tell, told
+from pipeline.errors import Exit, Interrupted, VeniceBatchError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -40,28 +41,9 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.DONE
     except (click.Abort, KeyboardInterrupt, VeniceBatchError, OSError) as error:
-        return _tell(_told(error))
+        return tell(told(error))
     return code if isinstance(code, int) else Exit.DONE
 
 
 def _terminated(_: int, __: FrameType | None) -> NoReturn:
     raise Interrupted("interrupted by SIGTERM", remedy="run it again: it goes on", terminated=True)
-
-
-def _told(error: BaseException) -> VeniceBatchError:
-    if isinstance(error, VeniceBatchError):
-        return error
-    if isinstance(error, OSError):
-        # Not from the job's folders, whose errors are told with their remedy: the machine's own, such as TMPDIR.
-        return Unavailable(f"this machine failed: {error}", remedy="see to its disk, then run it again")
-    return Interrupted("interrupted")
-
-
-def _tell(error: VeniceBatchError) -> int:
-    from pipeline.report.text import shown  # noqa: PLC0415 - only needed when something went wrong
-
-    for line in error.message.splitlines() or [""]:
-        click.echo(f"error: {shown(line)}", err=True)
-    if error.remedy:
-        click.echo(f"  try: {shown(error.remedy)}", err=True)
-    return error.exit_code

@@ -28,15 +28,12 @@ def cli() -> None:
 
 def _job(function: Function) -> Function:
     """Add what every command about a job takes."""
-    function = click.argument("job", type=click.Path(path_type=Path))(function)
-    function = click.option(
-        "--set",
-        "overrides",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Override a value of the job file, such as steps.0.scale=4. May be given several times.",
-    )(function)
-    return _base_url(function)
+    return _base_url(_overrides(click.argument("job", type=click.Path(path_type=Path))(function)))
+
+
+def _overrides(function: Function) -> Function:
+    text = "Override a value of the job file, such as steps.0.scale=4. May be given several times."
+    return click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help=text)(function)
 
 
 def _base_url(function: Function) -> Function:
@@ -55,6 +52,8 @@ def _csv(function: Function) -> Function:
 def _wishes(function: Function) -> Function:
     function = click.option("--limit", type=click.IntRange(1), metavar="N", help="Take on at most N items.")(function)
     function = click.option("--only", metavar="GLOB", help="Take on only items whose key matches.")(function)
+    text = "Take on a spread of N items, then report and stop; a later run does the rest."
+    function = click.option("--sample", type=click.IntRange(1), metavar="N", help=text)(function)
     text = "Take on only items last modified since then: 2026-11-20, 2026-11-20T06:00Z, 36h, 7d."
     function = click.option("--since", metavar="TIME", help=text)(function)
     function = click.option("--budget", metavar="USD", help="Replaces budget.max_usd of the job.")(function)
@@ -71,6 +70,9 @@ def _wishes(function: Function) -> Function:
 @click.option("--wait-for-balance", "wait", metavar="TIME", help="Wait up to 2h, 30m, ... for credits, then go on.")
 @click.option("--workers", type=click.IntRange(1, 64), metavar="N", help="Calls in flight at most.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask before spending.")
+@click.option(
+    "--log-format", type=click.Choice(["text", "json"]), default="text", help="Form of stderr; json: an object a line."
+)
 def run(**options: Any) -> int:
     """Plan JOB, check the balance, do the work, and say what came of it."""
     from pipeline.cli import running  # noqa: PLC0415 - see the module's docstring
@@ -121,6 +123,33 @@ def items(**options: Any) -> int:
     return asking.items(**options)
 
 
+def _held(function: Function) -> Function:
+    """Add what the commands take that decide about held answers."""
+    function = click.option("--all", "everything", is_flag=True, help="Everything that is held back.")(function)
+    function = click.argument("keys", nargs=-1, metavar="[KEY]...")(function)
+    return _job(function)
+
+
+@cli.command()
+@_held
+@_json
+def release(**options: Any) -> int:
+    """Accept the flagged answers of the items KEY..., named as `items` names them: the next run publishes them."""
+    from pipeline.cli import deciding  # noqa: PLC0415 - see the module's docstring
+
+    return deciding.carry_out("released", **options)
+
+
+@cli.command()
+@_held
+@_json
+def reject(**options: Any) -> int:
+    """Refuse the flagged answers of the items KEY..., named as `items` names them: the next run buys them anew."""
+    from pipeline.cli import deciding  # noqa: PLC0415 - see the module's docstring
+
+    return deciding.carry_out("rejected", **options)
+
+
 @cli.command()
 @_job
 @_json
@@ -130,6 +159,16 @@ def ledger(**options: Any) -> int:
     from pipeline.cli import asking  # noqa: PLC0415 - see the module's docstring
 
     return asking.ledger(**options)
+
+
+@cli.command()
+@_job
+@_json
+def report(**options: Any) -> int:
+    """Write the page that shows what became of JOB, with its pictures, and say where it lies."""
+    from pipeline.cli import reporting  # noqa: PLC0415 - see the module's docstring
+
+    return reporting.report(**options)
 
 
 @cli.command()
@@ -176,6 +215,16 @@ def styles(**options: Any) -> int:
     return asking.styles(**options)
 
 
+@cli.command(name="presets")
+@click.argument("name", required=False)
+@_json
+def show_presets(**options: Any) -> int:
+    """List what `preset:` in a job file may name; with NAME its rules, sources, steps and renditions."""
+    from pipeline.cli import presets  # noqa: PLC0415 - see the module's docstring
+
+    return presets.presets(**options)
+
+
 @cli.command()
 @click.argument("file", type=click.Path(path_type=Path), default=Path("job.yaml"))
 def init(file: Path) -> int:
@@ -205,3 +254,58 @@ def emulator(**options: Any) -> int:
     from pipeline.cli import asking  # noqa: PLC0415 - see the module's docstring
 
     return asking.emulator(**options)
+
+
+@cli.command()
+@click.argument("job", type=click.Path(path_type=Path), required=False)
+@_overrides
+@_base_url
+@_json
+def doctor(**options: Any) -> int:
+    """Check key, money, network, clock, disk and codecs; with JOB also its models, folders and buckets.
+
+    Spends nothing. The exit code is that of the gravest thing found: 5 money, 4 the key, 6 network, store or disk,
+    2 the job; 0 where nothing is bad.
+    """
+    from pipeline.cli import doctoring  # noqa: PLC0415 - see the module's docstring
+
+    return doctoring.doctor(**options)
+
+
+@cli.command()
+@_job
+@_json
+@click.argument("others", type=click.Path(path_type=Path), nargs=-1, metavar="[OTHER_JOB]...")
+@click.option("--older-than", default="30d", show_default=True, metavar="TIME", help="Only what was of no use since.")
+@click.option("--larger-than", metavar="SIZE", help="Only files of this size and more, such as 100MB.")
+@click.option("--yes", "-y", is_flag=True, help="Delete; without it, only show.")
+def gc(**options: Any) -> int:
+    """Free stored results that no item of JOB needs any more; shows them unless --yes is given.
+
+    Where several jobs share a state, name them all: what a job needs whose file is not named is kept.
+    """
+    from pipeline.cli import keeping  # noqa: PLC0415 - see the module's docstring
+
+    return keeping.gc(keeping.GcOptions(**options))
+
+
+@cli.command()
+@_job
+@click.option("--force", is_flag=True, help="Break it although its holder may be alive.")
+def unlock(**options: Any) -> int:
+    """Break the lease that a dead run left on the state of JOB."""
+    from pipeline.cli import keeping  # noqa: PLC0415 - see the module's docstring
+
+    return keeping.unlock(**options)
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> int:
+    """Print what makes SHELL complete commands, options and job files.
+
+    For bash, put this into ~/.bashrc:  eval "$(venice-batch completion bash)"
+    """
+    from pipeline.cli import completing  # noqa: PLC0415 - see the module's docstring
+
+    return completing.completion(cli, shell)

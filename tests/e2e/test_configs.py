@@ -25,7 +25,7 @@ def laid_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_there_are_configs_to_look_at() -> None:
-    assert {"demo.yaml", "catalogue.yaml", "generate.yaml"} <= {path.name for path in CONFIGS}
+    assert {"demo.yaml", "catalog-nightly.yaml", "generate-assets.yaml"} <= {path.name for path in CONFIGS}
 
 
 @pytest.fixture(scope="module")

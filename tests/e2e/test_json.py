@@ -21,6 +21,7 @@ COMMANDS = (
     ["status"],
     ["items"],
     ["ledger"],
+    ["report"],
     ["balance"],
     ["models"],
     ["styles"],

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.chaos.kills import is_whole
 from tests.e2e.conftest import CUT, OpenVendor, Work
 
 ITEMS = 5
@@ -82,3 +84,28 @@ def test_a_signal_while_it_still_plans_ends_it_with_the_signals_code(
     assert err.strip().startswith("error: ")
     assert "Traceback" not in err
     assert work.vendor.paid() == []
+
+
+def test_sigterm_with_32_calls_in_flight_ends_within_the_drain_and_the_next_run_goes_on(
+    tmp_path: Path, open_vendor: OpenVendor
+) -> None:
+    work = Work(tmp_path / "work", open_vendor(latency=1.0, pictures="canned"))
+    for number in range(60):
+        # Canned answers are alike for alike sizes: different sizes keep the purchases apart.
+        work.take(f"{number:02}.jpg", (300 + number, 256))
+    work.write(CUT, run={"concurrency": 32, "drain": "10s"})
+    process = work.start()
+    work.vendor.until(lambda: sum(call["time_answered"] is None for call in work.vendor.paid()) >= 32)
+    time.sleep(random.Random(7).uniform(0, 0.5))  # noqa: S311 - a moment, repeatable
+    process.send_signal(signal.SIGTERM)
+    begun = time.monotonic()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err
+    # The drain, and what closing and the report take on a busy machine.
+    assert time.monotonic() - begun < 10 + 10
+    assert all(is_whole(content) for content in work.outputs().values())
+    bought = len(work.vendor.bought())
+    assert len(work.results()) == bought, "what was paid for in flight is kept"
+    assert work.run().code == 0
+    assert len(work.vendor.bought()) == 60
+    assert len(work.outputs()) == 60

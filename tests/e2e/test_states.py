@@ -164,3 +164,25 @@ def test_a_finished_output_can_be_moved_together_with_its_memory(work: Work) -> 
     ended = work.run()
     assert ended.code == 0, ended.text
     assert len(work.vendor.paid()) == 1
+
+
+def test_of_twenty_overlapping_starts_one_runs_and_nothing_is_bought_twice(
+    tmp_path: Path, open_vendor: OpenVendor
+) -> None:
+    work = Work(tmp_path / "work", open_vendor(latency=0.5))
+    work.draw("a.jpg", "b.jpg", "c.jpg")
+    work.write(CUT)
+    first = work.start()
+    work.vendor.until(lambda: len(work.vendor.paid()) >= 1)
+    # Stopped, it holds the lease until all the others have come and gone.
+    first.send_signal(signal.SIGSTOP)
+    for _ in range(5):
+        late = [work.start() for _ in range(4)]
+        for process in late:
+            process.communicate(timeout=60)
+        assert [process.returncode for process in late] == [7] * 4
+    first.send_signal(signal.SIGCONT)
+    first.communicate(timeout=30)
+    assert first.returncode == 0
+    assert len(work.vendor.paid()) == 3
+    assert set(work.states().values()) == {"done"}

@@ -35,7 +35,7 @@ from pipeline.venice import Api, Breaker, Cancel, Client, Gate, Lanes, Secret
 from tests.e2e.conftest import Vendor
 
 #: How many schedules are played: 1000 for the full suite, a few in `make test`.
-SCHEDULES = int(os.environ.get("VENICE_CHAOS_SCHEDULES", "60"))
+SCHEDULES = int(os.environ.get("VENICE_CHAOS_SCHEDULES", "40"))
 FULL = 1000
 #: Share of the answers in flight at a death that nobody stored any more.
 _LOST_AT_DEATH = 0.7

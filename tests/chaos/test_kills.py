@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.chaos.kills import clouds, kill_often
+from tests.chaos.kills import kill_often
 
 
 def test_twenty_kills_under_faults_lose_tear_and_buy_again_nothing(tmp_path: Path) -> None:
@@ -12,10 +12,3 @@ def test_twenty_kills_under_faults_lose_tear_and_buy_again_nothing(tmp_path: Pat
     assert figures.kills == 20
     assert figures.wrong() == [], f"\n{figures}"
     assert figures.lost_to_kills > 0, "no kill hit a call that was charged: the test looks at nothing"
-
-
-def test_kills_on_machines_that_forget_everything_lose_tear_and_buy_again_nothing(tmp_path: Path) -> None:
-    with clouds() as opener:
-        figures = kill_often(5, seed=7, folder=tmp_path, opener=opener)
-    assert figures.kills == 5
-    assert figures.wrong() == [], f"\n{figures}"

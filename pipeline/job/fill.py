@@ -63,5 +63,8 @@ def _scalar(node: Scalar, environ: Mapping[str, str], problems: list[Problem]) -
     if secrets.is_secret(text, environ):
         problems.append(node.mark.problem(secrets.WHAT, secrets.INSTEAD))
         return replace(node, text=secrets.HIDDEN)
+    if secrets.is_credential(text, environ):
+        problems.append(node.mark.problem(secrets.CREDENTIAL, secrets.NO_CREDENTIAL))
+        return replace(node, text=secrets.HIDDEN)
     # An empty value filled in is a text of no letters; only an empty place in the file itself means "no value".
     return replace(node, text=text, plain=node.plain and (text != "" or node.text == ""))

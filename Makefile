@@ -26,7 +26,7 @@ demo-s3: .venv/installed
 	$(BIN)/python -m tests.demo_s3
 
 test: lint
-	$(BIN)/python -m pytest -m "not bench and not live" -n 4 --dist worksteal
+	$(BIN)/python -m pytest -m "not bench and not live" -n 3 --dist worksteal
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -211,4 +211,4 @@ def test_stopping_does_not_wait_for_a_request_that_hangs() -> None:
         while not running.world.log:
             time.sleep(0.01)
     wire.close()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 8

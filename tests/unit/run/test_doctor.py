@@ -76,7 +76,7 @@ def test_a_check_that_never_ends_is_given_up_and_the_others_run_meanwhile() -> N
 
     begun = time.monotonic()
     found = told([Probe("hangs", hangs, seconds=0.3), Probe("hangs too", hangs, seconds=0.3)])
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 10
     never.set()
     assert [each.level for each in found] == ["ok", "bad", "ok", "bad"]
     assert "no answer within" in found[1].found

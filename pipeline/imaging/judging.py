@@ -10,6 +10,7 @@ from pipeline.errors import ItemError
 from pipeline.imaging.colour import alpha_range, in_srgb, unpacked
 from pipeline.imaging.facts import Facts, oriented
 from pipeline.imaging.opening import decoded, guarded
+from pipeline.imaging.pixels import reduced
 from pipeline.imaging.verdict import Expect, NotAPicture, Verdict
 
 #: The API rounds sizes; more than this per side is another size.
@@ -173,26 +174,9 @@ def _is_blank(image: Image.Image) -> bool:
     return all(high - low <= _UNIFORM for low, high in ranges)
 
 
-#: Rows of the small copy that are made at a time.
-_STRIP = 8
-
-
 def _copy(image: Image.Image, side: int) -> Image.Image:
     """Return the picture at a whole fraction of its size, pixels averaged, with at least `side` on its longer side."""
-    factor = max(image.size) // side
-    if factor <= 1:
-        return image
-    across, down = min(factor, image.width), min(factor, image.height)
-    if image.mode not in {"LA", "RGBA"}:
-        return image.reduce((across, down))
-    # Pillow weighs colours by alpha in a second copy of what it is given: of the whole picture, that would be 64 MB.
-    rows = down * _STRIP
-    parts = [(0, top, image.width, min(top + rows, image.height)) for top in range(0, image.height, rows)]
-    strips = [image.crop(part).reduce((across, down)) for part in parts]
-    small = Image.new(image.mode, (strips[0].width, sum(strip.height for strip in strips)))
-    for number, strip in enumerate(strips):
-        small.paste(strip, (0, number * _STRIP))
-    return small
+    return reduced(image, max(image.size) // side)
 
 
 def _reason(error: ItemError, content_type: str | None) -> str:

@@ -23,10 +23,18 @@ _TURNS = {
 }
 _SIDEWAYS = range(5, 9)
 _OPAQUE = {"LA": "L", "RGBA": "RGB"}
+#: Rows of a reduced picture that are made at a time.
+_STRIP = 8
 
 
 def upright(
-    path: Path, header: Facts, target: Size | None = None, *, enough: Size | None = None, orient: bool = True
+    path: Path,
+    header: Facts,
+    target: Size | None = None,
+    *,
+    enough: Size | None = None,
+    orient: bool = True,
+    rough: bool = False,
 ) -> Image.Image:
     """Decode the first picture of a file to plain sRGB pixels.
 
@@ -37,6 +45,7 @@ def upright(
         enough: instead of `target`, a size that the caller will shrink it to: a JPEG may then come out smaller than
             it is, though never smaller than this, for a fraction of time and memory.
         orient: apply the EXIF orientation; False keeps the pixels as stored.
+        rough: average whole blocks on the way to a much smaller `target`: for looking at, in a third of the memory.
 
     Returns:
         Mode ``L``, ``LA``, ``RGB`` or ``RGBA``.
@@ -53,7 +62,10 @@ def upright(
         image = unpacked(image)
         if target is not None:
             # Shrinking first makes every later pass cheaper.
-            image = resized(image, target[::-1] if turn in _SIDEWAYS else target)
+            wanted = target[::-1] if turn in _SIDEWAYS else target
+            if rough:
+                image = reduced(image, min(image.width // wanted[0], image.height // wanted[1]) // 2)
+            image = resized(image, wanted)
         image = in_srgb(image, profile)
         return image.transpose(_TURNS[turn]) if turn in _TURNS else image
 
@@ -64,6 +76,23 @@ def resized(image: Image.Image, size: Size, box: tuple[float, float, float, floa
         return image
     # With alpha, Pillow weighs colours by it (RGBa), so that hidden colours do not bleed into the rim.
     return image.resize(size, Image.Resampling.LANCZOS, box)
+
+
+def reduced(image: Image.Image, factor: int) -> Image.Image:
+    """Return the picture at one part in `factor` of its size, pixels averaged; itself where `factor` is 1 or less."""
+    if factor <= 1:
+        return image
+    across, down = min(factor, image.width), min(factor, image.height)
+    if image.mode not in _OPAQUE:
+        return image.reduce((across, down))
+    # Pillow weighs colours by alpha in a second copy of what it is given: of a whole 16 megapixels that would be 64 MB.
+    rows = down * _STRIP
+    parts = [(0, top, image.width, min(top + rows, image.height)) for top in range(0, image.height, rows)]
+    strips = [image.crop(part).reduce((across, down)) for part in parts]
+    small = Image.new(image.mode, (strips[0].width, sum(strip.height for strip in strips)))
+    for number, strip in enumerate(strips):
+        small.paste(strip, (0, number * _STRIP))
+    return small
 
 
 def on_colour(image: Image.Image, color: tuple[int, int, int]) -> Image.Image:

@@ -10,11 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from pipeline.errors import ItemError, VeniceBatchError
-from pipeline.imaging.colour import in_srgb, unpacked
-from pipeline.imaging.opening import decoded
+from pipeline.imaging import Limits, fitted_size, oriented
+from pipeline.imaging.opening import probe
+from pipeline.imaging.pixels import upright
 from pipeline.report.review import Picture
 from pipeline.storage import fsync_folder, make_folder, temporary_beside
 
@@ -154,19 +155,9 @@ def shrunk(path: Path) -> tuple[Image.Image, tuple[int, int]]:
     Raises:
         ItemError: it cannot be decoded (see `pipeline.imaging.verify`).
     """
-    facts, image = decoded(path, draft=(SIDE, SIDE))
-    # Pillow turns a TIFF by itself and then forgets its orientation, so this turns every picture exactly once.
-    upright = ImageOps.exif_transpose(image)
-    turned = facts.orientation >= _SIDEWAYS
-    profile = image.info.get("icc_profile")
-    small = unpacked(upright)
-    small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    width, height = facts.size
-    return in_srgb(small, profile), (height, width) if turned else (width, height)
-
-
-#: EXIF orientations from this one on swap width and height.
-_SIDEWAYS = 5
+    header = probe(path)
+    size = oriented(header).size
+    return upright(path, header, fitted_size(size, Limits(max_side=SIDE)), rough=True), size
 
 
 def sweep(folder: Path, keep: Collection[str]) -> int:

@@ -61,11 +61,12 @@ def test_a_full_output_ends_with_6_keeps_what_was_bought_and_goes_on_when_there_
     assert len(work.outputs()) == 4
 
 
-def test_a_state_that_is_full_ends_with_6_and_goes_on_when_there_is_space(work: Work, mount: Mount) -> None:
+@pytest.mark.parametrize("leave", [180_000, 260_000, 340_000])
+def test_a_state_that_is_full_ends_with_6_and_goes_on_when_there_is_space(work: Work, mount: Mount, leave: int) -> None:
     memory = mount("memory", "size=2m")
     work.draw(*(f"{number}.jpg" for number in range(4)))
     work.write(CUT, state="memory")
-    ballast = _fill(memory, leave=220_000)
+    ballast = _fill(memory, leave=leave)
     ended = work.run("--workers", "1")
     assert ended.code == 6, ended.text
     assert "space" in ended.err
@@ -75,8 +76,13 @@ def test_a_state_that_is_full_ends_with_6_and_goes_on_when_there_is_space(work: 
     again = work.run()
     assert again.code == 0, again.text
     assert len(work.outputs()) == 4
-    assert len(work.vendor.bought()) == 4 + (billed - durable), "only what could not be kept is bought again"
-    assert len(work.fates()) == len(work.vendor.bought()), "and the ledger counts it"
+    bought = len(work.vendor.bought())
+    assert bought == 4 + (billed - durable), "only what could not be kept is bought again"
+    # The disk may fill up between a reservation and its call: that one worker's attempt is then counted, not bought.
+    counted = work.fates()
+    assert set(counted) <= {"spent", "uncertain"}
+    assert counted.count("spent") == 4
+    assert bought <= len(counted) <= bought + 1, "the ledger never counts less than was bought"
 
 
 def test_a_state_with_no_space_at_all_ends_with_6_before_any_paid_call(work: Work, mount: Mount) -> None:

@@ -58,8 +58,8 @@ EXTENSIONS = frozenset({
 })
 # fmt: on
 
-#: EXIF orientations from here on lie on their side: the stored width is the height that is seen.
-_FIRST_SIDEWAYS = 5
+#: EXIF orientations that lie on their side: the stored width is the height that is seen.
+SIDEWAYS = range(5, 9)
 #: Further pictures in these are previews or layers of the first, not something that would be missed.
 _ONE_PICTURE = frozenset({"MPO", "PSD"})
 
@@ -162,7 +162,7 @@ class Limits:
 
 def oriented(facts: Facts) -> Facts:
     """Return the facts of the same picture turned upright: sides swapped for orientations 5 to 8, orientation 1."""
-    if facts.orientation < _FIRST_SIDEWAYS:
+    if facts.orientation not in SIDEWAYS:
         return replace(facts, orientation=1)
     return replace(facts, width=facts.height, height=facts.width, orientation=1)
 

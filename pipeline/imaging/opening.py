@@ -15,7 +15,7 @@ from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from pipeline.errors import ItemError, VeniceBatchError
 from pipeline.imaging.containers import is_whole, late_png_exif
-from pipeline.imaging.facts import DECODE_MAX_PIXELS, READ_FORMATS, Facts
+from pipeline.imaging.facts import DECODE_MAX_PIXELS, READ_FORMATS, SIDEWAYS, Facts
 
 # Process-wide, therefore set once, here, before any thread decodes, and never changed again. Pillow raises above twice
 # its limit and only warns above it; the filter turns the warning into an error too, so that nothing reaches stderr and
@@ -37,7 +37,6 @@ if sys.platform == "linux":
 
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"II*\x00", b"MM\x00*", b"BM", b"8BPS", b"qoif", b"\x00\x00\x00\x0cjP")
 _WEBP_MAGIC, _AVIF_MAGIC = (b"RIFF", b"WEBP"), (b"ftyp", b"avi")
-_SIDEWAYS = range(5, 9)
 #: Failures of the disk or network below a file, as opposed to nonsense inside it (a bad offset is EINVAL).
 _DEVICE_ERRORS = frozenset({errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENXIO})
 
@@ -171,7 +170,7 @@ def _stream(path: Path) -> BinaryIO:
 def _facts_of(image: ImageFile.ImageFile, path: Path) -> Facts:
     orientation = _orientation(image, path)
     width, height = image.size
-    if image.format == "TIFF" and orientation in _SIDEWAYS:
+    if image.format == "TIFF" and orientation in SIDEWAYS:
         # Pillow already tells the size of a TIFF as it will be turned on loading; facts are about what is stored.
         width, height = height, width
     return Facts(

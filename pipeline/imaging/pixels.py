@@ -8,7 +8,7 @@ from PIL import Image
 
 from pipeline.errors import ItemError
 from pipeline.imaging.colour import has_transparent_pixels, in_srgb, unpacked
-from pipeline.imaging.facts import Facts, oriented
+from pipeline.imaging.facts import SIDEWAYS, Facts, oriented
 from pipeline.imaging.geometry import Size
 from pipeline.imaging.opening import decoded, guarded, pending_turn
 
@@ -21,7 +21,6 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_SIDEWAYS = range(5, 9)
 _OPAQUE = {"LA": "L", "RGBA": "RGB"}
 #: Rows of a reduced picture that are made at a time.
 _STRIP = 8
@@ -53,7 +52,7 @@ def upright(
     Raises:
         ItemError: as `opening.verify`.
     """
-    sideways = orient and header.orientation in _SIDEWAYS
+    sideways = orient and header.orientation in SIDEWAYS
     draft = target or enough or (oriented(header) if orient else header).size
     _, image = decoded(path, draft=draft[::-1] if sideways else draft)
     turn = pending_turn(header, orient=orient)
@@ -62,7 +61,7 @@ def upright(
         image = unpacked(image)
         if target is not None:
             # Shrinking first makes every later pass cheaper.
-            wanted = target[::-1] if turn in _SIDEWAYS else target
+            wanted = target[::-1] if turn in SIDEWAYS else target
             if rough:
                 image = reduced(image, min(image.width // wanted[0], image.height // wanted[1]) // 2)
             image = resized(image, wanted)

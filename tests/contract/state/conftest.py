@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.state import Begun, Event, ItemId, ItemMoved, LeasePolicy, Reserved, RunStarted, State, to_read, to_write
 from pipeline.storage import S3Place
+from pipeline.storage.s3 import S3Store
 
 if TYPE_CHECKING:
     from tests.servers.bucket import Bucket
@@ -40,6 +41,36 @@ def begun(call: int) -> list[Event]:
 
 
 STARTED = RunStarted(1, "job", 50.0)
+
+
+class Interposed(S3Store):
+    """A store with something between it and its writes: each double overrides what it is about."""
+
+    def heeded(self, *, if_absent: bool, if_match: str | None) -> tuple[bool, str | None]:
+        """Return the conditions that the store gets to see."""
+        return if_absent, if_match
+
+    def before(self) -> None:
+        """Called when nothing was written yet."""
+
+    def after(self) -> None:
+        """Called when it was written, and the writer does not know yet."""
+
+    def write(
+        self,
+        key: str,
+        content: bytes,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        if_absent: bool = False,
+        if_match: str | None = None,
+    ) -> str:
+        """Write as the store does, with what is between."""
+        if_absent, if_match = self.heeded(if_absent=if_absent, if_match=if_match)
+        self.before()
+        etag = super().write(key, content, metadata=metadata, if_absent=if_absent, if_match=if_match)
+        self.after()
+        return etag
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,31 +15,27 @@ from pipeline.state.bucket_journal import BucketJournal
 from pipeline.state.patience import Patience
 from pipeline.storage import Entry, open_store
 from pipeline.storage.s3 import S3Store
-from tests.contract.state.conftest import Home, moved
+from tests.contract.state.conftest import Home, Interposed, moved
 
 
-class Flaky(S3Store):
+class Flaky(Interposed):
     """A store that fails for a while: before it wrote, or, with `late`, after."""
 
     fails = 0
     late = False
 
-    def write(
-        self,
-        key: str,
-        content: bytes,
-        *,
-        metadata: Mapping[str, str] | None = None,
-        if_absent: bool = False,
-        if_match: str | None = None,
-    ) -> str:
-        failing, self.fails = self.fails > 0, max(0, self.fails - 1)
-        if failing and not self.late:
-            raise Unavailable("nobody answers", remedy="look at the network")
-        etag = super().write(key, content, metadata=metadata, if_absent=if_absent, if_match=if_match)
-        if failing:
-            raise Unavailable("the answer was lost", remedy="look at the network")
-        return etag
+    def before(self) -> None:
+        if not self.late:
+            self._fail()
+
+    def after(self) -> None:
+        if self.late:
+            self._fail()
+
+    def _fail(self) -> None:
+        if self.fails:
+            self.fails -= 1
+            raise Unavailable("the answer was lost" if self.late else "nobody answers", remedy="look at the network")
 
 
 @dataclass

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from pipeline.state import LeasePolicy
 from pipeline.state.bucket_lease import BucketLease, hold
 from pipeline.storage import open_store
 from pipeline.storage.s3 import Blob, S3Store
-from tests.contract.state.conftest import Home
+from tests.contract.state.conftest import Home, Interposed
 from tests.contract.state.contenders import compete
 from tests.servers.bucket import Bucket
 
@@ -99,7 +99,7 @@ def test_a_holder_that_renews_keeps_it(home: Home) -> None:
             pass
 
 
-class Changeable(S3Store):
+class Changeable(Interposed):
     """A store that can be told to fail."""
 
     down = False
@@ -107,23 +107,15 @@ class Changeable(S3Store):
     seconds = 0.0
     now = 1000.0
 
-    def write(
-        self,
-        key: str,
-        content: bytes,
-        *,
-        metadata: Mapping[str, str] | None = None,
-        if_absent: bool = False,
-        if_match: str | None = None,
-    ) -> str:
+    def before(self) -> None:
         self.now += self.seconds
         if self.down:
             raise Unavailable("nobody answers", remedy="look at the network")
-        etag = super().write(key, content, metadata=metadata, if_absent=if_absent, if_match=if_match)
+
+    def after(self) -> None:
         if self.loses_answers:
             self.loses_answers -= 1
             raise Unavailable("the answer was lost")
-        return etag
 
 
 @contextmanager
@@ -187,67 +179,34 @@ def _checked_for(lease: BucketLease, seconds: float) -> None:
 # Stores without conditions
 
 
-class IgnoresAbsence(S3Store):
+class IgnoresAbsence(Interposed):
     """A store that takes If-None-Match for noise."""
 
-    def write(
-        self,
-        key: str,
-        content: bytes,
-        *,
-        metadata: Mapping[str, str] | None = None,
-        if_absent: bool = False,  # noqa: ARG002 - that is the point
-        if_match: str | None = None,
-    ) -> str:
-        return super().write(key, content, metadata=metadata, if_match=if_match)
+    def heeded(self, *, if_absent: bool, if_match: str | None) -> tuple[bool, str | None]:  # noqa: ARG002 - the point
+        return False, if_match
 
 
-class IgnoresMatch(S3Store):
+class IgnoresMatch(Interposed):
     """A store that takes If-Match for noise."""
 
-    def write(
-        self,
-        key: str,
-        content: bytes,
-        *,
-        metadata: Mapping[str, str] | None = None,
-        if_absent: bool = False,
-        if_match: str | None = None,  # noqa: ARG002 - that is the point
-    ) -> str:
-        return super().write(key, content, metadata=metadata, if_absent=if_absent)
+    def heeded(self, *, if_absent: bool, if_match: str | None) -> tuple[bool, str | None]:  # noqa: ARG002 - the point
+        return if_absent, None
 
 
-class RefusesMatch(S3Store):
+class RefusesMatch(Interposed):
     """A store that finds that no etag matches."""
 
-    def write(
-        self,
-        key: str,
-        content: bytes,
-        *,
-        metadata: Mapping[str, str] | None = None,
-        if_absent: bool = False,
-        if_match: str | None = None,
-    ) -> str:
-        wrong = None if if_match is None else "f" * 32
-        return super().write(key, content, metadata=metadata, if_absent=if_absent, if_match=wrong)
+    def heeded(self, *, if_absent: bool, if_match: str | None) -> tuple[bool, str | None]:
+        return if_absent, None if if_match is None else "f" * 32
 
 
-class RefusesConditions(S3Store):
+class RefusesConditions(Interposed):
     """A store that does not know conditions at all."""
 
-    def write(
-        self,
-        key: str,
-        content: bytes,
-        *,
-        metadata: Mapping[str, str] | None = None,
-        if_absent: bool = False,
-        if_match: str | None = None,
-    ) -> str:
+    def heeded(self, *, if_absent: bool, if_match: str | None) -> tuple[bool, str | None]:
         if if_absent or if_match:
             raise Unavailable("501 NotImplemented")
-        return super().write(key, content, metadata=metadata)
+        return False, None
 
 
 class MayNotBeWritten(S3Store):

@@ -21,10 +21,11 @@ from pipeline.plan.planner import make_plan
 from pipeline.plan.recipe import Recipe, make_recipe
 from pipeline.plan.standing import Wishes
 from pipeline.plan.survey import refuse_overlap, survey
-from pipeline.run.driver import Driver, Tools
+from pipeline.run.driver import Driver
 from pipeline.run.observe import Observer, Summary
 from pipeline.run.ownership import claim
 from pipeline.run.tidying import tidy
+from pipeline.run.tools import Tools
 from pipeline.run.wallet import Wallet
 from pipeline.run.worker import Worker, decoders
 from pipeline.state import (

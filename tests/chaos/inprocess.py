@@ -24,9 +24,10 @@ import yaml
 from pipeline.job import FolderSource, Job, load
 from pipeline.plan.model import PlannedItem
 from pipeline.plan.standing import Wishes
-from pipeline.run.driver import Driver, Tools
+from pipeline.run.driver import Driver
 from pipeline.run.observe import Observer, Summary
 from pipeline.run.session import Session, session
+from pipeline.run.tools import Tools
 from pipeline.run.wallet import Wallet
 from pipeline.run.worker import Worker
 from pipeline.state import Event, RunStarted, State

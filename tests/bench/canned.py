@@ -1,7 +1,8 @@
-"""A server that knows one thing: the listing of a bucket, each page made beforehand, so that it costs the asker only.
+"""A bucket whose listings were made beforehand, page by page, so that what is measured is the asker's work alone.
 
 ``python -m tests.bench.canned COUNT`` serves ``source/`` and ``output/`` with so many objects each on loopback, prints
-its address, and ends with its standard input. It checks no signature, and sends pages of 1,000 as AWS does.
+its address, and ends with its standard input. It checks no signature, and sends pages of 1,000 as AWS does. What is put
+under other names, as a state is, it keeps in memory.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ import hashlib
 import sys
 import threading
 from collections.abc import Sequence
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
+from xml.sax.saxutils import escape
 
 PAGE = 1000
 WRITTEN = "2026-03-01T02:03:04.000Z"
@@ -59,16 +62,74 @@ def _page(prefix: str, begin: int, count: int) -> bytes:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     pages: ClassVar[dict[tuple[str, str], bytes]] = {}
+    kept: ClassVar[dict[str, bytes]] = {}
+    lock: ClassVar[threading.Lock] = threading.Lock()
 
     def do_GET(self) -> None:
         asked = parse_qs(urlsplit(self.path).query)
-        page = self.pages[asked["prefix"][0], asked.get("continuation-token", ["0"])[0]]
-        self.wfile.write(
-            b"HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\nContent-Length: %d\r\n\r\n" % len(page) + page
+        if "list-type" not in asked:
+            self._answer_kept()
+            return
+        prefix, begin = asked["prefix"][0], asked.get("continuation-token", ["0"])[0]
+        self._answer(200, self.pages.get((prefix, begin)) or self._listed(prefix))
+
+    def do_HEAD(self) -> None:
+        self._answer_kept()
+
+    def do_PUT(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        with self.lock:
+            there = self.kept.get(self._key)
+            wanted = self.headers.get("If-Match")
+            if (self.headers.get("If-None-Match") and there is not None) or (
+                wanted is not None and (there is None or wanted != _quoted(there))
+            ):
+                self._answer(412)
+                return
+            self.kept[self._key] = body
+        self._answer(200, etag=_quoted(body))
+
+    def do_DELETE(self) -> None:
+        with self.lock:
+            self.kept.pop(self._key, None)
+        self._answer(204)
+
+    @property
+    def _key(self) -> str:
+        return unquote(urlsplit(self.path).path).removeprefix("/bench/")
+
+    def _answer_kept(self) -> None:
+        content = self.kept.get(self._key)
+        if content is None:
+            self._answer(404)
+        else:
+            self._answer(200, content, etag=_quoted(content))
+
+    def _listed(self, prefix: str) -> bytes:
+        found = "".join(
+            f"<Contents><Key>{escape(key)}</Key><LastModified>{WRITTEN}</LastModified>"
+            f"<ETag>{escape(_quoted(content))}</ETag><Size>{len(content)}</Size></Contents>"
+            for key, content in sorted(self.kept.items())
+            if key.startswith(prefix)
         )
+        return f"{_HEAD}<IsTruncated>false</IsTruncated>{found}</ListBucketResult>".encode()
+
+    def _answer(self, status: int, content: bytes = b"", *, etag: str = "") -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Last-Modified", formatdate(MODIFIED, usegmt=True))
+        if etag:
+            self.send_header("ETag", etag)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's own name
         """Say nothing."""
+
+
+def _quoted(content: bytes) -> str:
+    return f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'
 
 
 def main(arguments: Sequence[str]) -> None:

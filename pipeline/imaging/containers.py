@@ -69,9 +69,12 @@ def webp_is_lossless(path: Path) -> bool:
 
 def riff_chunks(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:
     """Yield kind and length of each chunk of a WebP with the stream at its data, which the caller may read."""
+    stream.seek(4)
+    # What lies behind the declared end is none of it.
+    end = int.from_bytes(stream.read(4), "little") + 8
     position = _RIFF_HEADER_LENGTH
     stream.seek(position)
-    while len(header := stream.read(8)) == 8:  # noqa: PLR2004  # four letters and four bytes of length
+    while position < end and len(header := stream.read(8)) == 8:  # noqa: PLR2004  # four letters, four bytes of length
         length = int.from_bytes(header[4:], "little")
         yield header[:4], length
         position += 8 + length + length % 2

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from PIL import Image
+from PIL import Image, ImageFile
 
 from pipeline.errors import Unavailable
 from pipeline.imaging.containers import is_whole
@@ -23,6 +24,9 @@ _QUALITIES = (95, 90, 85)
 _PNG_CAREFUL_PIXELS, _PNG_CAREFUL, _PNG_QUICK = 4_000_000, 6, 2
 
 _FULL_COLOUR_FROM = 90
+#: No JPEG has more: noise at quality 100 takes half of it.
+_MOST_BYTES_A_PIXEL = 8
+_roomy = threading.Lock()
 
 #: libwebp needs some 36 bytes per pixel to write without loss: 600 MB and 5 s for what upscale answers with at most.
 _WEBP_LOSSLESS_PIXELS = UPSCALE_CAP
@@ -120,11 +124,29 @@ def write(image: Image.Image, into: Path, encoding: Encoding) -> int:
     # Writers copy profile, comment, EXIF and more from here; GPS positions must not leave the house by accident.
     image.info.clear()
     with whole_or_absent(into):
-        image.save(into, format=encoding.format, **encoding.options)
+        _save(image, into, encoding)
         if not is_whole(into, encoding.format):
             # The JPEG writer takes a write that was cut short by a full disk for success.
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(into))
     return into.stat().st_size
+
+
+def _save(image: Image.Image, into: Path, encoding: Encoding) -> None:
+    try:
+        image.save(into, format=encoding.format, **encoding.options)
+    except OSError as error:
+        if encoding.format != "JPEG" or error.errno is not None:
+            raise
+        # An optimized or progressive JPEG is written in one go, into a buffer whose size Pillow guesses by the number
+        # of pixels: fine grain at high quality needs more. Its guess is at least `MAXBLOCK`, which is all of Pillow's,
+        # hence the lock; who opens a file meanwhile reads it in larger blocks.
+        with _roomy:
+            usual = ImageFile.MAXBLOCK
+            ImageFile.MAXBLOCK = max(usual, _MOST_BYTES_A_PIXEL * image.width * image.height)
+            try:
+                image.save(into, format=encoding.format, **encoding.options)
+            finally:
+                ImageFile.MAXBLOCK = usual
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -37,8 +38,6 @@ if sys.platform == "linux":
 
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"II*\x00", b"MM\x00*", b"BM", b"8BPS", b"qoif", b"\x00\x00\x00\x0cjP")
 _WEBP_MAGIC, _AVIF_MAGIC = (b"RIFF", b"WEBP"), (b"ftyp", b"avi")
-#: Failures of the disk or network below a file, as opposed to nonsense inside it (a bad offset is EINVAL).
-_DEVICE_ERRORS = frozenset({errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENXIO})
 
 
 def probe(path: Path) -> Facts:
@@ -147,11 +146,17 @@ def guarded(head: bytes = b"") -> Iterator[None]:
     except UnidentifiedImageError as error:
         raise (_broken("its header is damaged") if _was_a_picture(head) else _not_a_picture(head)) from error
     except OSError as error:
-        if error.errno in _DEVICE_ERRORS:
+        # Pillow's own have no number; EINVAL is what a seek to a nonsensical offset gives. All others are this
+        # machine's: a disk that fails, or no more files to open.
+        if error.errno not in {None, errno.EINVAL}:
             raise _unreadable(error) from error
         raise _broken(str(error)) from error
+    except MemoryError as error:
+        # Pictures that would unpack to too much were refused before: it is this machine that is short of memory, and
+        # a good answer taken for a damaged one would be bought again.
+        raise _unreadable(OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))) from error
     except Exception as error:
-        # Fed with damaged bytes, decoders raise nearly anything: SyntaxError, struct.error, IndexError, MemoryError …
+        # Fed with damaged bytes, decoders raise nearly anything: SyntaxError, struct.error, IndexError …
         raise _broken(str(error) or type(error).__name__) from error
 
 

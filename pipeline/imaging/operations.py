@@ -242,6 +242,7 @@ class Overlay:
         size: its width; a share counts from the picture's width. None: as it is. Always small enough for its margins.
         opacity: 0 to 1.
         margin: left free towards the edges; a share counts from the picture's shorter side.
+        sha256: of the file, in hex: what it must still be when it is used. Empty: whatever it is.
     """
 
     file: Path
@@ -249,6 +250,7 @@ class Overlay:
     size: Length | None = None
     opacity: float = 1.0
     margin: Length = NOTHING
+    sha256: str = ""
 
     def size_after(self, size: Size) -> Size | None:
         """Return the same size."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -147,6 +148,9 @@ def _trimmed(image: Image.Image, level: int) -> Image.Image:
         box = image.getchannel("A").point([0] * (level + 1) + [1] * (_OPAQUE - level)).getbbox()
         if box != whole:
             return image.crop(_not_nothing(box))
+        if has_transparent_pixels(image):
+            # It touches all four edges. What lies under its transparent corners is the colour of no border.
+            return image
     opaque = image if image.mode in {"L", "RGB"} else image.convert("L" if image.mode == "LA" else "RGB")
     tables = [int(abs(value - middle) > level) for middle in _corner_colour(opaque) for value in range(_OPAQUE + 1)]
     box = _not_nothing(opaque.point(tables).getbbox())
@@ -195,7 +199,7 @@ def _overlaid(operation: Overlay, image: Image.Image) -> Image.Image:
     room = (image.width - 2 * margin, image.height - 2 * margin)
     if min(room) < 1:
         raise ItemError("no-room", f"margins of {margin} px leave no room on {image.width}x{image.height}")
-    logo = _logo(operation.file)
+    logo = _logo(operation.file, operation.sha256)
     width = logo.width if operation.size is None else max(1, operation.size.of(image.width))
     size = within(within(logo.size, width, None, enlarge=True), *room, enlarge=False)
     logo = resized(logo, size)
@@ -204,12 +208,28 @@ def _overlaid(operation: Overlay, image: Image.Image) -> Image.Image:
     return _composed(image, logo, placed(size, image.size, operation.position, margin)[:2])
 
 
-def _logo(file: Path) -> Image.Image:
+def _logo(file: Path, sha256: str) -> Image.Image:
     try:
+        # Twice, since it may be replaced while it is decoded: the answer would be kept as if made with the old one.
+        _refuse_another(file, sha256)
         logo = upright(file, probe(file))
+        _refuse_another(file, sha256)
     except ItemError as error:
-        raise ItemError(error.code, f"{printable(file.name)}: {error.message}", remedy=error.remedy) from error
+        name = printable(file.name)
+        raise ItemError(error.code, f"{name}: {error.message}", remedy=error.remedy, lasting=error.lasting) from error
     return logo.convert({"L": "LA", "RGB": "RGBA"}.get(logo.mode, logo.mode))
+
+
+def _refuse_another(file: Path, sha256: str) -> None:
+    if not sha256:
+        return
+    try:
+        with file.open("rb") as content:
+            found = hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError:
+        found = ""
+    if found != sha256:
+        raise ItemError("changed", "it changed or vanished after the plan", remedy="run the job again", lasting=False)
 
 
 def _composed(image: Image.Image, logo: Image.Image, at: tuple[int, int]) -> Image.Image:

@@ -17,7 +17,7 @@ from pipeline.imaging.encoding import whole_or_absent
 _PNG_KEPT = frozenset(
     {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"sBIT", b"pHYs"}
 )
-_RIFF_DROPPED = frozenset({b"EXIF", b"XMP "})
+_RIFF_KEPT = frozenset({b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF", b"ICCP"})
 #: The bits of a VP8X header that announce EXIF and XMP.
 _VP8X_METADATA = 0b00001100
 _MARKER, _SOS = 0xFF, 0xDA
@@ -91,7 +91,7 @@ def _webp(stream: BinaryIO) -> list[bytes] | None:
         data = stream.read(length + length % 2)
         if kind == b"VP8X":
             data = bytes([data[0] & ~_VP8X_METADATA]) + data[1:]
-        if kind not in _RIFF_DROPPED:
+        if kind in _RIFF_KEPT:
             chunks.append(kind + length.to_bytes(4, "little") + data)
     size = sum(len(chunk) for chunk in chunks) + len(b"WEBP")
     return [b"RIFF" + size.to_bytes(4, "little") + b"WEBP", *chunks]

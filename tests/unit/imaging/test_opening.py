@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import struct
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pipeline.errors import ItemError
 from pipeline.imaging import Facts, probe, verify
 from pipeline.imaging.containers import is_whole
 from pipeline.imaging.facts import DECODE_MAX_PIXELS
-from pipeline.imaging.opening import decoded
+from pipeline.imaging.opening import decoded, guarded
 
 Save = Callable[..., Path]
 ROOT = Path(__file__).parents[3]
@@ -234,3 +235,19 @@ def test_nothing_is_said_on_stderr_about_a_bomb(tmp_path: Path) -> None:
         [sys.executable, "-c", code, str(path)], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (done.stdout, done.stderr) == ("too-large\n", "")
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EMFILE, "too many open files"), OSError(errno.EIO, "input/output error"), MemoryError()]
+)
+def test_what_this_machine_is_short_of_says_nothing_about_the_picture(error: Exception) -> None:
+    with pytest.raises(ItemError) as caught, guarded():
+        raise error
+    assert (caught.value.code, caught.value.lasting) == ("unreadable", False)
+
+
+@pytest.mark.parametrize("error", [OSError("image file is truncated"), OSError(errno.EINVAL, "seek"), IndexError()])
+def test_what_a_decoder_stumbles_over_is_damage(error: Exception) -> None:
+    with pytest.raises(ItemError) as caught, guarded():
+        raise error
+    assert (caught.value.code, caught.value.lasting) == ("broken", True)

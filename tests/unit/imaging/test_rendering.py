@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Callable
 from fractions import Fraction
@@ -360,3 +361,27 @@ def test_the_same_picture_gives_the_same_bytes(save: Save, picture: Image.Image,
         for name in ("first", "second"):
             render(path, tmp_path / name, Rendition(wanted, max_bytes=1500, max_side=64))
         assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
+
+
+@pytest.mark.parametrize("progressive", [True, False])
+@pytest.mark.parametrize("quality", [85, 92, 98, 100])
+def test_a_jpeg_of_pure_grain_is_written_too(save: Save, tmp_path: Path, quality: int, *, progressive: bool) -> None:
+    grain = Image.frombytes("RGB", (500, 400), hashlib.shake_256(b"grain").digest(500 * 400 * 3))
+    facts = render(save(grain, "a.png"), tmp_path / "out", Rendition("JPEG", quality=quality, progressive=progressive))
+    assert (facts.format, facts.size) == ("JPEG", (500, 400))
+
+
+def test_a_jpeg_of_pure_grain_meets_its_weight(save: Save, tmp_path: Path) -> None:
+    grain = Image.frombytes("RGB", (300, 300), hashlib.shake_256(b"grain").digest(300 * 300 * 3))
+    facts = render(save(grain, "a.png"), tmp_path / "out", Rendition("JPEG", max_bytes=40_000))
+    assert facts.bytes <= 40_000
+
+
+def test_nothing_but_the_picture_of_a_webp_is_published(save: Save, picture: Image.Image, tmp_path: Path) -> None:
+    path = save(picture, "a.webp")
+    content = path.read_bytes()
+    secret = b"C2PA" + (10).to_bytes(4, "little") + b"SecretMark"
+    grown = (len(content) - 8 + len(secret)).to_bytes(4, "little")
+    path.write_bytes(content[:4] + grown + content[8:] + secret + b"SecretTail" * 3)
+    render(path, tmp_path / "out", Rendition("WEBP"))
+    assert (tmp_path / "out").read_bytes() == content

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -471,3 +472,26 @@ def test_of_an_animation_the_first_picture_is_taken_and_the_rest_told(
     found = shaped(path, Crop(Length(Fraction(20)), Length(Fraction(10)), gravity="top-left")).convert("RGB")
     assert found.getcolors() == [(200, (255, 0, 0))]
     assert probe(save(picture, "a.mpo", save_all=True, append_images=others)).left_out == 0
+
+
+def test_trim_never_takes_what_hides_under_transparency_for_a_border(save: Save) -> None:
+    image = Image.new("RGBA", (200, 200), (0, 0, 0, 0))
+    pen = ImageDraw.Draw(image)
+    pen.ellipse((0, 0, 199, 199), fill=(200, 30, 30, 255))
+    pen.pieslice((0, 0, 199, 199), 0, 180, fill=(4, 4, 4, 255))
+    found = shaped(save(image, "a.png"), Trim())
+    assert found.size == (200, 200), "the half that is as dark as the hidden colour is the product, too"
+    assert found.tobytes() == image.tobytes()
+
+
+def test_an_overlay_is_only_laid_on_as_the_plan_saw_it(save: Save) -> None:
+    picture, logo = (
+        save(Image.new("RGB", (80, 80), "white"), "a.png"),
+        save(Image.new("RGB", (9, 9), "red"), "logo.png"),
+    )
+    overlay = Overlay(logo, sha256=hashlib.sha256(logo.read_bytes()).hexdigest())
+    assert shaped(picture, overlay).getpixel((79, 79)) == (255, 0, 0)
+    save(Image.new("RGB", (9, 9), "blue"), "logo.png")
+    with pytest.raises(ItemError, match=r"logo\.png: it changed") as caught:
+        reshape(picture, picture.with_name("shaped"), (overlay,))
+    assert (caught.value.code, caught.value.lasting) == ("changed", False)

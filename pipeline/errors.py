@@ -9,7 +9,8 @@ VeniceBatchError                1  a bug in the tool, or the base of everything 
 │   └── StateTooNew             2  the state was written by a newer version
 ├── KeyRefused                  4  no key, or the API refused it (401, 403)
 ├── MoneyError                  5  balance, key limit or budget
-│   └── BudgetReached           5  the job's own budget: waiting for credits would not help
+│   ├── BudgetReached           5  the job's own budget: waiting for credits would not help
+│   └── ModelSwitched           5  another model answered than the one that was priced: nor would it here
 ├── Unavailable                 6  the API or a store cannot be reached or written, or too many failures
 ├── Locked                      7  another run holds the job
 │   └── LeaseLost               7  this run no longer holds it, or cannot be sure that it does
@@ -45,6 +46,9 @@ class Exit(IntEnum):
 PRECEDENCE = (
     Exit.INTERRUPTED,
     Exit.TERMINATED,
+    # What another run may have taken over, and what a bug has left, is not to be judged by the rest.
+    Exit.BUG,
+    Exit.LOCKED,
     Exit.MONEY,
     Exit.KEY,
     Exit.UNAVAILABLE,
@@ -69,6 +73,11 @@ class VeniceBatchError(Exception):
         super().__init__(message)
         self.message = message
         self.remedy = remedy
+
+    @property
+    def told(self) -> str:
+        """Message and remedy in one line, as the reason of an item is kept and shown."""
+        return f"{self.message}; {self.remedy}" if self.remedy else self.message
 
 
 class UsageError(VeniceBatchError):
@@ -127,6 +136,10 @@ class MoneyError(VeniceBatchError):
     """The balance, a limit of the key, or the job's own budget does not cover the work."""
 
     exit_code = Exit.MONEY
+
+
+class ModelSwitched(MoneyError):
+    """Another model answered than the one that was priced: no balance makes that right."""
 
 
 class BudgetReached(MoneyError):

@@ -59,8 +59,19 @@ class Books:
         *,
         lasting: bool = False,
         result: str = "",
+        left: Decimal | None = None,
     ) -> None:
-        """Note the state in which the item leaves this run, with the answer that is held back, if one is."""
+        """Note the state in which the item leaves this run.
+
+        Args:
+            item: which.
+            state: which.
+            code: a short word for `reason`.
+            reason: why, for people.
+            lasting: the same would come of it again.
+            result: the answer that is held back, if one is.
+            left: the most that is left to buy for it; None: all that the plan has priced.
+        """
         note = ItemMoved(
             self.id(item),
             item.candidate.version,
@@ -74,7 +85,8 @@ class Books:
         )
         self.note(note)
         self.ended[state] += 1
-        self.left += item.cost.high if state in {"pending", "waiting"} else 0
+        if state in {"pending", "waiting"}:
+            self.left += item.cost.high if left is None else left
         self._observer.item(item, state, reason)
 
     # Money: every reservation ends in exactly one of settle, lose, release.
@@ -99,7 +111,7 @@ class Books:
 
     def settle(self, journey: Journey, step: PaidStep, answer: Answer, outcome: str) -> None:
         """Note an answered call as spent."""
-        self.note(self.wallet.settle(journey.reserved.pop(step.id), answer, outcome, self.now()))
+        self.note(self.wallet.settle(journey.reserved.pop(step.id), answer, outcome))
 
     def lose(self, journey: Journey, step: PaidStep, why: str, failure: CallFailed | None = None) -> None:
         """Note a call that may have been charged without an answer."""

@@ -10,6 +10,7 @@ import itertools
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
+from decimal import Decimal
 
 from pipeline.errors import ItemError, MoneyError, VeniceBatchError
 from pipeline.plan.flagged import course
@@ -79,7 +80,7 @@ class Conductor:
         self._poor: deque[Journey] = deque()
         self._told_short = False
         self._rules = StopRules(recipe.job.run.max_failure_rate)
-        self._attempts = Attempts(state.uncertain_results(), recipe.job.run.uncertain)
+        self._attempts = Attempts(state.losses(tools.wallet.run), recipe.job.run.uncertain)
         self._prices = PriceList(tools.catalogue)
 
     @property
@@ -211,6 +212,7 @@ class Conductor:
         if outcome.reason and self._attempts.too_often_bad(purchase):
             reason = f"step {purchase.step.id!r}: the answer is no picture: {outcome.reason}"
             self._end(journey, "failed", "bad-answer", reason)
+            self._count(failed=True)
         else:
             self._go_on(journey)
         stop = served_another(purchase.step, outcome.task.lane, outcome.answer.model_served)
@@ -243,6 +245,7 @@ class Conductor:
     def _call_failed(self, journey: Journey, outcome: CallLost, *, lasting: bool) -> None:
         failure, step = outcome.failure, outcome.task.purchase.step
         self._end(journey, "failed", failure.code, f"step {step.id!r}: {failure.message}", lasting=lasting)
+        self._count(failed=True)
         stop = self._rules.refused(step.id, failure.text) if lasting else self._rules.gave_up(failure.as_run_error())
         if stop is not None:
             self.stop(stop)
@@ -257,6 +260,8 @@ class Conductor:
             return
         self.published_flagged += any(not passed.released for passed in journey.passed.values())
         self._end(journey, "done", *journey.remarks())
+        if journey.paid:
+            self._count(failed=False)
 
     def _refused(self, journey: Journey, outcome: Refused) -> None:
         error = outcome.error
@@ -264,7 +269,7 @@ class Conductor:
             self._abandon(journey)
             return
         state = "invalid" if isinstance(outcome.task, TakeIn) and error.lasting else "failed"
-        self._end(journey, state, error.code, error.message, lasting=error.lasting)
+        self._end(journey, state, error.code, error.told, lasting=error.lasting)
 
     def _broken(self, journey: Journey, outcome: Broken) -> None:
         if isinstance(outcome.task, Buy) and outcome.billed:
@@ -409,16 +414,27 @@ class Conductor:
 
     def _end(self, journey: Journey, state: str, code: str = "", reason: str = "", *, lasting: bool = False) -> None:
         """Record what became of the item, give back what it did not spend, and let those behind it go on."""
-        self._books.end(journey.item, state, code, reason, lasting=lasting)
+        self._books.end(journey.item, state, code, reason, lasting=lasting, left=self._left(journey))
         self._forget(journey, "not needed")
-        if journey.paid and state in {"done", "failed"}:
-            stop = self._rules.item_ended(failed=state == "failed")
-            if stop is not None:
-                self.stop(stop)
+
+    def _count(self, *, failed: bool) -> None:
+        """Count an item whose paid calls came to an end: what this machine refused says nothing about the API."""
+        stop = self._rules.item_ended(failed=failed)
+        if stop is not None:
+            self.stop(stop)
+
+    def _left(self, journey: Journey) -> Decimal:
+        """Return the most that the item's remaining steps cost."""
+        ahead = journey.item.chain.steps[journey.position.index :]
+        prices = (self._prices.of(step)[0] for step in ahead if isinstance(step, PaidStep))
+        # What another item buys for it was not counted in the plan either.
+        return min(journey.item.cost.high, sum(prices, Decimal(0)))
 
     def _abandon(self, journey: Journey) -> None:
         """Leave the item for the next run, as it is."""
-        self._books.end(journey.item, "pending", "stopped", "the run stopped before it was done")
+        self._books.end(
+            journey.item, "pending", "stopped", "the run stopped before it was done", left=self._left(journey)
+        )
         self._forget(journey, "the run stopped")
 
     def _forget(self, journey: Journey, why: str) -> None:

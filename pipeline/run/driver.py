@@ -7,10 +7,12 @@ out. So a reservation is durable before its request can be sent, and a finished 
 from __future__ import annotations
 
 import functools
+import math
 import queue
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Iterator
 from contextlib import suppress
 
 from pipeline.errors import VeniceBatchError
@@ -44,6 +46,8 @@ class Driver:
         self._tools = tools
         self._books = Books(recipe.job.name, state, tools.wallet, tools.observer, tools.now)
         self._inbox: queue.SimpleQueue[Outcome | Signal] = queue.SimpleQueue()
+        #: What was taken out of the inbox and not looked at yet.
+        self._came: deque[Outcome | Signal] = deque()
         self._most_calls = recipe.job.run.concurrency or _MOST_CALLS
         self._engine: Threads[Outcome] = Threads(self._most_calls + _SPARE_THREADS, self._inbox.put)
         self._waiting = deque(plan.to_do)
@@ -85,9 +89,10 @@ class Driver:
             self._conductor.leave()
             self._books.ended["pending"] += len(self._waiting)
             self._books.commit()
-        except VeniceBatchError as error:
+        except BaseException as error:
+            # Whatever it is, the calls in flight are paid for.
             self._let_land()
-            if self._signalled is not None:
+            if isinstance(error, VeniceBatchError) and self._signalled is not None:
                 self._tools.observer.note(error.message)
                 raise interrupted(self._signalled) from error
             raise
@@ -115,18 +120,28 @@ class Driver:
         """Take in what came back; return False when the run must be left as it is."""
         patience = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
         try:
-            messages = [self._inbox.get(timeout=patience)]
+            self._came.append(self._inbox.get(timeout=patience))
         except queue.Empty:
             return False
         with suppress(queue.Empty):
             while True:
-                messages.append(self._inbox.get_nowait())
-        self._conductor.land(message for message in messages if not isinstance(message, int))
+                self._came.append(self._inbox.get_nowait())
+        signals: list[Signal] = []
+        self._conductor.land(self._outcomes(signals))
         self._tools.observer.money(self._books.wallet.spent, self._books.wallet.uncertain)
         stays = True
-        for number in (message for message in messages if isinstance(message, int)):
+        for number in signals:
             stays = self._interrupt(number) and stays
         return stays
+
+    def _outcomes(self, signals: list[Signal]) -> Iterator[Outcome]:
+        """Yield the outcomes that came, one by one: those behind one that cannot be taken in are still known of."""
+        while self._came:
+            message = self._came.popleft()
+            if isinstance(message, int):
+                signals.append(message)
+            else:
+                yield message
 
     def _go_on_without_money(self) -> bool:
         """With no task out, nobody can give money back any more; return whether there is still something to do."""
@@ -149,15 +164,19 @@ class Driver:
     def _let_land(self) -> None:
         """Wait for the calls in flight when nothing can be recorded any more.
 
-        They are paid for: their bytes are kept by the workers, and the next start finds them. Ends with a signal.
+        They are paid for: their bytes are kept by the workers, and the next start finds them. Ends with a signal, or
+        when the time to drain is over.
         """
         self._tools.cancel.set()
-        end = time.monotonic() + self._job.api.timeout
+        patience = self._job.api.timeout if self._signalled is None else self._job.run.drain
+        end = min(time.monotonic() + patience, self._deadline or math.inf)
         while any(isinstance(task, Buy) for task in self._queues.out.values()):
-            try:
-                message = self._inbox.get(timeout=max(0.0, end - time.monotonic()))
-            except queue.Empty:
-                return
+            if not self._came:
+                try:
+                    self._came.append(self._inbox.get(timeout=max(0.0, end - time.monotonic())))
+                except queue.Empty:
+                    return
+            message = self._came.popleft()
             if isinstance(message, int):
                 return
             self._queues.landed(message.task)

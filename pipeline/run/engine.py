@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from pipeline.errors import Unavailable
+
 T = TypeVar("T")
 
 
@@ -23,6 +25,9 @@ class Threads(Generic[T]):
         Args:
             most: threads at most; they are started as they are needed.
             landed: takes each task's value; called in the worker's thread.
+
+        Raises:
+            Unavailable: not even one thread can be started.
         """
         self._most = most
         self._landed = landed
@@ -30,16 +35,28 @@ class Threads(Generic[T]):
         self._threads: list[threading.Thread] = []
         self._busy = 0
         self._lock = threading.Lock()
+        if not self._another():
+            raise Unavailable(
+                "this machine starts no further thread", remedy="raise its limit of processes, then run the job again"
+            )
 
     def submit(self, task: Callable[[], T]) -> None:
         """Have `task` done by some thread; it must return a value, never raise."""
         with self._lock:
             self._busy += 1
             if self._busy > len(self._threads) and len(self._threads) < self._most:
-                thread = threading.Thread(target=self._work, name=f"worker-{len(self._threads) + 1}", daemon=True)
-                self._threads.append(thread)
-                thread.start()
+                self._another()
         self._tasks.put(task)
+
+    def _another(self) -> bool:
+        thread = threading.Thread(target=self._work, name=f"worker-{len(self._threads) + 1}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            # A limit of the machine: those there are do all the work.
+            return False
+        self._threads.append(thread)
+        return True
 
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:

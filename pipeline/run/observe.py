@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,6 +22,35 @@ class Observer(Protocol):
 
     def note(self, text: str) -> None:
         """Something that a person watching should know."""
+
+
+class Steady:
+    """Passes everything on until nobody can be reached any more: a log that is gone must not end a run."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer: Observer | None = observer
+
+    def item(self, item: PlannedItem, state: str, reason: str) -> None:
+        """Pass it on."""
+        self._tell(lambda observer: observer.item(item, state, reason))
+
+    def money(self, spent: int, uncertain: int) -> None:
+        """Pass it on."""
+        self._tell(lambda observer: observer.money(spent, uncertain))
+
+    def note(self, text: str) -> None:
+        """Pass it on."""
+        self._tell(lambda observer: observer.note(text))
+
+    def _tell(self, say: Callable[[Observer], None]) -> None:
+        observer = self._observer
+        if observer is None:
+            return
+        try:
+            say(observer)
+        except (OSError, ValueError):
+            # A broken pipe, a full disk below a log; ValueError: the stream is closed.
+            self._observer = None
 
 
 @dataclass(frozen=True)

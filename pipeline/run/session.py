@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
-from pipeline.errors import BudgetReached, Exit, MoneyError, VeniceBatchError
+from pipeline.errors import BudgetReached, Exit, ModelSwitched, MoneyError, VeniceBatchError
 from pipeline.job import FolderSource, Job
 from pipeline.plan.model import TO_DO, Caution, Plan
 from pipeline.plan.money import Cap, caps, micros
@@ -22,7 +22,7 @@ from pipeline.plan.recipe import Recipe, make_recipe
 from pipeline.plan.standing import Wishes
 from pipeline.plan.survey import refuse_overlap, survey
 from pipeline.run.driver import Driver
-from pipeline.run.observe import Observer, Summary
+from pipeline.run.observe import Observer, Steady, Summary
 from pipeline.run.ownership import claim
 from pipeline.run.tidying import tidy
 from pipeline.run.tools import Tools
@@ -141,6 +141,7 @@ class Session:
             partial: the plan is known not to be covered; do what the money reaches for.
             waits: the caller will start again once the balance suffices, so that it is still the same run.
         """
+        observer = Steady(observer)
         run, _ = self.state.run_to_continue(self.job.name)
         now = time.time()
         limits = self._caps(now, partial=partial)
@@ -225,7 +226,7 @@ class Session:
 
 def waits_for_balance(cause: VeniceBatchError | None) -> bool:
     """Whether it was the balance that ended a run, so that new credits let it go on."""
-    return isinstance(cause, MoneyError) and not isinstance(cause, BudgetReached)
+    return isinstance(cause, MoneyError) and not isinstance(cause, BudgetReached | ModelSwitched)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 
-from pipeline.errors import CatalogueError, Interrupted, MoneyError, Unavailable, VeniceBatchError
+from pipeline.errors import CatalogueError, Interrupted, ModelSwitched, Unavailable, VeniceBatchError
 from pipeline.steps.paid import PaidStep
 
 #: A signal number, put into the driver's inbox by the handler.
@@ -30,11 +30,11 @@ def signal_name(number: Signal) -> str:
     return "SIGTERM" if number == _TERM else "Ctrl-C"
 
 
-def served_another(step: PaidStep, priced: str, served: str | None) -> MoneyError | None:
+def served_another(step: PaidStep, priced: str, served: str | None) -> ModelSwitched | None:
     """Return why to stop when another model than the priced one answered: the plan's sum no longer holds then."""
     if not step.kind or served is None or served.casefold() == priced.casefold():
         return None
-    return MoneyError(
+    return ModelSwitched(
         f"step {step.id!r}: the API served {served} instead of {priced}, which was priced",
         remedy=f"write `model: {served}` in the step if that is what you want, then plan again",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from pipeline.errors import OutputError
 from pipeline.job import Job
 from pipeline.state import Event, OutputDropped, OutputRow, State
 from pipeline.storage import Store
@@ -48,16 +49,24 @@ def tidy(job: Job, state: State, output: Store, tell: Callable[[str], None]) -> 
 
 def _deleted(job: str, orphans: Iterable[OutputRow], output: Store, tell: Callable[[str], None]) -> list[Event]:
     gone: list[OutputRow] = []
+    absent: list[OutputRow] = []
     for row in orphans:
         there = output.stat(row.path)
-        if there is not None and there.version != row.version:
+        if there is None:
+            absent.append(row)
+            continue
+        if there.version != row.version:
             tell(f"{row.path} was changed by somebody since it was written, and stays")
             continue
-        output.delete(row.path)
+        try:
+            output.delete(row.path)
+        except OutputError as error:
+            tell(f"{row.path} stays: {error.message}")
+            continue
         gone.append(row)
     if gone:
         tell(f"deleted {_files(gone)} of inputs that are gone: {_named(gone)}")
-    return [OutputDropped(job, row.path) for row in gone]
+    return [OutputDropped(job, row.path) for row in (*gone, *absent)]
 
 
 def _files(rows: list[OutputRow]) -> str:

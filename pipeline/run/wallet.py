@@ -49,7 +49,7 @@ class Wallet:
         self._heard: tuple[float, int] | None = None
         self._settled: list[tuple[float, int]] = []
         self._since = now
-        self._run = run
+        self.run = run
         self._next = next_call
         self.open = 0
         self.spent = 0
@@ -76,9 +76,8 @@ class Wallet:
             return MoneyError(
                 "the balance does not reach for the whole job", remedy="add credits, then run it again: it goes on"
             )
-        return BudgetReached(
-            f"budget.{obstacle} is reached", remedy=f"raise {obstacle} (or --budget), then run it again: it goes on"
-        )
+        way = f"raise {obstacle} (or --budget)" if obstacle == "max_usd" else f"raise {obstacle} in the job"
+        return BudgetReached(f"budget.{obstacle} is reached", remedy=f"{way}, then run it again: it goes on")
 
     def _hear(self, answer: Answer) -> None:
         """Learn the balance from an answer: its headers tell what there was before that call."""
@@ -110,7 +109,7 @@ class Wallet:
         events: list[Event] = []
         for step, micros in wanted:
             made[step.id] = Reservation(self._next, micros, now)
-            events.append(Reserved(self._next, self._run, item, step.id, step.endpoint, step.model, micros, now))
+            events.append(Reserved(self._next, self.run, item, step.id, step.endpoint, step.model, micros, now))
             self._next += 1
         self._move(total)
         self.open += total
@@ -120,11 +119,9 @@ class Wallet:
         """Give the money back: nothing was sent, or the API charged nothing."""
         self.open -= reservation.micros
         self._move(-reservation.micros, reservation.at)
-        if failure is None:
-            return Settled(reservation.call, "released", why, now)
-        return Settled(reservation.call, "released", why, now, failure.status, failure.attempts, failure.request_id)
+        return _failed(reservation, "released", why, now, failure)
 
-    def settle(self, reservation: Reservation, answer: Answer, outcome: str, now: float) -> Event:
+    def settle(self, reservation: Reservation, answer: Answer, outcome: str) -> Event:
         """Record an answered call as spent."""
         self.open -= reservation.micros
         self.spent += reservation.micros
@@ -134,13 +131,14 @@ class Wallet:
             reservation.call,
             "spent",
             outcome,
-            now,
+            answer.ended_at,
             answer.status,
             answer.attempts,
             answer.request_id,
             answer.model_served,
             None if answer.balance_usd is None else str(answer.balance_usd),
             None if answer.balance_diem is None else str(answer.balance_diem),
+            answer.begun_at,
         )
 
     def lose(self, reservation: Reservation, why: str, now: float, failure: CallFailed | None = None) -> Event:
@@ -148,9 +146,7 @@ class Wallet:
         self.open -= reservation.micros
         self.uncertain += reservation.micros
         self._settled.append((now, reservation.micros))
-        if failure is None:
-            return Settled(reservation.call, "uncertain", why, now)
-        return Settled(reservation.call, "uncertain", why, now, failure.status, failure.attempts, failure.request_id)
+        return _failed(reservation, "uncertain", why, now, failure)
 
     def _move(self, micros: int, reserved_at: float | None = None) -> None:
         self._caps = [
@@ -168,6 +164,13 @@ class Wallet:
             for cap in self._caps
         ]
         self._since = max(self._since, now)
+
+
+def _failed(reservation: Reservation, fate: str, why: str, now: float, failure: CallFailed | None) -> Event:
+    if failure is None:
+        return Settled(reservation.call, fate, why, now)
+    told = (failure.status, failure.attempts, failure.request_id)
+    return Settled(reservation.call, fate, why, now, *told, sent_at=failure.begun_at)
 
 
 def _is_older(cap: Cap, reserved_at: float | None, now: float) -> bool:

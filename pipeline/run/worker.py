@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -34,8 +35,8 @@ from pipeline.run.tasks import (
     TakenIn,
     Task,
 )
-from pipeline.run.workshop import Workshop, put_aside
-from pipeline.state import Results
+from pipeline.run.workshop import Look, Workshop, put_aside
+from pipeline.state import Result, Results
 from pipeline.steps.chain import Stage
 from pipeline.steps.expectations import expected
 from pipeline.steps.judgement import noted
@@ -102,7 +103,7 @@ class Worker:
         except OSError as error:
             return Broken(task, _disk(error))
         except Exception as error:  # noqa: BLE001 - a worker that dies would leave its item hanging for ever
-            return Broken(task, VeniceBatchError(f"a bug: {type(error).__name__}: {error}"))
+            return Broken(task, _bug(error))
 
     def _do(self, task: Task) -> Outcome:
         match task:
@@ -124,13 +125,18 @@ class Worker:
 
     def _take_in(self, task: TakeIn) -> TakenIn:
         copy = self._workshop.new_file()
-        if task.candidate.url:
-            self._fetched(task.candidate.url, copy)
-            sha256 = file_hash(copy)
-        else:
-            sha256 = self._copied(task.candidate, copy)
-        with self._workshop.decoding:
-            facts = imaging.verify(copy)
+        try:
+            if task.candidate.url:
+                self._fetched(task.candidate.url, copy)
+                sha256 = file_hash(copy)
+            else:
+                sha256 = self._copied(task.candidate, copy)
+            with self._workshop.decoding:
+                facts = imaging.verify(copy)
+        except BaseException:
+            # Nobody else knows of it: a source full of damaged pictures would fill the disk with copies.
+            copy.unlink(missing_ok=True)
+            raise
         return TakenIn(task, copy, sha256, facts)
 
     def _fetched(self, url: str, copy: Path) -> None:
@@ -162,28 +168,56 @@ class Worker:
         with self._workshop.temporary() as spare:
             inputs, expect = self._inputs(task, spare)
             arriving = tuple(self._results.incoming(key) for key in purchase.results)
-            try:
-                answer = step.send(self._client, inputs, arriving, task.lane)
-            except CallFailed as failure:
-                for path in arriving:
-                    path.unlink(missing_ok=True)
-                return CallLost(task, failure)
-        broken = self._guarded(lambda: self._kept(task, answer, expect), task)
-        # Paid for, and the bytes may be lost: the ledger must count it.
-        return replace(broken, billed=True) if isinstance(broken, Broken) else broken
+            return self._sent(task, lambda: step.send(self._client, inputs, arriving, task.lane), arriving, expect)
+
+    def _sent(self, task: Buy, send: Callable[[], Answer], arriving: Sequence[Path], expect: Expect) -> Outcome:
+        """Make the call and keep its answer; from here on the ledger must count whatever goes wrong."""
+        try:
+            answer = send()
+        except CallFailed as failure:
+            for path in arriving:
+                path.unlink(missing_ok=True)
+            return CallLost(task, failure)
+        except VeniceBatchError:
+            # The gate's own look at the lease: the first byte was not written yet.
+            raise
+        except Exception as error:  # noqa: BLE001 - the client says what it foresees; this may be charged, too
+            return Broken(task, _bug(error), billed=True)
+        outcome = self._guarded(lambda: self._kept(task, answer, expect), task)
+        if isinstance(outcome, Refused):
+            return Broken(task, Unavailable(outcome.error.message, remedy=outcome.error.remedy), billed=True)
+        return replace(outcome, billed=True) if isinstance(outcome, Broken) else outcome
 
     def _kept(self, task: Buy, answer: Answer, expect: Expect) -> Bought:
         purchase = task.purchase
+        if self._is_another_by_now(task):
+            # Under the old one's name it would be found for ever by whoever has that picture again.
+            for path in answer.paths:
+                path.unlink(missing_ok=True)
+            return Bought(task, answer, "the source was replaced while the API read it")
         facts = noted(answer, expect, str(task.price / purchase.step.variants), time.time())
         # The first variant last: where it is durable, all of them are, and a crash in between is seen as a lost answer.
         arrived = list(zip(purchase.results, answer.paths, strict=False))
         kept = [self._results.keep(key, path, {**facts, "sha256": file_hash(path)}) for key, path in reversed(arrived)]
-        looks = [self._workshop.look(result) for result in kept if not result.judged]
+        looks = [look for look in map(self._seen, kept) if look is not None]
         reasons = [reason for reason, _ in looks]
         if len(arrived) < len(purchase.results):
             reasons.append(f"it holds {len(arrived)} of {len(purchase.results)} pictures")
         events = tuple(event for _, found in looks for event in found)
         return Bought(task, answer, next(filter(None, reasons), ""), events)
+
+    def _seen(self, result: Result) -> Look | None:
+        """Judge an answer that has just been kept; None: it is judged, or this machine cannot right now.
+
+        It is durable and paid for, so a shortage of files or memory must not make it look like a bad answer, nor like
+        a call that was never made: it is judged when it is needed.
+        """
+        if result.judged:
+            return None
+        try:
+            return self._workshop.look(result)
+        except ItemError:
+            return None
 
     def _judge(self, task: Judge) -> Judged:
         result = self._results.find(task.result)
@@ -191,11 +225,16 @@ class Worker:
 
     def _refuse_changed(self, task: Buy) -> None:
         """Refuse to have the API read an input that is no longer what was listed: the answer would be another's."""
+        if self._is_another_by_now(task):
+            raise _changed()
+
+    def _is_another_by_now(self, task: Buy) -> bool:
+        """Whether an input that the API reads by itself is no longer what was listed; False where it reads none."""
         for picture in task.purchase.inputs:
             if isinstance(picture, Stage) and self._by_address(picture, task) and self._source is not None:
                 now = self._source.stat(task.key)
-                if now is None or now.version != picture.lineage.value:
-                    raise _changed()
+                return now is None or now.version != picture.lineage.value
+        return False
 
     @staticmethod
     def _by_address(picture: Stage, task: Buy) -> bool:
@@ -221,12 +260,9 @@ class Worker:
         if isinstance(picture, Stage) and self._by_address(picture, task):
             return Url(self._signed(task.key)), None
         limits = task.purchase.step.limits
-        if isinstance(picture, FileRef):
-            with self._workshop.decoding:
-                imaging.verify(picture.path)
-                return sendable(picture.path, spare(), limits)
-        if isinstance(picture, BesideRef):
-            path = self._beside(picture, spare())
+        if isinstance(picture, FileRef | BesideRef):
+            copy = spare()
+            path = _named(picture, copy) if isinstance(picture, FileRef) else self._beside(picture, copy)
             with self._workshop.decoding:
                 imaging.verify(path)
                 return sendable(path, spare(), limits)
@@ -261,6 +297,17 @@ class Worker:
                 return Measured(task, imaging.probe(reshaped(task.stage.local, path, spare())))
 
 
+def _named(ref: FileRef, into: Path) -> Path:
+    """Copy a file that a step names, exactly as the plan saw it."""
+    try:
+        shutil.copyfile(ref.path, into)
+    except (FileNotFoundError, PermissionError) as error:
+        raise _changed(str(ref.path)) from error
+    if file_hash(into) != ref.sha256:
+        raise _changed(str(ref.path))
+    return into
+
+
 def decoders() -> int:
     """Return how many pictures to decode at once: one a core, and two at most.
 
@@ -273,6 +320,10 @@ def decoders() -> int:
 def _changed(what: str = "") -> ItemError:
     text = "changed or vanished after it was listed"
     return ItemError("changed", f"{what} {text}" if what else text, remedy="run the job again", lasting=False)
+
+
+def _bug(error: Exception) -> VeniceBatchError:
+    return VeniceBatchError(f"a bug: {type(error).__name__}: {error}")
 
 
 def _disk(error: OSError) -> Unavailable:

@@ -15,6 +15,8 @@ from pipeline.steps.chain import Stage
 from pipeline.steps.judgement import judge
 
 Spare = Callable[[], Path]
+#: Why an answer is no picture, or nothing; and what the manifest should note.
+Look = tuple[str, tuple[Event, ...]]
 
 
 class Workshop:
@@ -38,7 +40,7 @@ class Workshop:
             raise VeniceBatchError("the bytes of an earlier step are gone", remedy="run the job again")
         return path
 
-    def look(self, result: Result) -> tuple[str, tuple[Event, ...]]:
+    def look(self, result: Result) -> Look:
         """Judge a stored answer and keep the verdict.
 
         Returns:

@@ -121,7 +121,12 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What became of a reservation: spent, uncertain, or released."""
+    """What became of a reservation: spent, uncertain, or released.
+
+    Attributes:
+        at: when; of an answered call the moment of its last byte.
+        sent_at: when the first byte of its last request was written; None: not known, or there was none.
+    """
 
     call: int
     fate: str
@@ -133,6 +138,7 @@ class Settled:
     model_served: str | None = None
     balance_usd: str | None = None
     balance_diem: str | None = None
+    sent_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +274,7 @@ def _call_statement(event: Event) -> tuple[str, tuple[object, ...]]:
         case Settled():
             return (
                 """UPDATE calls SET fate = ?, outcome = ?, ended_at = ?, status = ?, attempts = ?, request_id = ?,
-                model_served = ?, balance_usd = ?, balance_diem = ? WHERE id = ?""",
+                model_served = ?, balance_usd = ?, balance_diem = ?, begun_at = coalesce(?, begun_at) WHERE id = ?""",
                 (
                     event.fate,
                     event.outcome,
@@ -279,6 +285,7 @@ def _call_statement(event: Event) -> tuple[str, tuple[object, ...]]:
                     event.model_served,
                     event.balance_usd,
                     event.balance_diem,
+                    event.sent_at,
                     event.call,
                 ),
             )

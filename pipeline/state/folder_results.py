@@ -82,8 +82,14 @@ class FolderResults:
             return None
         try:
             facts = json.loads(_facts_of(place).read_text("utf-8"))
-        except (OSError, ValueError) as error:
+        except (FileNotFoundError, ValueError) as error:
             raise _damaged(place) from error
+        except OSError as error:
+            # No more files to open, say: nothing that would justify to buy it again.
+            raise Unavailable(
+                f"cannot read {_facts_of(place)}: {error.strerror}",
+                remedy="see to this machine's disk and limits, then run the job again",
+            ) from error
         if facts.get("bytes") != place.stat().st_size:
             raise _damaged(place)
         return Result(key, facts)

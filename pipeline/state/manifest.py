@@ -267,25 +267,45 @@ class State:
         """Return the number that the next reservation gets."""
         return self._number("SELECT max(id) FROM calls") + 1
 
-    def counted_in_run(self, run: int) -> int:
-        """Return spent + reserved + uncertain of one run, in millionths of a US dollar (rule 7)."""
-        return self._number(f"SELECT sum(micros) FROM calls WHERE run = ? AND fate IN ({_COUNTED})", run)
+    def counted_in_run(self, run: int, *, reserved: bool = True) -> int:
+        """Return spent + reserved + uncertain of one run, in millionths of a US dollar (rule 7).
 
-    def counted_since(self, at: float) -> int:
-        """Return spent + reserved + uncertain of everything reserved at or after `at`, over all jobs of the state."""
-        return self._number(f"SELECT sum(micros) FROM calls WHERE reserved_at >= ? AND fate IN ({_COUNTED})", at)
+        Args:
+            run: its number.
+            reserved: False leaves out what was reserved and never begun: of a run that died, it will be released.
+        """
+        sql = f"SELECT sum(micros) FROM calls WHERE run = ? AND fate IN ({_COUNTED}) AND (? OR fate <> 'reserved')"
+        return self._number(sql, run, reserved)
 
-    def uncertain_results(self) -> set[str]:
-        """Return the keys whose call was lost after it was sent and that were never answered since."""
-        rows = self._connection.execute("SELECT DISTINCT result FROM calls WHERE fate = 'uncertain'")
-        return {key for (key,) in rows if key is not None and self.results.find(key) is None}
+    def counted_since(self, at: float, *, reserved: bool = True) -> int:
+        """Return the same of everything reserved at or after `at`, over all jobs of the state."""
+        sql = (
+            f"SELECT sum(micros) FROM calls WHERE reserved_at >= ? AND fate IN ({_COUNTED})"
+            " AND (? OR fate <> 'reserved')"
+        )
+        return self._number(sql, at, reserved)
+
+    def losses(self, run: int) -> dict[str, int]:
+        """Return the keys whose call was lost after it was sent and that were never answered since.
+
+        Returns:
+            How often each was lost: every time that a start of `run` saw it happen, and one for all other times: in
+            earlier runs, or because the process died with the call open. So a run that is killed again and again still
+            finishes, and one that loses answers does not buy for ever.
+        """
+        sql = (
+            "SELECT result, sum(seen) + max(NOT seen)"
+            " FROM (SELECT result, run = ? AND attempts > 0 AS seen FROM calls WHERE fate = 'uncertain')"
+            " WHERE result IS NOT NULL GROUP BY result"
+        )
+        return {key: lost for key, lost in self._connection.execute(sql, [run]) if self.results.find(key) is None}
 
     def spending(self, job: str, run: int | None = None) -> list[Spending]:
         """Return the money of `job` by step and model, of one run or of all."""
         sql = (
             "SELECT step, coalesce(model_served, model, ''), sum(CASE fate WHEN 'spent' THEN micros ELSE 0 END),"
-            " sum(CASE fate WHEN 'uncertain' THEN micros ELSE 0 END), count(*) FROM calls"
-            " WHERE job = ?1 AND fate IN ('spent', 'uncertain') AND (?2 IS NULL OR run = ?2)"
+            " sum(CASE fate WHEN 'spent' THEN 0 ELSE micros END), count(*) FROM calls"
+            " WHERE job = ?1 AND fate IN ('begun', 'spent', 'uncertain') AND (?2 IS NULL OR run = ?2)"
             " GROUP BY 1, 2 ORDER BY 1, 2"
         )
         return self._rows(Spending, sql, job, run)

@@ -130,13 +130,21 @@ def _locked(folder: Path) -> Iterator[bool]:
 def _clear(folder: Path) -> None:
     for found in folder.iterdir():
         if found.name != ARRIVED:
-            shutil.rmtree(found) if found.is_dir() and not found.is_symlink() else found.unlink()
+            _remove(found)
     if _holds_answers(folder):
         return
     shutil.rmtree(folder, ignore_errors=True)
     with suppress(OSError):
         # Fails while another run has its folder there, which is as it should be.
         folder.parent.rmdir()
+
+
+def _remove(found: Path) -> None:
+    if found.is_dir() and not found.is_symlink():
+        # A call that is being left behind may tidy up its own folder at the same moment.
+        shutil.rmtree(found, ignore_errors=True)
+    else:
+        found.unlink(missing_ok=True)
 
 
 def _holds_answers(folder: Path) -> bool:

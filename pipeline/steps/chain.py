@@ -151,15 +151,17 @@ class Chain:
                 return position.source
             case StepRef(id=step_id):
                 return position.by_step[step_id]
-            case FileRef() | UrlRef() | BesideRef():
+            case FileRef(path):
+                return replace(ref, sha256=self.files[path])
+            case UrlRef() | BesideRef():
                 return ref
 
     def _history(self, picture: Stage | Outside) -> Lineage:
         match picture:
             case Stage():
                 return picture.lineage
-            case FileRef(path=path):
-                return Lineage("source", self.files[path])
+            case FileRef(sha256=sha256):
+                return Lineage("source", sha256)
             case UrlRef(url=url):
                 return Lineage("url", url)
             case BesideRef(version=version, sha256=sha256):

@@ -58,7 +58,10 @@ class LocalStep:
         written = json.loads(self.parameters)
         by_path = {str(path): hashes[path] for path in self.unpinned}
         held = {name: by_path.get(value, value) if name == "file" else value for name, value in written.items()}
-        return replace(self, parameters=canonical(held), unpinned=())
+        operation = self.operation
+        if isinstance(operation, Overlay):
+            operation = replace(operation, sha256=hashes[operation.file])
+        return replace(self, operation=operation, parameters=canonical(held), unpinned=())
 
     def after(self, known: Known) -> Known:
         """Return what is known of the picture after the step; `orient` changes nothing, `Known` is always upright."""

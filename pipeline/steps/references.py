@@ -84,9 +84,15 @@ class StepRef:
 
 @dataclass(frozen=True, slots=True)
 class FileRef:
-    """A file on this machine; the path is absolute."""
+    """A file on this machine.
+
+    Attributes:
+        path: absolute.
+        sha256: of its bytes, in hex, as the plan saw them; empty in a recipe, filled in for a purchase.
+    """
 
     path: Path
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)

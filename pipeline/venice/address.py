@@ -14,6 +14,8 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _ADMIN_PREFIX = "VENICE_ADMIN_KEY_"
 #: What a key looks like; used to blank keys that a server echoes in its error text.
 _KEY_SHAPE = re.compile(r"VENICE_(?:INFERENCE|ADMIN)_KEY_[\w.-]+")
+#: An address and its query, which may hold a signature.
+_QUERY = re.compile(r"(https?://[^\s?\"'<>]+)\?[^\s\"'<>]+")
 
 
 class Secret:
@@ -90,10 +92,13 @@ class Api:
         return self.key is not None and self.key.reveal().startswith(_ADMIN_PREFIX)
 
     def scrub(self, text: str) -> str:
-        """Blank every key in a text that somebody else wrote, ours first."""
+        """Blank every key in a text that somebody else wrote, ours first, and the query of every address.
+
+        A signed address that was sent and comes back in an error would let its readers fetch the picture.
+        """
         if self.key is not None:
             text = text.replace(self.key.reveal(), "***")
-        return _KEY_SHAPE.sub("***", text)
+        return _QUERY.sub(r"\1?***", _KEY_SHAPE.sub("***", text))
 
 
 def host_id(base_url: str) -> str:

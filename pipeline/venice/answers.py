@@ -96,12 +96,17 @@ def bare_type(headers: Mapping[str, str]) -> str:
     return headers.get("content-type", "").split(";")[0].strip().lower()
 
 
+#: No balance has more digits before or behind its point.
+_DIGITS = 20
+
+
 def _amount(value: str | None) -> Decimal | None:
     try:
         amount = Decimal(value) if value is not None else None
     except InvalidOperation:
         return None
-    return amount if amount is not None and amount.is_finite() else None
+    # Decimal takes "1e999999", and no sum could be made with it.
+    return amount if amount is not None and amount.is_finite() and abs(amount.adjusted()) < _DIGITS else None
 
 
 def _is_true(value: str | None) -> bool:

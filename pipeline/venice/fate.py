@@ -68,6 +68,8 @@ STATUS_ROWS: dict[int, Row] = {
     425: _RETRY,
     429: Row(Fate.WAIT, "rate-limited"),
     504: _LOST,
+    # Cloudflare's words for an answer of the vendor's server that was empty or broke off.
+    520: _LOST,
     # Cloudflare's own 504: the vendor's server took the request and did not answer in time.
     524: _LOST,
 }
@@ -145,6 +147,7 @@ OWN_ROWS: dict[str, Row] = {
     "url-unreachable": Row(Fate.ITEM_FAILS, "url-unreachable"),
     "source-unreadable": Row(Fate.ITEM_FAILS, "source-unreadable"),
     "disk": Row(Fate.RUN_STOPS, "disk"),
+    "failed-here": Row(Fate.RUN_STOPS, "failed-here"),
     "no-key": Row(Fate.RUN_STOPS, "no-key", KeyRefused),
     "cancelled": Row(Fate.RUN_STOPS, "cancelled"),
     "not-the-api": Row(Fate.RUN_STOPS, "not-the-api"),
@@ -187,6 +190,7 @@ _HEADLINES = {
     "url-unreachable": "the API could not read the picture at its address",
     "source-unreadable": "the source's server did not give the picture",
     "disk": "the answer could not be written to disk",
+    "failed-here": "this machine failed during the call",
     "gate-closed": "no further paid call is begun",
     "cancelled": "the run was cancelled",
 }
@@ -208,6 +212,7 @@ _REMEDIES = {
     "bad-address": "check VENICE_BASE_URL",
     "proxy-refused": "check HTTPS_PROXY",
     "disk": "free some disk space, then run again: it resumes",
+    "failed-here": "see to its disk, memory and limits, then run again: it resumes",
     "no-connection": "check the network, then run again: it resumes",
 }
 

@@ -71,6 +71,8 @@ _PARAMETER = re.compile(
     r"|aspect ratio|\b(?:" + "|".join(sorted(_PARAMETERS, key=len, reverse=True)) + r")\b",
     re.IGNORECASE,
 )
+#: What an error says, it says at its beginning; patterns take seconds over 64 KB that are made for it.
+_MOST_TEXT = 4096
 _ABOUT_THE_ITEM = frozenset({"image", "images", "image_url", "prompt"})
 _MODEL_FIELDS = frozenset({"model", "modelId"})
 
@@ -101,13 +103,13 @@ def read_words(raw: bytes) -> Words:
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError):
-        return Words(_plain(raw), frozenset(), unknown_keys=False, body={})
+        body = None
     if not isinstance(body, dict):
         return Words(_plain(raw), frozenset(), unknown_keys=False, body={})
     issues = [issue for issue in _as_list(body.get("issues")) if isinstance(issue, dict)]
     fields = _issue_fields(issues) | _detail_fields(body.get("details"))
     unknown = any(issue.get("code") == "unrecognized_keys" for issue in issues)
-    return Words(_sentence(body, issues), fields, unknown_keys=unknown, body=body)
+    return Words(_sentence(body, issues)[:_MOST_TEXT], fields, unknown_keys=unknown, body=body)
 
 
 def refusal(status: int, headers: Mapping[str, str], raw: bytes, now: float) -> CallFailed:
@@ -230,7 +232,7 @@ def _sentence(body: Mapping[str, object], issues: list[dict[str, object]]) -> st
 
 
 def _plain(raw: bytes) -> str:
-    text = raw.decode("utf-8", "replace")
+    text = raw[:_MOST_TEXT].decode("utf-8", "replace")
     return re.sub(r"<[^>]*>", " ", text) if "<" in text else text
 
 

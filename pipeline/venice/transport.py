@@ -17,13 +17,14 @@ from typing import Any
 
 import httpx2
 
+from pipeline.errors import VeniceBatchError
 from pipeline.venice.address import Api
 from pipeline.venice.answers import Received
 from pipeline.venice.bodies import Body, GuardedBody
 from pipeline.venice.fate import HTTPX2_EXCEPTIONS, CallFailed, Sent, exception_failure, own_failure
 from pipeline.venice.gate import Gate, Passage
 from pipeline.venice.landing import Landing
-from pipeline.venice.refusal import refusal
+from pipeline.venice.refusal import refusal, request_id
 from pipeline.venice.waits import Cancel
 
 #: Seconds to reach the server, and for one write or one silence within a body.
@@ -88,12 +89,14 @@ class Watch:
     Attributes:
         passage: this attempt's way through the gate.
         heard: told the answer's headers.
+        request_id: the vendor's name for the request, once the answer's headers were read.
         sent: NO from the first event on, MAYBE before any (unknown) and once the body is complete.
     """
 
     def __init__(self, gate: Gate | None, cancel: Cancel, deadline: Deadline, heard: Heard | None = None) -> None:
         self.heard = heard
         self.passage = Passage()
+        self.request_id: str | None = None
         self.sent = Sent.MAYBE
         self.timeouts: dict[str, float] = {
             "connect": min(_CONNECT, deadline.left),
@@ -202,6 +205,7 @@ class Wire:
         Raises:
             CallFailed: with its fate; ``begun_at`` tells whether a byte was sent.
             Cancelled: the run was cancelled; nothing was sent.
+            VeniceBatchError: the gate's guard refused; nothing was sent.
         """
         deadline = Deadline(outgoing.timeout, self._clock)
         watch = Watch(gate, self._cancel, deadline, heard)
@@ -213,8 +217,17 @@ class Wire:
             raise
         except HTTPX2_EXCEPTIONS as error:
             lost = exception_failure(error, watch.sent, self._api.scrub(str(error)))
+            lost.request_id = watch.request_id
             lost.begun_at = watch.passage.begun_at
             raise lost from error
+        except VeniceBatchError:
+            # Of the gate: raised before the first byte.
+            raise
+        except Exception as error:
+            # A full quota on closing the file, no memory: what was sent by then may be charged.
+            unforeseen = own_failure("failed-here", _told(error), billed=watch.sent is Sent.MAYBE)
+            unforeseen.begun_at = watch.passage.begun_at
+            raise unforeseen from error
         finally:
             watch.release()
 
@@ -224,6 +237,7 @@ class Wire:
         response = self._http.send(self._request(outgoing, deadline, watch), stream=True)
         try:
             headers = {name.lower(): value for name, value in response.headers.items()}
+            watch.request_id = request_id(headers)
             if watch.heard is not None:
                 watch.heard(headers)
             if not response.is_success:
@@ -266,3 +280,8 @@ class Wire:
             pass
         text = self._api.scrub(raw[:_REFUSAL_BYTES].decode("utf-8", "replace"))
         return refusal(response.status_code, headers, text.encode(), time.time())
+
+
+def _told(error: Exception) -> str:
+    words = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__

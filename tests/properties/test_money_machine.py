@@ -184,7 +184,7 @@ class Money(RuleBasedStateMachine):
     def answered(self, held: tuple[int, Reservation]) -> None:
         life, reservation = held
         if life == self.life:
-            self.state.commit([self.wallet.settle(reservation, ANSWER, "answered", self.now)])
+            self.state.commit([self.wallet.settle(reservation, ANSWER, "answered")])
             self.calls[reservation.call].fate = "spent"
 
     @rule(held=consumes(begun))

@@ -90,8 +90,7 @@ def test_every_error_comes_out_as_text_with_its_remedy_and_code(
 
 
 def test_precedence_names_every_code_that_a_run_can_end_with() -> None:
-    # A bug ends the run by itself, and a held state keeps it from starting: neither competes with other causes.
-    assert set(PRECEDENCE) == set(Exit) - {Exit.BUG, Exit.LOCKED}
+    assert set(PRECEDENCE) == set(Exit)
     assert len(PRECEDENCE) == len(set(PRECEDENCE))
 
 

@@ -51,13 +51,13 @@ def test_every_status_has_exactly_one_fate_and_only_2xx_is_an_answer(status: int
         failure = refusal(status, {}, b"", NOW)
         assert failure.fate is row.fate
         assert failure.as_run_error().exit_code in {Exit.USAGE, Exit.KEY, Exit.MONEY, Exit.UNAVAILABLE}
-        assert failure.billed == (status in {504, 524})
+        assert failure.billed == (status in {504, 520, 524})
 
 
 def test_the_documented_statuses_have_the_documented_fates() -> None:
     fates = {status: row.fate for status in range(100, 600) if (row := row_of_status(status))}
     assert {s for s, fate in fates.items() if fate is Fate.WAIT} == {429}
-    assert {s for s, fate in fates.items() if fate is Fate.UNCERTAIN} == {504, 524}
+    assert {s for s, fate in fates.items() if fate is Fate.UNCERTAIN} == {504, 520, 524}
     assert {s for s, fate in fates.items() if fate is Fate.RUN_STOPS and s >= 400} == {
         401,
         402,
@@ -68,7 +68,7 @@ def test_the_documented_statuses_have_the_documented_fates() -> None:
         410,
         415,
     }  # fmt: skip - one line of statuses
-    assert all(fates[status] is Fate.RETRY for status in (500, 502, 503, 520, 529, 599))
+    assert all(fates[status] is Fate.RETRY for status in (500, 502, 503, 521, 529, 599))
     assert all(fates[status] is Fate.ITEM_FAILS for status in (400, 413, 422, 451))
     assert {s for s in range(100, 600) if closes_gate(s)} == {401, 402, 403}
     assert {s for s in range(100, 600) if counts_as_client_error(s)} == set(range(400, 500)) - {429}

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.errors import ItemError
 from pipeline.plan.hashing import file_hash
 from pipeline.plan.sources import Candidate
 from pipeline.run.tasks import (
@@ -29,7 +30,7 @@ from pipeline.run.tasks import (
 from pipeline.steps.chain import Stage
 from pipeline.steps.conditions import Known
 from pipeline.steps.lineage import Lineage
-from pipeline.steps.references import BesideRef
+from pipeline.steps.references import BesideRef, FileRef
 from pipeline.venice import Fate
 from tests.unit.run.conftest import Shop
 from tests.unit.steps.conftest import step
@@ -251,3 +252,51 @@ def test_a_mask_that_is_not_what_was_planned_is_not_sent(shop: Shop, change: dic
     assert isinstance(outcome, Refused)
     assert (outcome.error.code, outcome.error.lasting) == ("changed", False)
     assert shop.requests() == 0
+
+
+# What this machine does wrong
+
+
+def test_a_copy_of_a_damaged_input_does_not_stay(shop: Shop) -> None:
+    source = shop.picture()
+    source.write_bytes(source.read_bytes()[:-40])
+    assert isinstance(shop.worker.do(TakeIn(Ticket(1), candidate(source))), Refused)
+    assert shop.scratch() == []
+
+
+def test_an_answer_that_cannot_be_looked_at_right_now_is_kept_and_counted(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def short_of_files(*_: object) -> None:
+        raise ItemError("unreadable", "too many open files", lasting=False)
+
+    task = shop.buy(shop.picture(), "upscale")
+    monkeypatch.setattr("pipeline.run.workshop.judge", short_of_files)
+    outcome = shop.worker.do(task)
+    assert isinstance(outcome, Bought)
+    assert outcome.reason == "", "it is no bad answer"
+    found = shop.results.find(task.purchase.result)
+    assert found is not None
+    assert not found.judged, "it is judged when it is needed"
+
+
+def test_whatever_goes_wrong_once_a_call_was_made_is_counted(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("pipeline.venice.client.read_answer", no_memory)
+    outcome = shop.worker.do(shop.buy(shop.picture(), "upscale"))
+    assert shop.requests() == 1
+    assert isinstance(outcome, Broken)
+    assert outcome.billed
+
+
+def test_a_file_that_a_step_names_is_only_sent_as_the_plan_saw_it(shop: Shop) -> None:
+    logo = shop.picture("logo.png", (300, 300))
+    task = shop.buy(shop.picture(), "multi-edit", {"prompt": "p"}, lane="firered-image-edit")
+    for sha256, kind in ((file_hash(logo), Bought), ("0" * 64, Refused)):
+        inputs = (*task.purchase.inputs, FileRef(logo, sha256))
+        outcome = shop.worker.do(replace(task, purchase=replace(task.purchase, inputs=inputs, results=(sha256,))))
+        assert isinstance(outcome, kind), outcome
+    assert shop.requests() == 1
+    assert shop.scratch() == []

@@ -99,7 +99,7 @@ def test_what_is_given_back_can_be_reserved_again_and_what_is_spent_or_lost_cann
     purse = wallet(Cap("max_usd", 90, 0))
     back, spent, lost = take(purse, 30)[0], take(purse, 30)[0], take(purse, 30)[0]
     assert purse.obstacle(1)
-    assert settled(purse.settle(spent, ANSWER, "answered", LATE)).fate == "spent"
+    assert settled(purse.settle(spent, ANSWER, "answered")).fate == "spent"
     assert settled(purse.lose(lost, "timeout", LATE)).fate == "uncertain"
     assert purse.obstacle(1)
     assert settled(purse.release(back, "refused", LATE)).fate == "released"
@@ -113,7 +113,7 @@ def test_events_carry_what_the_api_said() -> None:
     failure = CallFailed(Fate.UNCERTAIN, "lost-answer", status=504, request_id="ray")
     failure.attempts = 3
     one, two, three = take(purse, 1)[0], take(purse, 1)[0], take(purse, 1)[0]
-    answered = settled(purse.settle(one, ANSWER, "answered", LATE))
+    answered = settled(purse.settle(one, ANSWER, "answered"))
     assert (answered.call, answered.status, answered.attempts, answered.model_served) == (10, 200, 2, "served")
     assert (answered.request_id, answered.balance_usd) == ("ray", None)
     lost = settled(purse.lose(two, "lost-answer", LATE, failure))
@@ -134,7 +134,7 @@ def listening(*answers: Answer) -> Wallet:
     """Return a wallet that has spent one millionth a call, and heard these answers."""
     purse = Wallet((), run=1, next_call=1, now=LATE, listens=True)
     for answer in answers:
-        purse.settle(take(purse, 1)[0], answer, "answered", LATE)
+        purse.settle(take(purse, 1)[0], answer, "answered")
     return purse
 
 
@@ -165,7 +165,7 @@ def test_calls_that_overlap_do_not_make_the_account_look_richer() -> None:
 def test_what_needs_no_more_money_is_never_refused() -> None:
     purse = listening(told("0.000010"))
     assert take(purse, 9)
-    purse.settle(take(purse, 0)[0], told("0.000005", begun_at=5.0), "answered", LATE)
+    purse.settle(take(purse, 0)[0], told("0.000005", begun_at=5.0), "answered")
     assert purse.obstacle(1) == "balance"
     assert purse.reserve(ITEM, [], LATE) == ({}, [])
 
@@ -173,7 +173,7 @@ def test_what_needs_no_more_money_is_never_refused() -> None:
 def test_answers_without_a_balance_and_wallets_that_do_not_listen_limit_nothing() -> None:
     assert not listening(told(None)).obstacle(10**12)
     deaf = wallet()
-    deaf.settle(take(deaf, 1)[0], told("0.000050"), "answered", LATE)
+    deaf.settle(take(deaf, 1)[0], told("0.000050"), "answered")
     assert not deaf.obstacle(10**12)
 
 

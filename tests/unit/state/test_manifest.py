@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pipeline.errors import Unavailable
@@ -196,6 +198,30 @@ def test_the_ledger_keeps_every_call_with_its_fate(state: State) -> None:
 def test_an_uncertain_call_is_open_until_its_result_is_there(state: State) -> None:
     state.commit([started(), reserved(1), reserved(2), Begun(1, "aa1", 1.0), Begun(2, "bb2", 1.0)])
     state.commit([settled(1, "uncertain"), settled(2, "uncertain")])
-    assert state.uncertain_results() == {"aa1", "bb2"}
+    assert state.losses(1) == {"aa1": 1, "bb2": 1}
     answer(state, "aa1")
-    assert state.uncertain_results() == {"bb2"}
+    assert state.losses(1) == {"bb2": 1}
+
+
+def test_losses_that_a_run_saw_are_counted_over_all_its_starts_and_others_once(state: State) -> None:
+    state.commit([started(), *(reserved(call) for call in (1, 2, 3))])
+    state.commit([started(2), reserved(4, run=2)])
+    state.commit([Begun(call, "aa1", 1.0) for call in (1, 2, 3, 4)])
+    state.commit([replace(settled(call, "uncertain"), attempts=1) for call in (1, 4)])
+    state.commit([settled(call, "uncertain") for call in (2, 3)])  # the process died with them open
+    assert state.losses(1) == {"aa1": 2}
+    assert state.losses(2) == {"aa1": 2}
+    assert state.losses(3) == {"aa1": 1}
+
+
+def test_what_was_reserved_and_never_begun_can_be_left_out(state: State) -> None:
+    state.commit([started(), reserved(1), reserved(2), Begun(1, "aa1", 1.0)])
+    both = state.counted_in_run(1)
+    assert state.counted_in_run(1, reserved=False) * 2 == both
+    assert state.counted_since(0.0, reserved=False) * 2 == both
+
+
+def test_the_ledger_tells_when_a_call_was_really_sent(state: State) -> None:
+    state.commit([started(), reserved(1), reserved(2), Begun(1, "aa1", 5.0), Begun(2, "bb2", 5.0)])
+    state.commit([replace(settled(1, "spent"), sent_at=9.0), settled(2, "spent")])
+    assert [call.begun_at for call in state.calls("job")] == [9.0, 5.0]

@@ -265,15 +265,18 @@ class BucketJournal:
             ) from error
         finally:
             file.unlink(missing_ok=True)
-        self._prune()
+        self._prune(number)
         self._stored.append(number)
         self._base, self._base_size, self._size = number, size, 0
 
-    def _prune(self) -> None:
-        """Remove what only older snapshots than the last one need, and those themselves."""
+    def _prune(self, new: int) -> None:
+        """Remove what only older snapshots than the last one need, and those themselves, but not the `new` one.
+
+        A damaged snapshot may bear its number: it was written over.
+        """
         # Only what was seen here: another holder may have put newer ones by now, if this one stood still.
         records = [number for number in self._numbers if number <= self._base]
-        stored = [number for number in self._stored if number != self._base]
+        stored = [number for number in self._stored if number not in {self._base, new}]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             jobs = [pool.submit(self._records.delete, journal.name(number)) for number in records]
             jobs += [pool.submit(self._snapshots.delete, journal.name(number)) for number in stored]

@@ -212,8 +212,7 @@ class BucketLease:
         there = self._store.get(NAME)
         said = {} if there is None else _parsed(there.content)
         if there is None or said.get("writer") != self.writer:
-            by = "was removed" if there is None else f"was taken over by another run ({_owner(said)})"
-            raise self._taken(by)
+            raise self._taken("was removed" if there is None else _by_whom(said))
         return there.etag
 
     def _taken(self, by: str) -> LeaseLost:
@@ -272,7 +271,7 @@ def look(store: S3Store, policy: LeasePolicy) -> Held | None:
 def break_off(store: S3Store, policy: LeasePolicy, held: Held) -> None:
     """Release somebody else's lease, unless it was renewed since it was looked at.
 
-    A holder that lives after all finds a stranger's name in it and stops before its next payment.
+    A holder that lives after all finds a stranger's name in it at its next renewal, and begins no call from then on.
 
     Raises:
         Locked: it was renewed: its holder lives.
@@ -302,6 +301,12 @@ def _parsed(content: bytes) -> dict[str, Any]:
         if isinstance(said, dict):
             return said
     return {}
+
+
+def _by_whom(said: dict[str, Any]) -> str:
+    if said.get("released") is True and "owner" not in said:
+        return "was broken off with `unlock --force`"
+    return f"was taken over by another run ({_owner(said)})"
 
 
 def _owner(said: dict[str, Any]) -> str:

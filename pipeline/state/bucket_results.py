@@ -199,11 +199,17 @@ class BucketResults:
 
         if not (isinstance(output, S3Store) and output.can_copy_from(self._store)):
             return None
+        result, there = self.find(key), self._store.stat(_name(key))
+        if there is not None and result is not None and there.size != result.facts.get("bytes"):
+            raise self._damaged(key)
         try:
-            return output.copy(self._store, _name(key), name)
-        except Changed as error:
+            copied = None if there is None else output.copy(self._store, there, name)
+        except Changed:
+            copied = None
+        if copied is None:
             self._forget(key, ResultGone(key))
-            raise gone(key) from error
+            raise gone(key)
+        return copied
 
     # Removing
 

@@ -138,8 +138,17 @@ class LocalStore:
             raise OutputError(f"{target} is a folder", remedy="rename the folder or change `output.name`")
 
     def delete(self, key: str) -> None:
-        """Remove the file, if there is one."""
-        (self.root / key).unlink(missing_ok=True)
+        """Remove the file, if there is one.
+
+        Raises:
+            OutputError: this one cannot be removed.
+        """
+        try:
+            (self.root / key).unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"cannot remove {self.root / key}: {error.strerror}", remedy="look at its rights, and what it is"
+            ) from error
 
 
 def temporary_beside(target: Path) -> Path:

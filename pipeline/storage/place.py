@@ -70,9 +70,8 @@ class S3Place:
         return replace(self, prefix=f"{self.prefix}{name.strip('/')}/")
 
     def holds(self, other: S3Place) -> bool:
-        """Whether `other` is this place or lies below it, in the same store."""
-        same = (self.bucket, self.access.endpoint_url) == (other.bucket, other.access.endpoint_url)
-        return same and other.prefix.startswith(self.prefix)
+        """Whether `other` is this place or lies below it, if both are in the same store."""
+        return self.bucket == other.bucket and other.prefix.startswith(self.prefix)
 
 
 Place: TypeAlias = Path | S3Place

@@ -142,6 +142,24 @@ def _move_payer(request: AWSRequest, signature_version: str, **_: object) -> Non
         request.url = f"{request.url}{'&' if '?' in str(request.url) else '?'}{_PAYER}=requester"
 
 
+def endpoint(access: Access) -> str:
+    """Return where requests go, in one spelling: ``aws`` for all of AWS, where a bucket's name is unique.
+
+    The endpoint may come from a variable or a profile. No request is made.
+
+    Raises:
+        BotoCoreError: no such profile.
+    """
+    maker = boto3.session.Session(botocore_session=_session(access.profile))
+    made: S3Client = maker.client("s3", region_name=access.region or _ANY_REGION, endpoint_url=access.endpoint_url)
+    address = made.meta.endpoint_url
+    made.close()
+    if _is_aws(address):
+        return "aws"
+    parts = urlsplit(address)
+    return f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+
+
 def _is_aws(endpoint: str) -> bool:
     return (urlsplit(endpoint).hostname or "").endswith(_AWS)
 

@@ -36,6 +36,12 @@ class S3Store:
     def __repr__(self) -> str:
         return f"S3Store({str(self.place)!r})"
 
+    @property
+    def endpoint(self) -> str:
+        """The store's address: two places with the same one are in one store (see `clients.endpoint`)."""
+        with self._told(f"reach {self.place}", "s3:ListBucket"):
+            return clients.endpoint(self._access)
+
     # What every store does
 
     def list(self) -> Iterator[Entry]:
@@ -144,26 +150,28 @@ class S3Store:
         head = self._head(key)
         return None if head is None else head["Metadata"]
 
-    def copy(self, source: S3Store, source_key: str, key: str) -> Entry:
+    def copy(self, source: S3Store, there: Entry, key: str) -> Entry:
         """Copy an object within the store, its bytes unseen; what is at `key` is replaced.
 
         The copy is a finished file: content type by its key, metadata and the rest as this place asks for them.
 
+        Args:
+            source: where the object lies.
+            there: the object as it was seen.
+            key: of the copy.
+
         Raises:
-            Changed: there is no such object in the source, or it changed while it was copied.
+            Changed: it is gone, or not as it was seen.
         """
-        there = source.stat(source_key)
-        if there is None:
-            raise Changed(source_key)
         etag = there.version.rpartition("-")[0]
         request = {
             **self._written(key, dict(self._access.metadata)),
-            "CopySource": {"Bucket": source.place.bucket, "Key": source.place.prefix + source_key},
+            "CopySource": {"Bucket": source.place.bucket, "Key": source.place.prefix + there.key},
             "CopySourceIfMatch": f'"{etag}"',
             "MetadataDirective": "REPLACE",
             **source._paying,
         }
-        with self._told(f"copy {source._shown(source_key)} to {self._shown(key)}", "s3:PutObject"):
+        with self._told(f"copy {source._shown(there.key)} to {self._shown(key)}", "s3:PutObject"):
             copied = transfer.copy(self._client, request)
         return Entry(key, there.size, f"{copied.etag}-{there.size}", modified=copied.date)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ItemError, OutputError
-from pipeline.storage import Access, Changed, Exists, LocalStore, S3Place, open_store
+from pipeline.storage import Access, Changed, Entry, Exists, LocalStore, S3Place, open_store
 from pipeline.storage.s3 import S3Store
 from tests.servers.bucket import SECRET, Bucket
 from tests.servers.canned import Canned, Reply, error
@@ -235,7 +235,9 @@ def test_a_copy_within_the_store_is_a_finished_file(bucket: Bucket, parcel: Path
     output = open_store(with_access(bucket.fresh(), cache_control="max-age=60", metadata=(("shop", "acme"),)))
     results.keep(parcel, "aa/key", {"facts": "{}"}, if_absent=True)
     assert output.can_copy_from(results)
-    entry = output.copy(results, "aa/key", "a b/ü+.png")
+    there = results.stat("aa/key")
+    assert there is not None
+    entry = output.copy(results, there, "a b/ü+.png")
     assert entry == output.stat("a b/ü+.png")
     assert bucket.content(output.place, "a b/ü+.png") == parcel.read_bytes()
     client = bucket.client()
@@ -247,7 +249,7 @@ def test_a_copy_within_the_store_is_a_finished_file(bucket: Bucket, parcel: Path
 
 def test_a_copy_of_what_is_gone_is_a_change(store: S3Store) -> None:
     with pytest.raises(Changed):
-        store.copy(store, "nothing", "a.png")
+        store.copy(store, Entry("nothing", 1, "0-1"), "a.png")
 
 
 def test_only_the_same_store_with_the_same_credentials_copies_within(moto: Bucket, seaweed: Bucket) -> None:

@@ -48,17 +48,25 @@ def report(steps: Sequence[StepSpec], output: Output, path: Path, findings: Find
         findings.about_value(("output", "name"), what, f"write .{{ext}}, or {_HINT}")
 
 
-def at_risk(job: Job) -> bool:
-    """Whether some pictures may fail because a JPEG is made of what is transparent."""
-    may, converts = _walked(job.steps)
+def at_risk(job: Job, source: bool | None = None) -> bool:  # noqa: FBT001 - one of three values, not a switch
+    """Whether some pictures may fail because a JPEG is made of what is transparent.
+
+    Args:
+        job: the job.
+        source: whether the input is transparent somewhere; None: not known, as most are not.
+    """
+    may, converts = _walked(job.steps, source)
     opaque = any(map(_is_opaque, job.output.renditions))
     opaque = opaque or (not job.output.renditions and _is_named_jpeg(job.output.name))
     return (opaque and True in may) or any(True in before for _, before in converts)
 
 
-def _walked(steps: Sequence[StepSpec]) -> tuple[_May, list[tuple[int, _May]]]:
+def _walked(
+    steps: Sequence[StepSpec],
+    source: bool | None = None,  # noqa: FBT001 - as above
+) -> tuple[_May, list[tuple[int, _May]]]:
     """Return what the last picture may be, and what it may be before each step that makes a JPEG of it."""
-    may: _May = frozenset({None})
+    may: _May = frozenset({source})
     converts = []
     for number, spec in enumerate(steps):
         step = build(spec.id, spec.name, spec.fields, spec.when)

@@ -65,7 +65,7 @@ class Expander:
             own = self._recipe.own(candidate, self._catalogue)
         except ItemError as error:
             if not candidate.problem:
-                candidate = replace(candidate, problem=error.message, code=error.code)
+                candidate = replace(candidate, problem=error.told, code=error.code)
         except ValidationError as error:
             candidate = replace(candidate, problem=_unsuited(error))
         several = own.chain.paid[0].variants if self._by_row else 1
@@ -84,7 +84,7 @@ class Expander:
                 for kind in self._kinds
             )
         except ItemError as error:
-            problem = Verdict("invalid", error.code, error.message)
+            problem = Verdict("invalid", error.code, error.told)
             return Named(candidate, variant, fingerprint, chain, (), problem, own.skipped)
         return Named(candidate, variant, fingerprint, chain, outputs, None, own.skipped)
 
@@ -94,7 +94,7 @@ class Expander:
         try:
             chain = chain if item.problem else self._recipe.pinned(chain)
         except ItemError as error:
-            verdict = Verdict("invalid", error.code, error.message)
+            verdict = Verdict("invalid", error.code, error.told)
         return PlannedItem(
             candidate=item.candidate,
             variant=item.variant,

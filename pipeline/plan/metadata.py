@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.errors import SourceError
 from pipeline.job.model import MetadataFile
+from pipeline.plan.json_rows import json_row
 from pipeline.plan.sources import Candidate
 
 #: A line of the file, and the values of its row; None where the row has no such column.
@@ -194,13 +195,7 @@ def _objects(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
     for line, written in enumerate(_lines(path), 1):
         if not written.strip():
             continue
-        try:
-            found = json.loads(written)
-        except (ValueError, RecursionError) as error:
-            raise SourceError(f"{path}:{line}: not JSON: {error}", remedy="write one JSON object a line") from error
-        if not isinstance(found, dict):
-            raise SourceError(f"{path}:{line}: not a JSON object", remedy='write {"key": …, "title": …}')
-        yield line, found
+        yield line, json_row(written, f"{path}:{line}", '{"key": …, "title": …}')
 
 
 def _lines(path: Path) -> Iterator[str]:

@@ -33,16 +33,27 @@ class Cap:
         return self.limit - self.counted
 
 
-def caps(budget: Budget, state: State, job: str, now: float) -> tuple[Cap, ...]:
-    """Return the limits that the job sets, each with what was counted against it (rule 7)."""
+def caps(budget: Budget, state: State, job: str, now: float, *, reserved: bool = True) -> tuple[Cap, ...]:
+    """Return the limits that the job sets, each with what was counted against it (rule 7).
+
+    Args:
+        budget: the job's.
+        state: what was reserved and spent.
+        job: its name.
+        now: Unix seconds.
+        reserved: False for a plan: what a run that died had reserved and not begun, the next run releases first.
+    """
     found: list[Cap] = []
     if budget.max_usd is not None:
         run, continues = state.run_to_continue(job)
-        found.append(Cap("max_usd", micros(budget.max_usd), state.counted_in_run(run) if continues else 0))
+        found.append(
+            Cap("max_usd", micros(budget.max_usd), state.counted_in_run(run, reserved=reserved) if continues else 0)
+        )
     if budget.max_usd_per_day is not None:
-        found.append(Cap("max_usd_per_day", micros(budget.max_usd_per_day), state.counted_since(day_start(now))))
+        counted = state.counted_since(day_start(now), reserved=reserved)
+        found.append(Cap("max_usd_per_day", micros(budget.max_usd_per_day), counted))
     if budget.max_usd_per_month is not None:
-        counted = state.counted_since(month_start(now))
+        counted = state.counted_since(month_start(now), reserved=reserved)
         found.append(Cap("max_usd_per_month", micros(budget.max_usd_per_month), counted))
     return tuple(found)
 

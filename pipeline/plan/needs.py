@@ -108,9 +108,11 @@ def _add(found: Needs, recipe: Recipe, state: State, candidate: Candidate, rows:
         if begin is not None:
             done = {row.variant for row in rows if row.state == "done"}
             certain = _follow(found.keys, state, chain, begin, done) and certain
-    # Of an input that no run knows, with bytes that no run knows, nothing was bought.
-    if rows and not (certain and begin is not None):
-        found.doubt(begin[0].value if begin is not None and begin[0].origin == "source" else "")
+    if not rows or (certain and begin is not None):
+        return
+    if begin is None and not candidate.url and state.source(recipe.job.name, candidate.key) is None:
+        return  # no run has ever read it, so nothing was bought for it: a damaged file, mostly
+    found.doubt(begin[0].value if begin is not None and begin[0].origin == "source" else "")
 
 
 def _follow(keys: set[str], state: State, chain: Chain, begin: Start, done: set[int]) -> bool:

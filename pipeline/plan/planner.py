@@ -59,7 +59,7 @@ def make_plan(recipe: Recipe, world: World, wishes: Wishes | None = None) -> Pla
     job = recipe.job
     expander, rules = Expander(recipe, world.catalogue), Rules(job, wishes)
     stock = take_stock(Taking(job.name, world.candidates, expander, rules, world.state, world.outputs))
-    sizes = Counter(item.candidate.size for item in stock.items if item.standing in TO_DO)
+    sizes = _sizes(stock, in_bucket=recipe.in_bucket)
     with _eyes(job) as eyes:
         pricer = Pricer(recipe, world.state, world.catalogue, eyes, sizes)
         if wishes.sample is None:
@@ -74,6 +74,12 @@ def make_plan(recipe: Recipe, world: World, wishes: Wishes | None = None) -> Pla
     if wishes.partial or _is_by_keys(job):
         return plan
     return replace(plan, vanished=_vanished(stock, world.state, job.name), dropped=_dropped(stock, world, job.name))
+
+
+def _sizes(stock: Stock, *, in_bucket: bool) -> Counter[int]:
+    """Return how many inputs there are of each size; in a bucket those of one version are one picture."""
+    found = (item.candidate for item in stock.items if item.standing in TO_DO)
+    return Counter(size for size, _ in {(each.size, each.version if in_bucket else each.key) for each in found})
 
 
 def _rest(pricer: Pricer, later: deque[PlannedItem]) -> Rest:
@@ -106,7 +112,7 @@ def _summed(recipe: Recipe, world: World, pricer: Pricer, items: tuple[PlannedIt
     steps = _step_costs(recipe, world.catalogue, pricer)
     cost = sum((step.cost for step in steps), Range())
     balances = {name.lower(): amount for name, amount in world.account.balances.items()}
-    limits = money.caps(recipe.job.budget, world.state, recipe.job.name, world.now)
+    limits = money.caps(recipe.job.budget, world.state, recipe.job.name, world.now, reserved=False)
     covers = money.coverage(cost, pricer.tally.dearest, balances, limits, permitted=world.account.permitted)
     permits = pricer.tally.permits
     return Plan(
@@ -162,6 +168,8 @@ def _warnings(recipe: Recipe, world: World, pricer: Pricer, *, split: bool) -> t
     found += [warn.fitted(step, count) for step, count in pricer.tally.fitted.items() if count]
     if pricer.tally.left_out:
         found.append(warn.first_only(pricer.tally.left_out))
+    if pricer.tally.transparent:
+        found.append(warn.transparent(pricer.tally.transparent))
     if split:
         found.append(warn.split_balance())
     return tuple(found)

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from pipeline.errors import ItemError
 from pipeline.imaging import Facts, needs, oriented
+from pipeline.job import transparency
 from pipeline.plan import warn
 from pipeline.plan.ahead import in_order
 from pipeline.plan.flagged import course
@@ -36,7 +37,24 @@ class Tally:
     fitted: Counter[str] = field(default_factory=Counter)
     capped: int = 0
     left_out: int = 0
+    transparent: int = 0
     dearest: Decimal = Decimal(0)
+
+    def add(self, other: Tally) -> None:
+        """Add the sums of a part."""
+        for mine, theirs in (
+            (self.calls_low, other.calls_low),
+            (self.calls, other.calls),
+            (self.permits, other.permits),
+            (self.fitted, other.fitted),
+        ):
+            mine.update(theirs)
+        for step, cost in other.cost.items():
+            self.cost[step] = self.cost.get(step, Range()) + cost
+        self.capped += other.capped
+        self.left_out += other.left_out
+        self.transparent += other.transparent
+        self.dearest = max(self.dearest, other.dearest)
 
 
 class PriceList:
@@ -80,7 +98,11 @@ class Pricer:
         self._prices = PriceList(catalogue)
         self._eyes = eyes
         self._sizes = sizes
+        # Where some are at risk whatever the source is, the plan says so anyway.
+        self._keeps_no_alpha = transparency.at_risk(recipe.job, source=True) and not transparency.at_risk(recipe.job)
         self._claimed: set[str] = set()
+        #: Claims of the item at hand.
+        self._fresh: set[str] = set()
         self._upright: Facts | None = None
 
     def priced(self, found: deque[PlannedItem], limit: int | None = None) -> Iterator[PlannedItem]:
@@ -110,10 +132,18 @@ class Pricer:
                 yield priced
 
     def _priced(self, item: PlannedItem, known: SourceRow | None, sight: Sight) -> PlannedItem:
+        sums, self.tally = self.tally, Tally()
         try:
-            return self._walked(self._examined(item, known, sight))
+            priced = self._walked(self._examined(item, known, sight))
         except ItemError as error:
-            return replace(item, standing="invalid", code=error.code, reason=error.message)
+            # It may be a later step that cannot be done: then the earlier ones are not bought either.
+            return replace(item, standing="invalid", code=error.code, reason=error.told)
+        else:
+            sums.add(self.tally)
+            self._claimed |= self._fresh
+            return priced
+        finally:
+            self.tally, self._fresh = sums, set()
 
     def _known(self, item: PlannedItem) -> SourceRow | None:
         """Return what an earlier run learned of the bytes."""
@@ -148,6 +178,7 @@ class Pricer:
             return replace(item, known=header)
         self._upright = None if facts is None else oriented(facts)
         self.tally.left_out += facts is not None and facts.left_out > 0
+        self.tally.transparent += facts is not None and facts.has_alpha and self._keeps_no_alpha
         sha256 = known.sha256 if known is not None else self._hash_of_a_twin(item.candidate)
         return replace(item, lineage=Lineage("source", sha256) if sha256 else item.lineage, known=header)
 
@@ -157,6 +188,12 @@ class Pricer:
             return ""
         seen = self._sizes.get(candidate.size, 0) > 1 or self._state.knows_size(candidate.size)
         return self._eyes.hashed(candidate) if seen else ""
+
+    def _may_be_a_twin(self, item: PlannedItem) -> bool:
+        """Whether an object may hold the bytes of another, which only reading it would tell: a plan downloads none."""
+        size = item.candidate.size
+        unread = self._recipe.in_bucket and item.lineage.origin == "unread" and not item.candidate.url
+        return unread and (self._sizes.get(size, 0) > 1 or self._state.knows_size(size))
 
     def _walked(self, item: PlannedItem) -> PlannedItem:
         cost, certain, reused = Range(), True, False
@@ -191,7 +228,8 @@ class Pricer:
             return item.chain.bought(position, purchase, known), Range()
         self._note_traps(purchase.step, position.current)
         # Behind an open condition the step itself is certain, but which picture it gets, and so its key, is not.
-        price = self._count(purchase.step, claim=purchase.claim if certain else "")
+        claim = None if self._may_be_a_twin(item) else purchase.claim if certain else ""
+        price = self._count(purchase.step, claim=claim)
         return item.chain.bought(position, purchase, purchase.step.after(position.current.known)), price
 
     def _note_traps(self, step: PaidStep, stage: Stage) -> None:
@@ -217,9 +255,9 @@ class Pricer:
                 call at all.
         """
         if claim:
-            if claim in self._claimed:
+            if claim in self._claimed or claim in self._fresh:
                 return Range()
-            self._claimed.add(claim)
+            self._fresh.add(claim)
         price, lane = self._prices.of(step)
         cost = Range(Decimal(0) if claim is None else price, price)
         self.tally.calls_low[step.id] += claim is not None

@@ -22,7 +22,7 @@ from pipeline.steps.conditions import Known
 from pipeline.steps.filling import asked, is_open
 from pipeline.steps.local import LocalStep, orient
 from pipeline.steps.paid import Generate, PaidStep
-from pipeline.steps.references import BesideRef, FileRef, ImageRef
+from pipeline.steps.references import BesideRef, Current, FileRef, ImageRef, Source, StepRef, UrlRef
 from pipeline.steps.registry import build
 from pipeline.steps.settling import needs_picture
 from pipeline.storage import S3Place
@@ -253,8 +253,15 @@ def _told(ref: ImageRef, chain: Chain) -> str:
             return chain.files.get(path, "")  # none: of a step that is never done for this item
         case BesideRef(name, _, version):
             return f"beside {name} {version}"
-        case _:
-            return repr(ref)
+        # What follows stands in every state: other words would make every item a changed one.
+        case StepRef(step):
+            return f"StepRef(id={step!r})"
+        case UrlRef(url):
+            return f"UrlRef(url={url!r})"
+        case Source():
+            return "Source()"
+        case Current():
+            return "Current()"
 
 
 def _refusals(step: PaidStep, catalogue: Catalogue) -> list[Refusal]:
@@ -263,5 +270,5 @@ def _refusals(step: PaidStep, catalogue: Catalogue) -> list[Refusal]:
         if not found:
             step.price(catalogue)
     except CatalogueError as error:
-        return [Refusal("model", f"{error.message}; {error.remedy}" if error.remedy else error.message)]
+        return [Refusal("model", error.told)]
     return found

@@ -17,6 +17,7 @@ from pipeline.errors import SourceError
 from pipeline.imaging import EXTENSIONS
 from pipeline.job import FolderSource, Job, PromptsSource, UrlsSource
 from pipeline.plan.ahead import AT_ONCE, in_order
+from pipeline.plan.json_rows import json_row
 from pipeline.plan.keys import Listed, listed
 from pipeline.steps.canonical import digest
 from pipeline.storage import Entry, Store, open_store
@@ -169,12 +170,7 @@ def _jsonl(text: str, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     for line, written in enumerate(text.split("\n"), 1):
         if not written.strip():
             continue
-        try:
-            row = json.loads(written)
-        except ValueError as error:
-            raise SourceError(f"{path}:{line}: not JSON: {error}", remedy="write one JSON object a line") from error
-        if not isinstance(row, dict):
-            raise SourceError(f"{path}:{line}: not a JSON object", remedy='write {"id": …, "prompt": …}')
+        row = json_row(written, f"{path}:{line}", '{"id": …, "prompt": …}')
         present = {name: value for name, value in row.items() if value is not None}
         yield line, {name: value if isinstance(value, str) else json.dumps(value) for name, value in present.items()}
 

@@ -57,5 +57,11 @@ def refuse_overlap(job: Job) -> None:
 def _holds(outer: Place, inner: Place) -> bool:
     """Whether `inner` is `outer` or lies below it; links are followed, a folder and a bucket never hold one another."""
     if isinstance(outer, S3Place):
-        return isinstance(inner, S3Place) and outer.holds(inner)
+        return isinstance(inner, S3Place) and outer.holds(inner) and _in_one_store(outer, inner)
     return isinstance(inner, Path) and inner.resolve().is_relative_to(outer.resolve())
+
+
+def _in_one_store(one: S3Place, other: S3Place) -> bool:
+    """Whether two places are in the same store, however each is written: an endpoint may come from a variable."""
+    ways = {(place.access.endpoint_url, place.access.profile) for place in (one, other)}
+    return len(ways) == 1 or open_store(one).endpoint == open_store(other).endpoint

@@ -67,6 +67,16 @@ def _alpha_at_risk() -> Caution:
     )
 
 
+def transparent(count: int) -> Caution:
+    """Return the note that inputs with an alpha channel may fail where a JPEG is made of them."""
+    files = "1 input has" if count == 1 else f"{count} inputs have"
+    return Caution(
+        "alpha-at-risk",
+        f"{files} an alpha channel, and a JPEG is made of it: what is transparent anywhere will fail, after its calls"
+        " were paid; add a step - flatten: {color: white}, a background to the rendition, or choose png or webp",
+    )
+
+
 def first_only(count: int) -> Caution:
     """Return the note that animations and files of several pages lose all but their first picture."""
     files = "1 file" if count == 1 else f"{count} files"

@@ -222,7 +222,8 @@ def _print(
     right: frozenset[int] = frozenset(),
 ) -> None:
     if as_csv:
-        click.echo(csv_text(head, rows), nl=False)
+        # Else click takes what looks like a colour out of names when the output is no terminal.
+        click.echo(csv_text(head, rows), nl=False, color=True)
     else:
         click.echo(table(head, rows, right=right) or empty)
 

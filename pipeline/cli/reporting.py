@@ -20,6 +20,8 @@ from pipeline.state import to_read
 
 #: A run ends when its work is done; what its report has no pictures of by then, the next one has.
 _AT_THE_END = Effort(seconds=60.0)
+#: Items from which on a page that is still true is not written anew.
+_LARGE = 10_000
 #: After a signal somebody counts the seconds to a SIGKILL.
 _IN_A_HURRY = Effort(seconds=1.0)
 
@@ -44,15 +46,28 @@ def report(job: Path, overrides: Sequence[str], base_url: str | None, *, as_json
 
 
 def after_run(begun: Session, summary: Summary) -> str:
-    """Write the report of a run, unless nothing changed since there is one; return where the page lies.
+    """Write the report of a run; return where the page lies.
+
+    The page of a large job stays as it is where this run left everything as the page shows it: it would take longer
+    than the run.
 
     Raises:
         VeniceBatchError, OSError: it cannot be written.
     """
-    changed = any(summary.ended.values()) or summary.cause is not None or bool(begun.plan.vanished)
-    if not changed and filing.is_there(begun.state.root, begun.job.name):
+    if sum(summary.totals().values()) > _LARGE and _shows_it_all(begun, summary):
         return filing.page_of(begun.state.root)
     hurried = isinstance(summary.cause, Interrupted)
     cause = "" if summary.cause is None else summary.cause.message
     effort = _IN_A_HURRY if hurried else _AT_THE_END
     return filing.file_report(begun.state, begun.job, cause=cause, effort=effort).page
+
+
+def _shows_it_all(begun: Session, summary: Summary) -> bool:
+    """Whether the page of an earlier run shows what there is to show of this one."""
+    if any(summary.ended.values()) or summary.cause is not None or begun.plan.vanished:
+        return False
+    last = filing.last_summary(begun.state.root, begun.job.name)
+    if last is None or last["run"] is None or last["run"]["exit_code"] != summary.exit_code:
+        return False
+    # A run that was killed before it wrote its page has left items in other states than the page tells.
+    return all(last["items"].get(state, 0) == count for state, count in summary.totals().items())

@@ -94,7 +94,8 @@ class PlainVoice:
         sums = (summary.spent_micros, summary.uncertain_micros, summary.left_micros)
         click.echo(summary_text(summary.totals(), *sums, summary.published_flagged))
         if plan.rest is not None:
-            click.echo(f"left for later: {rest_text(plan.rest)}; `run` without --sample goes on")
+            way = "; `run` without --sample goes on" if plan.rest.items else ""
+            click.echo(f"left for later: {rest_text(plan.rest)}{way}")
 
     def error(self, error: VeniceBatchError, *hints: str) -> None:
         """Print the error, its remedy and the hints."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline.errors import ItemError
 from pipeline.job import FolderSource, Job
@@ -52,8 +53,10 @@ def page_of(root: Place) -> str:
     return str(place / PAGE) if isinstance(place, Path) else f"{place}{PAGE}"
 
 
-def is_there(root: Place, job: str) -> bool:
-    """Whether the state at `root` has a report, and of this job: jobs that share a state have one in turn.
+def last_summary(root: Place, job: str) -> Mapping[str, Any] | None:
+    """Return the summary of the report that the state at `root` has; None: none, or not of this job.
+
+    Jobs that share a state have the report in turn.
 
     Raises:
         Unavailable: its store cannot be asked.
@@ -65,8 +68,9 @@ def is_there(root: Place, job: str) -> bool:
             store.read(SUMMARY, spare)
             found = json.loads(spare.read_text("utf-8"))
         except (Changed, FileNotFoundError, ItemError, ValueError):
-            return False
-    return isinstance(found, dict) and found.get("job") == job and store.stat(PAGE) is not None
+            return None
+    whole = isinstance(found, dict) and found.get("job") == job and store.stat(PAGE) is not None
+    return found if whole else None
 
 
 def file_report(state: State, job: Job, *, cause: str = "", effort: Effort | None = None) -> Filed:

@@ -52,9 +52,10 @@ def as_csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _harmless(cell: object) -> object:
-    if isinstance(cell, str) and cell.startswith(_FORMULA):
-        return "'" + cell
-    return "" if cell is None else cell
+    if not isinstance(cell, str):
+        return "" if cell is None else cell
+    # Spelt out, as everywhere: a name may hold the escape codes of a terminal.
+    return shown("'" + cell if cell.startswith(_FORMULA) else cell)
 
 
 def usd(micros: int) -> str:
@@ -88,9 +89,11 @@ def plan_text(name: str, plan: Plan) -> str:
     parts += [f"warning: {shown(warning.text)}" for warning in plan.warnings]
     parts += _item_lines(plan.items, "invalid") + _item_lines(plan.items, "waiting")
     if plan.vanished:
-        parts.append(f"no longer in the source: {len(plan.vanished)}; their finished files are kept")
+        parts.append(f"no longer in the source: {len(plan.vanished)}")
     if plan.dropped:
-        parts.append(f"finished files that nothing produces any more: {len(plan.dropped)}; they are kept")
+        parts.append(f"finished files that nothing produces any more: {len(plan.dropped)}")
+    if plan.vanished or plan.dropped:
+        parts[-1] += "; `output.on_vanished` says what becomes of their files"
     return "\n".join(parts)
 
 

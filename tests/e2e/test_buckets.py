@@ -267,6 +267,32 @@ def test_a_frozen_run_begins_no_paid_call_after_its_lease_is_over(
     assert set(cloud.states().values()) == {"done"}
 
 
+def test_a_run_whose_lease_was_broken_stops_with_7_whatever_else_went_wrong(
+    open_cloud: OpenCloud, open_vendor: OpenVendor
+) -> None:
+    cloud = open_cloud(open_vendor(latency=0.3))
+    cloud.upload("broken.jpg", *(f"{number}.jpg" for number in range(40)))
+    cloud.upload(**{"broken.jpg": b"no picture"})
+    cloud.write(CUT, lease="3s", run={"concurrency": 1})
+    process = cloud.start()
+    cloud.vendor.until(lambda: len(cloud.vendor.paid()) >= 2)
+    broken = cloud.venice("unlock", cloud.job, "--force")
+    assert broken.code == 0, broken.text
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 7, err
+    assert "was broken off with `unlock --force`" in err
+    assert cloud.run().code == 3, "the broken picture"
+    assert len(cloud.vendor.bought()) == 40
+
+
+def test_one_store_named_in_two_ways_is_one_store(cloud: Cloud) -> None:
+    url = cloud.bucket.environment["AWS_ENDPOINT_URL_S3"]
+    place = f"{cloud.place}raw/"
+    cloud.upload("a.jpg")
+    cloud.write(CUT, source={"path": place, "s3": {"endpoint_url": f"{url}/"}}, output={"path": place})
+    _refused(cloud, Exit.USAGE, "inside the source", "try:")
+
+
 @pytest.fixture
 def behind_a_proxy(open_cloud: OpenCloud, open_vendor: OpenVendor, proxy: Proxy) -> Cloud:
     cloud = open_cloud(open_vendor(latency=0.5))

@@ -246,3 +246,42 @@ def test_another_model_than_the_one_that_was_priced_stops_the_run(work: Work) ->
     assert len(work.vendor.paid()) == 1
     assert work.run().code == 0
     assert len(work.vendor.paid()) == 4, "what was answered is kept"
+
+
+def test_no_balance_is_waited_for_when_another_model_answers(work: Work) -> None:
+    work.draw(*(f"{number}.jpg" for number in range(4)))
+    work.write({"edit": {"prompt": "on marble", "model": "qwen-image-2-edit"}})
+    work.vendor.faults({"match": {"path": "/image/edit"}, "do": {"kind": "other-model"}})
+    ended = work.run("--workers", "1", "--wait-for-balance", "30s")
+    assert ended.code == 5
+    assert "waiting for the balance" not in ended.text
+    assert len(work.vendor.paid()) == 1
+
+
+def test_what_this_machine_refuses_does_not_count_as_failing_of_the_api(work: Work) -> None:
+    for number in range(55):
+        work.take(f"{number}.jpg", (300, 260))  # trimmed, each has too few pixels for the API
+    work.write("trim", CUT, run={"max_failure_rate": "10%"})
+    ended = work.run()
+    assert ended.code == 3, ended.text
+    assert set(work.states().values()) == {"failed"}
+    assert work.vendor.paid() == []
+
+
+def test_a_truncated_answer_is_recorded_with_the_name_of_its_request(work: Work) -> None:
+    _prepared(work, 1, run={"uncertain": "hold"}).vendor.faults(_always(kind="truncate"))
+    assert work.run().code == 3
+    (call,) = work.ledger()
+    assert call.fate == "uncertain"
+    assert call.request_id == work.vendor.paid()[0]["request_id"]
+
+
+def test_nobody_listening_does_not_end_a_run(work: Work) -> None:
+    _prepared(work, 6).vendor.faults(_strikes(1, status=400))
+    process = work.start()
+    assert process.stderr is not None
+    process.stderr.close()
+    with process:
+        process.wait(60)
+    assert sorted(work.states().values()) == ["done"] * 5 + ["failed"]
+    assert len(work.vendor.bought()) == 5

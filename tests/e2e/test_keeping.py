@@ -64,3 +64,14 @@ def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
     env = environment(tmp_path / "scratch", None, {"PATH": f"{COMMAND.parent}:/usr/bin:/bin"})
     done = subprocess.run(["/bin/bash", "-c", script], env=env, capture_output=True, text=True, check=False, timeout=60)
     assert done.stdout.split() == ["--older-than", "unlock"], done.stderr
+
+
+def test_gc_is_not_blind_for_a_picture_that_can_never_be_bought(work: Work) -> None:
+    work.draw("a.jpg")
+    (work.photos / "broken.jpg").write_bytes((work.photos / "a.jpg").read_bytes()[:500])
+    work.write(CUT)
+    assert work.run().code == 3
+    work.write(ENLARGE)
+    assert work.run().code == 3
+    shown = work.venice("gc", work.job, "--older-than", "0s", "--json").json
+    assert (shown["results"], shown["needed"]) == (1, 1)

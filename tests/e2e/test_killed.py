@@ -126,3 +126,15 @@ def test_the_budget_of_a_killed_run_goes_on_in_the_next_one(tmp_path: Path, open
     assert again.code == 5
     assert "0.06 of it already counted" in again.err
     assert len(work.vendor.paid()) == 2
+
+
+def test_a_plan_after_a_kill_counts_what_the_next_run_will(tmp_path: Path, open_vendor: OpenVendor) -> None:
+    work = Work(tmp_path / "work", open_vendor(latency=0.2))
+    work.draw(*(f"{number}.jpg" for number in range(6)))
+    work.write(CUT, {"edit": {"prompt": "on white marble"}}, budget={"max_usd": 1})
+    _kill(work, after_calls=2)
+    told = [row for row in work.ledger() if row.fate == "reserved"]
+    assert told, "the dead run has left reservations"
+    planned = work.venice("plan", work.job)
+    ended = work.run()
+    assert (planned.code, ended.code) == (0, 0), planned.text + ended.text

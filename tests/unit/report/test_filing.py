@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.job import Job, loads
-from pipeline.report.filing import file_report, is_there, page_of
+from pipeline.report.filing import file_report, last_summary, page_of
 from pipeline.state import ItemId, ItemMoved, OutputWritten, RunStarted, SourceRead, State, to_write
 from pipeline.storage import LocalStore, Place, S3Place
 from pipeline.storage.s3 import S3Store
@@ -96,12 +96,12 @@ def test_a_file_that_is_gone_is_no_error(shop: Shop, folder: str) -> None:
 
 
 def test_there_is_a_report_only_of_the_job_that_it_is_of_and_as_long_as_it_is_whole(shop: Shop) -> None:
-    assert not is_there(shop.place, "shop")
+    assert last_summary(shop.place, "shop") is None
     page = Path(file_report(shop.state, shop.job).page)
-    assert is_there(shop.place, "shop")
-    assert not is_there(shop.place, "another job of the same state")
+    assert last_summary(shop.place, "shop") is not None
+    assert last_summary(shop.place, "another job of the same state") is None
     page.unlink()
-    assert not is_there(shop.place, "shop")
+    assert last_summary(shop.place, "shop") is None
 
 
 def test_a_report_of_the_emulator_says_so(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_bucket_keeps_what_is_shown_and_strangers_files_and_gets_only_what_is_
     stale, stranger = f"thumbnails/{'0' * 24}-10x10.webp", "thumbnails/notes.txt"
     for name in (stale, stranger):
         store.put(remote.folder / "photos" / "a.png", name, replace=True)
-    assert is_there(remote.place, "shop")
+    assert last_summary(remote.place, "shop") is not None
     (remote.folder / "photos" / "a.png").unlink()
     remote.done("b.png")
     file_report(remote.state, remote.job)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import logging
 import socket
@@ -17,6 +18,7 @@ import pytest
 from pipeline.errors import KeyRefused, MoneyError
 from pipeline.venice.fate import CallFailed, Fate, own_failure
 from pipeline.venice.fields import Url
+from pipeline.venice.landing import Landing
 from pipeline.venice.waits import Cancelled
 from tests.contract.venice.conftest import KEY, PNG, Kit, MakeKit, Play, Talk, head, picture, refuse, reply
 
@@ -450,3 +452,28 @@ def test_a_wait_that_the_closed_gate_ends_is_not_told(make_kit: MakeKit) -> None
     assert caught.value.code == "gate-closed"
     assert len(kit.server.talks) == 2
     assert kit.waits == []
+
+
+def test_a_disk_that_fails_behind_the_last_byte_is_counted(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave = Landing.__exit__
+
+    def full(self: Landing, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        leave(self, kind, error, trace)
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    monkeypatch.setattr(Landing, "__exit__", full)
+    failure = failure_of(kit)
+    assert (failure.code, failure.fate, failure.billed) == ("failed-here", Fate.RUN_STOPS, True)
+    assert "Disk quota exceeded" in failure.message
+
+
+def test_a_balance_that_no_sum_can_be_made_with_is_none(kit: Kit) -> None:
+    kit.server.plays = [picture({"x-venice-balance-usd": "1e999999", "x-venice-balance-diem": "2.50"})]
+    answer = kit.client.upscale(kit.source(), {}, into=kit.new(), lane="u")
+    assert (answer.balance_usd, answer.balance_diem) == (None, Decimal("2.50"))
+
+
+def test_a_signed_address_that_comes_back_in_an_error_is_blanked(kit: Kit) -> None:
+    echo = "cannot read https://shop.s3.example/raw/a.jpg?X-Amz-Signature=abc&X-Amz-Security-Token=def, sorry"
+    kit.server.plays = [refuse(400, {"error": echo})]
+    assert "X-Amz" not in failure_of(kit).message

@@ -168,3 +168,9 @@ def test_an_address_that_cannot_be_used_is_named_by_line(bench: Bench, line: str
 def test_addresses_that_would_share_a_name_are_refused(bench: Bench) -> None:
     with pytest.raises(SourceError, match="twice"):
         from_urls(bench, "https://a.example/x?1\nhttps://a.example/x?2\n")
+
+
+def test_half_a_character_is_refused_with_its_line(bench: Bench) -> None:
+    rows = '{"id": "a", "prompt": "p"}\n{"id": "b\\ud800", "prompt": "p"}\n'
+    with pytest.raises(SourceError, match=r"p\.jsonl:2: holds half a character"):
+        from_prompts(bench, rows, "p.jsonl")

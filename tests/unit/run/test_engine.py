@@ -8,6 +8,9 @@ import sys
 import threading
 from pathlib import Path
 
+import pytest
+
+from pipeline.errors import Unavailable
 from pipeline.run.engine import Threads
 
 ROOT = Path(__file__).parents[3]
@@ -94,3 +97,21 @@ begun.wait(5)
 crew.close()
 """
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=10)
+
+
+def test_a_machine_that_starts_no_more_threads_does_the_work_with_those_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    landed: queue.SimpleQueue[int] = queue.SimpleQueue()
+    crew = Threads[int](4, landed.put)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refused)
+        for number in range(20):
+            crew.submit(lambda number=number: number)  # type: ignore[misc]  # mypy cannot infer a default's type
+        with pytest.raises(Unavailable, match="no further thread"):
+            Threads[int](4, landed.put)
+    assert sorted(landed.get(timeout=5) for _ in range(20)) == list(range(20))
+    crew.close()

@@ -373,3 +373,12 @@ def test_copying_a_result_that_is_gone_forgets_it(home: Home) -> None:
         with pytest.raises(ItemError, match="was removed"):
             state.results.copy_to(open_store(home.bucket.fresh()), KEY, "b.png")
         assert state.results.find(KEY) is None
+
+
+def test_a_result_that_was_cut_is_not_copied_to_the_output(home: Home) -> None:
+    closed_with_one(home)
+    home.put(NAME, home.get(NAME)[:-1])
+    output = home.bucket.fresh()
+    with home.writing() as state, pytest.raises(Unavailable, match="is not as it was written"):
+        state.results.copy_to(open_store(output), KEY, "b.png")
+    assert home.bucket.keys(output) == []

@@ -121,6 +121,19 @@ def test_a_damaged_snapshot_costs_nothing_while_its_journal_is_there(home: Home)
     assert first in home.names()
 
 
+def test_a_snapshot_that_is_written_over_a_damaged_one_stays(home: Home) -> None:
+    for round_number in range(2):
+        grow(home, f"{round_number}")
+    last = home.names("snapshot/")[-1]
+    home.put(last, b"damaged")
+    with home.writing():
+        pass
+    assert last in home.names("snapshot/")
+    assert home.get(last) != b"damaged"
+    with home.reading() as state:
+        assert state.counts("job") == {"failed": 4}
+
+
 # What is torn or missing
 
 

@@ -392,6 +392,25 @@ def test_a_condition_reads_the_header_of_a_lent_source_and_no_more(lent: Cloud, 
     assert own <= 4 * (_HEADER + 5_000), f"{own:,} bytes"
 
 
+def test_an_object_that_is_replaced_under_the_apis_eyes_gives_no_answer_for_the_old_one(
+    open_cloud: OpenCloud, open_vendor: OpenVendor, proxy: Proxy
+) -> None:
+    cloud = open_cloud(open_vendor(latency=1.5))
+    cloud.upload(**{"a.jpg": _photo(1)})
+    _lend(cloud, proxy, RESTAGE)
+    proxy.reset_counts()
+    process = cloud.start()
+    cloud.vendor.until(lambda: proxy.signed > 0)
+    cloud.upload(**{"a.jpg": _photo(2)})
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 3, err
+    assert cloud.codes() == {"a.jpg": "changed"}
+    assert cloud.results() == {}
+    assert [call.fate for call in cloud.ledger()] == ["spent", "released"], "charged once, and not asked for again"
+    assert cloud.run().code == 0
+    assert len(cloud.vendor.bought()) == 2
+
+
 def test_what_the_api_cannot_read_is_sent_as_bytes(lent: Cloud, proxy: Proxy) -> None:
     _lend(lent, proxy, RESTAGE)
     lent.vendor.faults(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from pipeline import imaging
 from pipeline.errors import ItemError
 from pipeline.job import FolderSource
 from pipeline.plan.hashing import file_hash
@@ -54,12 +55,16 @@ class Neighbours:
         """Return the reference with the hash of the bytes, where the file is on this machine.
 
         Raises:
-            ItemError: the file cannot be read.
+            ItemError: the file cannot be read, or is none that the API takes: better told of now than after a payment.
         """
         if not isinstance(self._source.path, Path) or ref.sha256:
             return ref
+        path = self._source.path / ref.key
         try:
-            return replace(ref, sha256=file_hash(self._source.path / ref.key))
+            imaging.check_minimum(imaging.probe(path), imaging.Limits(min_pixels=imaging.API_MIN_PIXELS))
+            return replace(ref, sha256=file_hash(path))
+        except ItemError as error:
+            raise ItemError("beside", f"its file {ref.key}: {error.told}", lasting=error.lasting) from error
         except OSError as error:
             text = f"its file {ref.key} cannot be read: {error.strerror}"
             raise ItemError("beside", text, lasting=False) from error

@@ -6,7 +6,8 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -263,7 +264,7 @@ class Worker:
         if isinstance(picture, FileRef | BesideRef):
             copy = spare()
             path = _named(picture, copy) if isinstance(picture, FileRef) else self._beside(picture, copy)
-            with self._workshop.decoding:
+            with self._workshop.decoding, _about(picture):
                 imaging.verify(path)
                 return sendable(path, spare(), limits)
         path = self._workshop.durable(picture, task.source, spare)
@@ -295,6 +296,16 @@ class Worker:
             path = self._workshop.durable(task.stage, task.source, spare)
             with self._workshop.decoding:
                 return Measured(task, imaging.probe(reshaped(task.stage.local, path, spare())))
+
+
+@contextmanager
+def _about(ref: FileRef | BesideRef) -> Iterator[None]:
+    """Have an error name the file that it is about: it is not the item's own."""
+    try:
+        yield
+    except ItemError as error:
+        name = str(ref.path) if isinstance(ref, FileRef) else ref.key
+        raise ItemError(error.code, f"{name}: {error.message}", remedy=error.remedy, lasting=error.lasting) from error
 
 
 def _named(ref: FileRef, into: Path) -> Path:

@@ -437,6 +437,19 @@ def test_a_missing_mask_is_named(bench: Bench) -> None:
     assert "x/a_mask.png" in item.reason
 
 
+@pytest.mark.parametrize(("spoil", "said"), [("small", "10x10"), ("text", "not a picture")])
+def test_a_mask_that_the_api_would_refuse_is_named_before_anything_is_paid(bench: Bench, spoil: str, said: str) -> None:
+    pictures(bench, "a.png", "a_mask.png")
+    if spoil == "small":
+        bench.picture("a_mask.png", (10, 10))
+    else:
+        (bench.folder / "in" / "a_mask.png").write_text("no picture at all")
+    item = only(bench.plan("background-remove", MASKED, source=WITHOUT_MASKS))
+    assert (item.standing, item.code) == ("invalid", "beside")
+    assert "its file a_mask.png: " in item.reason
+    assert said in item.reason
+
+
 def test_a_mask_that_is_an_item_too_is_warned_of(bench: Bench) -> None:
     pictures(bench, "a.png", "a_mask.png")
     assert "a_mask.png" in codes(bench.plan(MASKED))["beside-and-item"]

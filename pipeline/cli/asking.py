@@ -12,7 +12,7 @@ import click
 
 from pipeline.cli import settings
 from pipeline.cli.jobs import load_job
-from pipeline.errors import Exit, UsageError
+from pipeline.errors import Exit, JobError, UsageError
 from pipeline.job import Job
 from pipeline.plan.model import dollars
 from pipeline.report.text import as_csv as csv_text
@@ -28,8 +28,17 @@ _CALL_HEAD = ("time", "item", "step", "model", "usd", "fate", "outcome", "attemp
 
 
 def check(job: Path, overrides: Sequence[str], base_url: str | None, *, as_json: bool) -> int:
-    """Validate the job file and say what it would do."""
-    loaded = load_job(job, overrides)
+    """Validate the job file and say what it would do; with `as_json` also what is wrong with it, for editors.
+
+    Raises:
+        JobError: it cannot be carried out.
+    """
+    try:
+        loaded = load_job(job, overrides)
+    except JobError as error:
+        if as_json:
+            click.echo(json.dumps({"valid": False, "problems": [asdict(each) for each in error.problems]}, indent=2))
+        raise
     settings.base_url(base_url, loaded.api.base_url)
     steps = [{"id": step.id, "step": step.name} for step in loaded.steps]
     if as_json:

@@ -196,3 +196,13 @@ def test_a_run_without_a_terminal_asks_nothing_and_shows_plain_lines(done: Work)
     assert "\r" not in ended.text
     assert "\x1b" not in ended.text
     assert json.loads(done.venice("status", done.job, "--json").out)["items"]["done"] == 2
+
+
+def test_check_tells_scripts_every_problem_with_its_place(work: Work) -> None:
+    work.write(CUT, source={"pth": "photos"}, rum={})
+    ended = work.venice("check", work.job, "--json")
+    assert ended.code == 2
+    assert ended.json["valid"] is False
+    places = {(problem["line"], problem["instead"]) for problem in ended.json["problems"]}
+    assert len(places) >= 2
+    assert all(str(line) in ended.err for line, _ in places), "and people as always"

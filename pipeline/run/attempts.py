@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Literal
 
 from pipeline.steps.chain import Purchase
@@ -17,9 +17,9 @@ _BAD_ANSWERS = 2
 class Attempts:
     """Counts per call, over all items of the run: those with the same bytes share their luck."""
 
-    def __init__(self, lost_before: Mapping[str, int], uncertain: Literal["hold", "retry"]) -> None:
-        """Begin with what is in the ledger (see `State.losses`); `uncertain` is the job's ``run.uncertain``."""
-        self._losses: Counter[str] = Counter(lost_before)
+    def __init__(self, lost_before: Iterable[str], uncertain: Literal["hold", "retry"]) -> None:
+        """Begin with the results whose answers an earlier run lost; `uncertain` is the job's ``run.uncertain``."""
+        self._losses: Counter[str] = Counter(dict.fromkeys(lost_before, 1))
         self._retries = uncertain == "retry"
         self._bad: dict[str, int] = {}
 

@@ -80,7 +80,7 @@ class Conductor:
         self._poor: deque[Journey] = deque()
         self._told_short = False
         self._rules = StopRules(recipe.job.run.max_failure_rate)
-        self._attempts = Attempts(state.losses(tools.wallet.run), recipe.job.run.uncertain)
+        self._attempts = Attempts(state.uncertain_results(), recipe.job.run.uncertain)
         self._prices = PriceList(tools.catalogue)
 
     @property

@@ -49,7 +49,7 @@ class Wallet:
         self._heard: tuple[float, int] | None = None
         self._settled: list[tuple[float, int]] = []
         self._since = now
-        self.run = run
+        self._run = run
         self._next = next_call
         self.open = 0
         self.spent = 0
@@ -109,7 +109,7 @@ class Wallet:
         events: list[Event] = []
         for step, micros in wanted:
             made[step.id] = Reservation(self._next, micros, now)
-            events.append(Reserved(self._next, self.run, item, step.id, step.endpoint, step.model, micros, now))
+            events.append(Reserved(self._next, self._run, item, step.id, step.endpoint, step.model, micros, now))
             self._next += 1
         self._move(total)
         self.open += total

@@ -285,20 +285,10 @@ class State:
         )
         return self._number(sql, at, reserved)
 
-    def losses(self, run: int) -> dict[str, int]:
-        """Return the keys whose call was lost after it was sent and that were never answered since.
-
-        Returns:
-            How often each was lost: every time that a start of `run` saw it happen, and one for all other times: in
-            earlier runs, or because the process died with the call open. So a run that is killed again and again still
-            finishes, and one that loses answers does not buy for ever.
-        """
-        sql = (
-            "SELECT result, sum(seen) + max(NOT seen)"
-            " FROM (SELECT result, run = ? AND attempts > 0 AS seen FROM calls WHERE fate = 'uncertain')"
-            " WHERE result IS NOT NULL GROUP BY result"
-        )
-        return {key: lost for key, lost in self._connection.execute(sql, [run]) if self.results.find(key) is None}
+    def uncertain_results(self) -> set[str]:
+        """Return the keys whose call was lost after it was sent and that were never answered since."""
+        rows = self._connection.execute("SELECT DISTINCT result FROM calls WHERE fate = 'uncertain'")
+        return {key for (key,) in rows if key is not None and self.results.find(key) is None}
 
     def spending(self, job: str, run: int | None = None) -> list[Spending]:
         """Return the money of `job` by step and model, of one run or of all."""

@@ -22,7 +22,7 @@ from pipeline.emulator import Settings, serve_in_thread
 from tests.chaos.kills import is_whole
 from tests.e2e.conftest import CUT, ENLARGE, FAST, Vendor, Work
 
-STRIDE = int(os.environ.get("VENICE_CHAOS_STRIDE", "9"))
+STRIDE = int(os.environ.get("VENICE_CHAOS_STRIDE", "13"))
 STEPS = [CUT, ENLARGE]
 DAY = 86_400
 

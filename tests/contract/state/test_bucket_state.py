@@ -237,7 +237,7 @@ def test_a_call_that_had_begun_is_looked_up_in_the_bucket(either_home: Home) -> 
     with either_home.writing() as state:
         assert state.recover(200.0) == 1
         assert {call.id: call.fate for call in state.calls("job")} == {1: "spent", 2: "uncertain"}
-        assert state.losses(1) == {key(2): 1}
+        assert state.uncertain_results() == {key(2)}
 
 
 def test_a_begun_call_is_looked_up_even_after_an_end_in_good_order(home: Home) -> None:
@@ -255,7 +255,7 @@ def test_an_answer_that_landed_after_the_run_was_left_is_found(home: Home) -> No
     with home.writing() as state:
         assert state.recover(200.0) == 0
         assert state.results.find(key(1)) is not None
-        assert state.losses(1) == {}
+        assert state.uncertain_results() == set()
 
 
 def test_all_pictures_of_an_answer_that_was_stored_in_part_are_found(home: Home) -> None:

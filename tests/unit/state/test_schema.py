@@ -142,7 +142,7 @@ def test_reading_what_is_not_there_makes_nothing(tmp_path: Path) -> None:
         assert list(state.items("job")) == []
         assert state.run_to_continue("job") == (1, False)
         assert state.next_call() == 1
-        assert state.losses(1) == {}
+        assert state.uncertain_results() == set()
     assert not (tmp_path / "state").exists()
 
 

@@ -23,7 +23,7 @@ RUN python -m pip wheel --no-cache-dir --disable-pip-version-check --no-deps --w
  && python -m venv --without-pip /opt/venice-batch \
  && python -m pip --python /opt/venice-batch/bin/python install --no-cache-dir --disable-pip-version-check \
     "$(echo /dist/*.whl)[emulator,metrics]" \
- && /opt/venice-batch/bin/python -m pipeline.emulator.photos /demo/photos
+ && /opt/venice-batch/bin/python -m venice_batch.emulator.photos /demo/photos
 
 FROM ${PYTHON}
 LABEL org.opencontainers.image.title="venice-batch" \

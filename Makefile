@@ -11,7 +11,7 @@ BIN := .venv/bin
 	touch $@
 
 demo/photos: | .venv/installed
-	$(BIN)/python -m pipeline.emulator.photos demo/photos
+	$(BIN)/python -m venice_batch.emulator.photos demo/photos
 
 # Two of the twelve photos are bad on purpose, so the job ends with exit code 3: "some items failed". Anything else is an
 # error here.

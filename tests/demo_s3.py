@@ -16,9 +16,10 @@ from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 
-from pipeline.emulator import Running, Settings, serve_in_thread
-from pipeline.emulator.photos import draw_catalogue
-from pipeline.errors import Exit
+from venice_batch.emulator import Running, Settings, serve_in_thread
+from venice_batch.emulator.photos import draw_catalogue
+from venice_batch.errors import Exit
+
 from tests.servers.bucket import Bucket
 from tests.servers.seaweed import running
 

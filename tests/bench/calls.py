@@ -16,8 +16,7 @@ from pathlib import Path
 
 import httpx2
 from PIL import Image
-
-from pipeline.venice import Api, Breaker, Cancel, Client, Gate, Lanes, Secret
+from venice_batch.venice import Api, Breaker, Cancel, Client, Gate, Lanes, Secret
 
 FIELDS = {"scale": "2"}
 LANE = "upscaler"

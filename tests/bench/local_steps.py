@@ -10,10 +10,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from pipeline.imaging import Rendition
-from pipeline.steps.fields import FIELDS
-from pipeline.steps.local import LocalStep, rendered
-from pipeline.steps.registry import build
+from venice_batch.imaging import Rendition
+from venice_batch.steps.fields import FIELDS
+from venice_batch.steps.local import LocalStep, rendered
+from venice_batch.steps.registry import build
 
 STEPS: tuple[tuple[str, dict[str, object]], ...] = (
     ("orient", {}),

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.job import FolderSource, Job, loads
-from pipeline.storage import open_store
+from venice_batch.job import FolderSource, Job, loads
+from venice_batch.storage import open_store
 
 
 def job_of(file: Path) -> Job:

@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
+from venice_batch.state import Begun, ItemId, ItemMoved, Reserved, ResultStored, RunStarted, Settled, State, to_write
+from venice_batch.storage import Place
 
-from pipeline.state import Begun, ItemId, ItemMoved, Reserved, ResultStored, RunStarted, Settled, State, to_write
-from pipeline.storage import Place
 from tests.bench.conftest import Figure
 from tests.servers.bucket import Bucket
 

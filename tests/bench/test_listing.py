@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 import pytest
+from venice_batch.storage import S3Place, open_store
 
-from pipeline.storage import S3Place, open_store
 from tests.bench.conftest import Figure
 from tests.servers.bucket import Bucket
 from tests.servers.canned import Canned, Reply, Request, page

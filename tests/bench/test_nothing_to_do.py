@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from venice_batch.imaging import Facts
+from venice_batch.plan.pipeline import make_pipeline
+from venice_batch.plan.sources import Candidate
+from venice_batch.state import Event, ItemId, ItemMoved, OutputWritten, SourceRead, to_write
+from venice_batch.steps.canonical_json import canonical
+from venice_batch.venice.address import host_id
 
-from pipeline.imaging import Facts
-from pipeline.plan.recipe import make_recipe
-from pipeline.plan.sources import Candidate
-from pipeline.state import Event, ItemId, ItemMoved, OutputWritten, SourceRead, to_write
-from pipeline.steps.canonical import canonical
-from pipeline.venice.address import host_id
 from tests.bench import canned
 from tests.bench.command import REPOSITORY, VENICE_BATCH, Spent, measured
 from tests.bench.conftest import Figure, OpenVendor
@@ -68,7 +68,7 @@ def _finished_job(folder: Path, api: str) -> Path:
     file = folder / "job.yaml"
     file.write_text(JOB, "utf-8")
     job = job_of(file)
-    _, fingerprint = make_recipe(job, host_id(api)).for_candidate(Candidate("", ""))
+    _, fingerprint = make_pipeline(job, host_id(api)).for_candidate(Candidate("", ""))
     events = _events(fingerprint)
     with to_write(job.state) as state:
         while group := list(itertools.islice(events, GROUP)):

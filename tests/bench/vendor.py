@@ -65,7 +65,7 @@ def serving(*, latency: float, rpm: int) -> Iterator[Vendor]:
     options = {"--port": 0, "--pictures": "canned", "--latency": latency, "--rpm": rpm, "--usd": 1000}
     arguments = [str(part) for option in options.items() for part in option]
     with subprocess.Popen(
-        [sys.executable, "-m", "pipeline.emulator", *arguments], stdout=subprocess.PIPE, env=dict(os.environ)
+        [sys.executable, "-m", "venice_batch.emulator", *arguments], stdout=subprocess.PIPE, env=dict(os.environ)
     ) as server:
         try:
             assert server.stdout is not None

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
+from venice_batch.state import ItemId, ItemMoved
 
-from pipeline.state import ItemId, ItemMoved
 from tests.browser.conftest import Browser
 from tests.unit.report.nights import HOSTILE, JOB, Night, large
 

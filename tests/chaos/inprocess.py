@@ -20,19 +20,19 @@ from types import FrameType
 from typing import Any
 
 import yaml
+from venice_batch.job import FolderSource, Job, load
+from venice_batch.plan.model import PlannedItem
+from venice_batch.plan.selection import ItemFilter
+from venice_batch.run.budget import RunBudget
+from venice_batch.run.driver import Driver
+from venice_batch.run.observer import Observer, Summary
+from venice_batch.run.run_context import RunContext
+from venice_batch.run.session import Session, session
+from venice_batch.run.worker import Worker
+from venice_batch.state import Event, RunStarted, State
+from venice_batch.storage import Place, open_store
+from venice_batch.venice import Api, Breaker, Cancel, Client, Gate, Lanes, Secret
 
-from pipeline.job import FolderSource, Job, load
-from pipeline.plan.model import PlannedItem
-from pipeline.plan.standing import Wishes
-from pipeline.run.driver import Driver
-from pipeline.run.observe import Observer, Summary
-from pipeline.run.session import Session, session
-from pipeline.run.tools import Tools
-from pipeline.run.wallet import Wallet
-from pipeline.run.worker import Worker
-from pipeline.state import Event, RunStarted, State
-from pipeline.storage import Place, open_store
-from pipeline.venice import Api, Breaker, Cancel, Client, Gate, Lanes, Secret
 from tests.e2e.conftest import Vendor
 
 #: How many schedules are played: 1000 for the full suite, a few in `make test`.
@@ -109,8 +109,8 @@ class Mourned(Session):
     """A session that waits for its driver's threads before it closes the client under them."""
 
     @contextmanager
-    def _tools(self, wallet: Wallet, observer: Observer) -> Iterator[Tools]:
-        with super()._tools(wallet, observer) as tools:
+    def _context(self, wallet: RunBudget, observer: Observer) -> Iterator[RunContext]:
+        with super()._context(wallet, observer) as tools:
             try:
                 yield tools
             finally:
@@ -127,7 +127,7 @@ def _until_no_worker_is_left() -> None:
 @contextmanager
 def started(job: Job, vendor: Vendor) -> Iterator[Session]:
     """A start of the job up to its plan."""
-    with session(job, api_of(vendor), Wishes()) as begun:
+    with session(job, api_of(vendor), ItemFilter()) as begun:
         yield begun
 
 
@@ -201,7 +201,7 @@ def drive(begun: Session, vendor: Vendor, parts: Parts, scratch: Path) -> Summar
     run, _ = state.run_to_continue(job.name)
     now = time.time()
     state.commit([RunStarted(run, job.name, now)])
-    wallet = Wallet((), run, state.next_call(), now)
+    wallet = RunBudget((), run, state.next_call(), now)
     with parts.client(vendor) as client:
         worker = Worker(
             client=client,
@@ -212,11 +212,11 @@ def drive(begun: Session, vendor: Vendor, parts: Parts, scratch: Path) -> Summar
             scratch=scratch,
             decoders=2,
         )
-        tools = Tools(
+        tools = RunContext(
             begun.known.catalogue, parts.lanes, parts.gate, parts.cancel, worker, wallet, Silent(), lambda _: None
         )
         try:
-            return Driver(begun.recipe, begun.plan, state, tools).run()
+            return Driver(begun.pipeline, begun.plan, state, tools).run()
         finally:
             _until_no_worker_is_left()
 

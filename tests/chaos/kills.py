@@ -29,8 +29,8 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from venice_batch.state import to_read
 
-from pipeline.state import to_read
 from tests.bench.vendor import serving
 from tests.e2e.cloud import Cloud
 from tests.e2e.conftest import CUT, ENLARGE, Vendor, Work

@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from venice_batch.emulator import Settings, serve_in_thread
+from venice_batch.errors import Exit
+from venice_batch.job import Budget, Job
+from venice_batch.plan.model import Plan
+from venice_batch.plan.money import MICRO
+from venice_batch.plan.selection import ItemFilter
+from venice_batch.run.session import plan_only
+from venice_batch.state import State, to_read
 
-from pipeline.emulator import Settings, serve_in_thread
-from pipeline.errors import Exit
-from pipeline.job import Budget, Job
-from pipeline.plan.model import Plan
-from pipeline.plan.money import MICRO
-from pipeline.plan.standing import Wishes
-from pipeline.run.session import plan_only
-from pipeline.state import State, to_read
 from tests.chaos.inprocess import SCHEDULES, api_of, at_most, carry_out, seeded, started, summarised, write_job
 from tests.e2e.conftest import CUT, ENLARGE, Vendor, draw
 
@@ -257,7 +257,7 @@ _PRICED: dict[str, tuple[object, ...]] = {
 
 def _planned_and_billed(job: Job, vendor: Vendor) -> tuple[Plan, Decimal]:
     vendor.reset()
-    plan = plan_only(job, api_of(vendor), Wishes())
+    plan = plan_only(job, api_of(vendor), ItemFilter())
     with at_most(60, job.name), started(job, vendor) as begun:
         summary = summarised(begun)
     assert summary.exit_code == Exit.DONE, summary

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from venice_batch.emulator import Settings, serve_in_thread
 
-from pipeline.emulator import Settings, serve_in_thread
 from tests.chaos.kills import is_whole
 from tests.e2e.conftest import CUT, ENLARGE, FAST, Vendor, Work
 

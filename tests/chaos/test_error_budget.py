@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from venice_batch.emulator import Running, Settings, serve_in_thread
+from venice_batch.errors import Exit
+from venice_batch.state import to_read
+from venice_batch.venice import CallFailed
 
-from pipeline.emulator import Running, Settings, serve_in_thread
-from pipeline.errors import Exit
-from pipeline.state import to_read
-from pipeline.venice import CallFailed
 from tests.chaos.inprocess import FULL, SCHEDULES, Parts, at_most, drive, started, write_job
 from tests.e2e.conftest import CUT, Vendor, Work, draw
 

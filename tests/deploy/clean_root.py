@@ -24,7 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
 
-from pipeline.errors import Exit
+from venice_batch.errors import Exit
+
 from tests.deploy.dockerfile import Instruction, Stage, stages
 from tests.deploy.dockerignore import context
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 import pytest
+from venice_batch.cli.commands import cli
+from venice_batch.job import Job, load
 
-from pipeline.cli.commands import cli
-from pipeline.job import Job, load
 from tests.deploy.recipes import CommandLine, command_lines, container, document, pod, unit
 
 LINES = command_lines()

@@ -18,8 +18,8 @@ import boto3
 import pytest
 from botocore.config import Config
 from PIL import Image
+from venice_batch.errors import Exit
 
-from pipeline.errors import Exit
 from tests.deploy.recipes import DEPLOY, ROOT, document
 
 SERVICES = document("compose.yaml")["services"]
@@ -79,7 +79,7 @@ class Machine:
 
     def command(self, name: str) -> list[str]:
         """Return the service's command line; our image's entry point is the command of this checkout."""
-        program = SERVICES[name].get("entrypoint", [sys.executable, "-m", "pipeline.cli"])
+        program = SERVICES[name].get("entrypoint", [sys.executable, "-m", "venice_batch.cli"])
         return [*program, *map(self.here, SERVICES[name]["command"]), *self._own.get(name, ())]
 
     @contextmanager

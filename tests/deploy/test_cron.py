@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
+from venice_batch.errors import Exit
 
-from pipeline.errors import Exit
 from tests.deploy.recipes import DEPLOY, cron_lines, cronjob, document
 
 #: Minute, hour, day, month, weekday (0 and 7 are Sunday).

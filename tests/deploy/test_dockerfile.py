@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from venice_batch import __version__
+from venice_batch.cli import run as command
+from venice_batch.cli.commands import cli
 
-from pipeline import __version__
-from pipeline.cli import run as command
-from pipeline.cli.commands import cli
 from tests.deploy.dockerfile import stages
 from tests.deploy.dockerignore import Ignored, context
 from tests.deploy.recipes import ROOT, container, pod

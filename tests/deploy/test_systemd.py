@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from venice_batch.errors import Exit
 
-from pipeline.errors import Exit
 from tests.deploy.recipes import DEPLOY, unit
 
 ANALYZE = shutil.which("systemd-analyze")

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw
-
-from pipeline.emulator.photos import draw_catalogue
-from pipeline.steps.fields import FIELDS
-from pipeline.steps.local import LocalStep, reshaped
-from pipeline.steps.registry import build
+from venice_batch.emulator.photos import draw_catalogue
+from venice_batch.steps.fields import FIELDS
+from venice_batch.steps.local import LocalStep, reshaped
+from venice_batch.steps.registry import build
 
 FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
 

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-
-from pipeline.cli.commands import cli
-from pipeline.job.json_schema import json_schema
-from pipeline.steps.fields import FIELDS, LOCAL, PAID, SUMMARIES
+from venice_batch.cli.commands import cli
+from venice_batch.job.json_schema import json_schema
+from venice_batch.steps.fields import FIELDS, LOCAL, PAID, SUMMARIES
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

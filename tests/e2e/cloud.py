@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.errors import Exit
-from pipeline.storage import S3Place
-from pipeline.storage.s3 import S3Store
+from venice_batch.errors import Exit
+from venice_batch.storage import S3Place
+from venice_batch.storage.s3 import S3Store
+
 from tests.e2e.conftest import Ended, Work, draw
 from tests.servers.bucket import Bucket
 

@@ -21,11 +21,10 @@ from typing import Any
 import pytest
 import yaml
 from PIL import Image, ImageDraw
-
-from pipeline.emulator import Running, Settings, serve_in_thread
-from pipeline.emulator.photos import draw_catalogue
-from pipeline.state import CallRow, ItemRow, to_read
-from pipeline.storage import Place
+from venice_batch.emulator import Running, Settings, serve_in_thread
+from venice_batch.emulator.photos import draw_catalogue
+from venice_batch.state import CallRow, ItemRow, to_read
+from venice_batch.storage import Place
 
 COMMAND = Path(sys.executable).with_name("venice-batch")
 REPOSITORY = Path(__file__).parents[2]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from venice_batch.emulator import Settings, serve_in_thread
 
-from pipeline.emulator import Settings, serve_in_thread
 from tests.e2e.conftest import CUT, ENLARGE, FAST, Ended, Vendor, Work, draw, tree
 
 NEW_LINE = "new\nline.jpg"

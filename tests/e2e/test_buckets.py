@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from venice_batch.errors import Exit
+from venice_batch.storage.s3 import S3Store
 
-from pipeline.errors import Exit
-from pipeline.storage.s3 import S3Store
 from tests.e2e.cloud import LEASE, Cloud
 from tests.e2e.conftest import CUT, ENLARGE, OpenVendor, Vendor, draw, visible
 from tests.servers.bucket import Bucket

@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from venice_batch.emulator.photos import draw_catalogue
+from venice_batch.storage import S3Place
 
-from pipeline.emulator.photos import draw_catalogue
-from pipeline.storage import S3Place
 from tests.e2e.conftest import REPOSITORY, Work
 from tests.servers.bucket import Bucket
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from venice_batch.emulator import Settings, serve_in_thread
 
-from pipeline.emulator import Settings, serve_in_thread
 from tests.e2e.conftest import CUT, ENLARGE, FAST, Vendor, Work
 
 PATH = "/image/background-remove"

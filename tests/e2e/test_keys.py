@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from venice_batch.emulator import Key
 
-from pipeline.emulator import Key
 from tests.e2e.conftest import CUT, OpenVendor, Work
 
 INFERENCE = "VENICE_INFERENCE_KEY_quite.secret-1234"

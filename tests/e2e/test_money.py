@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from venice_batch.emulator import Key
 
-from pipeline.emulator import Key
 from tests.e2e.conftest import CUT, ENLARGE, OpenVendor, Work
 
 #: What one item costs: a cut-out and an enlargement.

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from venice_batch.storage import S3Place
+from venice_batch.storage.s3 import S3Store
 
-from pipeline.storage import S3Place
-from pipeline.storage.s3 import S3Store
 from tests.e2e.cloud import Cloud
 from tests.e2e.conftest import CUT, ENLARGE, Vendor, Work
 from tests.servers.bucket import Bucket

@@ -22,8 +22,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-
-from pipeline.state import Begun, ItemId, Reserved, RunEnded, RunStarted, Settled, State, to_write
+from venice_batch.state import Begun, ItemId, Reserved, RunEnded, RunStarted, Settled, State, to_write
 
 if TYPE_CHECKING:
     from tests.servers.bucket import Bucket

@@ -25,15 +25,14 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
-
-from pipeline.job import Budget
-from pipeline.plan.money import MICRO, caps, day_start, month_start
-from pipeline.run.wallet import Reservation, Wallet
-from pipeline.state import Begun, ItemId, RunEnded, RunStarted, State, to_write
-from pipeline.steps.fields import FIELDS
-from pipeline.steps.paid import PaidStep
-from pipeline.steps.registry import build
-from pipeline.venice import Answer
+from venice_batch.job import Budget
+from venice_batch.plan.money import MICRO, caps, day_start, month_start
+from venice_batch.run.budget import Reservation, RunBudget
+from venice_batch.state import Begun, ItemId, RunEnded, RunStarted, State, to_write
+from venice_batch.steps.fields import FIELDS
+from venice_batch.steps.paid import PaidStep
+from venice_batch.steps.registry import build
+from venice_batch.venice import Answer
 
 JOB = "job"
 COUNTED = {"reserved", "begun", "spent", "uncertain"}
@@ -113,7 +112,7 @@ class Money(RuleBasedStateMachine):
         self.run, _ = self.state.run_to_continue(JOB)
         limits = caps(BUDGET, self.state, JOB, self.now)
         self.state.commit([RunStarted(self.run, JOB, self.now)])
-        self.wallet = Wallet(limits, self.run, self.state.next_call(), self.now)
+        self.wallet = RunBudget(limits, self.run, self.state.next_call(), self.now)
 
     def counted(self, since: float = 0.0, run: int | None = None) -> int:
         return sum(

@@ -8,11 +8,10 @@ from pathlib import PurePosixPath
 
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
-
-from pipeline.errors import ItemError
-from pipeline.imaging import Rendition
-from pipeline.job.model import RenditionSpec
-from pipeline.plan.naming import collision_key, finished_name
+from venice_batch.errors import ItemError
+from venice_batch.imaging import Rendition
+from venice_batch.job.model import RenditionSpec
+from venice_batch.plan.naming import collision_key, finished_name
 
 #: Text that is likely to hurt, mixed with anything that Unicode has (also half characters, as from broken file names).
 _WORDS = st.sampled_from(

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 import boto3
 from botocore.config import Config
-
-from pipeline.storage.place import Access, S3Place
+from venice_batch.storage.place import Access, S3Place
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

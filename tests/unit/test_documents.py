@@ -11,15 +11,15 @@ import click
 import jsonschema
 import pytest
 import yaml
+from venice_batch.cli.commands import cli
+from venice_batch.errors import Exit
+from venice_batch.imaging.answer_verdict import FLAGS
+from venice_batch.job import loads
+from venice_batch.job.json_schema import json_schema
+from venice_batch.job.load import TOP_KEYS
+from venice_batch.state.events import STATES
+from venice_batch.steps.fields import FIELDS
 
-from pipeline.cli.commands import cli
-from pipeline.errors import Exit
-from pipeline.imaging.verdict import FLAGS
-from pipeline.job import loads
-from pipeline.job.json_schema import json_schema
-from pipeline.job.load import TOP_KEYS
-from pipeline.state.events import STATES
-from pipeline.steps.fields import FIELDS
 from tests.documents import pictures, reference
 from tests.documents.reference import DOCS, ROOT, SCHEMA
 
@@ -96,7 +96,7 @@ def test_every_exit_code_is_documented_and_in_the_help(code: Exit) -> None:
 
 def test_every_variable_of_the_environment_that_the_command_reads_is_documented() -> None:
     page = (DOCS / "environment.md").read_text("utf-8")
-    source = "".join(file.read_text("utf-8") for file in (ROOT / "pipeline" / "cli").glob("*.py"))
+    source = "".join(file.read_text("utf-8") for file in (ROOT / "pipeline" / "venice_batch" / "cli").glob("*.py"))
     read = set(re.findall(r'"(VENICE_[A-Z_]+)"', source))
     assert read >= {"VENICE_API_KEY", "VENICE_BASE_URL"}
     assert [name for name in sorted(read) if f"`{name}`" not in page] == []

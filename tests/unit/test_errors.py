@@ -10,18 +10,17 @@ from collections.abc import Callable, Iterator
 
 import click
 import pytest
-
-import pipeline
-from pipeline import errors
-from pipeline.cli import run
-from pipeline.errors import PRECEDENCE, Exit, Interrupted, ItemError, JobError, Problem, VeniceBatchError
-from pipeline.venice import CallFailed, Fate
+import venice_batch
+from venice_batch import errors
+from venice_batch.cli import run
+from venice_batch.errors import PRECEDENCE, Exit, Interrupted, ItemError, JobError, Problem, VeniceBatchError
+from venice_batch.venice import CallFailed, FailureClass
 
 #: Classes whose constructor takes more than a message.
 _OWN_WAY: dict[type[VeniceBatchError], Callable[[], VeniceBatchError]] = {
     JobError: lambda: JobError([Problem("job.yaml", 3, 7, "no such step", "write edit")]),
     ItemError: lambda: ItemError("broken", "it is broken", remedy="send another one"),
-    CallFailed: lambda: CallFailed(Fate.RUN_STOPS, "key-refused", status=401, ends_in=errors.KeyRefused),
+    CallFailed: lambda: CallFailed(FailureClass.RUN_STOPS, "key-refused", status=401, ends_in=errors.KeyRefused),
 }
 
 
@@ -33,7 +32,7 @@ def _subclasses(kind: type[VeniceBatchError]) -> Iterator[type[VeniceBatchError]
 
 def _all_errors() -> list[type[VeniceBatchError]]:
     # Errors are also defined beside the code that raises them: import everything, so that none is missed.
-    for module in pkgutil.walk_packages(pipeline.__path__, "pipeline."):
+    for module in pkgutil.walk_packages(venice_batch.__path__, "venice_batch."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
     return sorted(set(_subclasses(VeniceBatchError)), key=lambda kind: kind.__name__)
@@ -133,11 +132,11 @@ def test_what_is_not_foreseen_is_not_hidden(capsys: pytest.CaptureFixture[str]) 
 
 def test_importing_the_errors_is_light() -> None:
     heavy = "PIL httpx2 pydantic starlette uvicorn sqlite3 click yaml tqdm tenacity"
-    code = f"import sys, pipeline.errors; print(sorted(set(sys.modules) & set({heavy.split()!r})))"
+    code = f"import sys, venice_batch.errors; print(sorted(set(sys.modules) & set({heavy.split()!r})))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=errors_root())
     assert done.stdout.strip() == "[]"
 
 
 def errors_root() -> str:
     """Return the folder that holds the package."""
-    return str(next(iter(pipeline.__path__)).rsplit("/", 1)[0])
+    return str(next(iter(venice_batch.__path__)).rsplit("/", 1)[0])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[2] / "pipeline"
+PACKAGE = Path(__file__).parents[2] / "pipeline" / "venice_batch"
 
 #: A module imports strictly lower layers only. The emulator stands beside them: it imports none of them.
 LAYERS = {
@@ -38,7 +38,7 @@ READERS = ("cli", "emulator.__main__", "emulator.photos")
 
 @dataclass(frozen=True)
 class Module:
-    """One file of the package: its dotted name below ``pipeline``, and its syntax tree."""
+    """One file of the package: its dotted name below ``venice_batch``, and its syntax tree."""
 
     name: str
     tree: ast.Module
@@ -77,8 +77,8 @@ def _at_import(tree: ast.AST) -> Iterator[ast.AST]:
 def _named(node: ast.AST, module: Module, known: Mapping[str, Module]) -> Iterator[str]:
     if isinstance(node, ast.Import):
         for alias in node.names:
-            if alias.name.split(".")[0] == "pipeline":
-                yield alias.name.removeprefix("pipeline").removeprefix(".")
+            if alias.name.split(".")[0] == "venice_batch":
+                yield alias.name.removeprefix("venice_batch").removeprefix(".")
     elif isinstance(node, ast.ImportFrom):
         base = _base(node, module)
         if base is None:
@@ -93,9 +93,9 @@ def _base(node: ast.ImportFrom, module: Module) -> str | None:
         parts = module.name.split(".") if module.name else []
         up = node.level - module.is_package
         return ".".join([*parts[: len(parts) - up], *([node.module] if node.module else [])])
-    if node.module is None or node.module.split(".")[0] != "pipeline":
+    if node.module is None or node.module.split(".")[0] != "venice_batch":
         return None
-    return node.module.removeprefix("pipeline").removeprefix(".")
+    return node.module.removeprefix("venice_batch").removeprefix(".")
 
 
 def trespasses(known: Mapping[str, Module]) -> list[str]:
@@ -184,13 +184,13 @@ def test_only_the_command_line_reads_arguments_and_environment(package: Mapping[
 @pytest.mark.parametrize(
     ("file", "text", "complaint"),
     [
-        ("state/a.py", "from pipeline.plan import money", "state.a imports plan"),
-        ("venice/a.py", "import pipeline.storage.local", "venice.a imports storage.local"),
-        ("steps/a.py", "def f() -> None:\n    from pipeline.run import x", "steps.a imports run"),
+        ("state/a.py", "from venice_batch.plan import money", "state.a imports plan"),
+        ("venice/a.py", "import venice_batch.storage.local", "venice.a imports storage.local"),
+        ("steps/a.py", "def f() -> None:\n    from venice_batch.run import x", "steps.a imports run"),
         ("steps/a.py", "if TYPE_CHECKING:\n    from ..job.model import Job", "steps.a imports job.model"),
-        ("emulator/a.py", "from pipeline import errors", "emulator.a imports errors"),
-        ("run/a.py", "import pipeline.emulator", "run.a imports emulator"),
-        ("run/a.py", "from pipeline.report import text", "run.a imports report"),
+        ("emulator/a.py", "from venice_batch import errors", "emulator.a imports errors"),
+        ("run/a.py", "import venice_batch.emulator", "run.a imports emulator"),
+        ("run/a.py", "from venice_batch.report import text", "run.a imports report"),
     ],
 )
 def test_the_walk_sees_every_form_of_import(tmp_path: Path, file: str, text: str, complaint: str) -> None:

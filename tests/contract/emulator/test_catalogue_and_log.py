@@ -9,8 +9,8 @@ import sys
 
 import httpx2
 import pytest
+from venice_batch.emulator import Key, Settings, serve_in_thread
 
-from pipeline.emulator import Key, Settings, serve_in_thread
 from tests.contract.emulator.conftest import Desk, photo, text
 
 
@@ -86,7 +86,7 @@ def test_one_connection_serves_many_requests(desk: Desk) -> None:
 
 
 def test_as_a_process_it_says_where_it_listens() -> None:
-    command = [sys.executable, "-m", "pipeline.emulator", "--port", "0", "--usd", "1.25"]
+    command = [sys.executable, "-m", "venice_batch.emulator", "--port", "0", "--usd", "1.25"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -98,16 +98,16 @@ def test_as_a_process_it_says_where_it_listens() -> None:
             process.terminate()
 
 
-@pytest.mark.parametrize("heavy", ["PIL", "starlette", "uvicorn", "pydantic", "pipeline.errors"])
+@pytest.mark.parametrize("heavy", ["PIL", "starlette", "uvicorn", "pydantic", "venice_batch.errors"])
 def test_importing_the_package_loads_nothing_heavy(heavy: str) -> None:
-    code = f"import sys, pipeline.emulator; sys.exit({heavy!r} in sys.modules)"
+    code = f"import sys, venice_batch.emulator; sys.exit({heavy!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_the_whole_emulator_imports_nothing_of_the_package() -> None:
     code = (
-        "import sys, pipeline.emulator.__main__, pipeline.emulator.photos\n"
-        "loaded = {name.split('.')[1] for name in sys.modules if name.startswith('pipeline.')}\n"
+        "import sys, venice_batch.emulator.__main__, venice_batch.emulator.photos\n"
+        "loaded = {name.split('.')[1] for name in sys.modules if name.startswith('venice_batch.')}\n"
         "sys.exit(loaded != {'emulator'})"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from venice_batch.emulator import Settings
 
-from pipeline.emulator import Settings
 from tests.contract.emulator.conftest import Clock, Desk, OpenDesk, photo, text
 
 PICTURE = text(photo())

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageOps
-
-from pipeline.emulator.cutout import cut_out
-from pipeline.emulator.photos import draw_catalogue
+from venice_batch.emulator.cutout import cut_out
+from venice_batch.emulator.photos import draw_catalogue
 
 GOOD = 10
 

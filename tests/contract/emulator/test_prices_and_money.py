@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from venice_batch.emulator import Key, Settings
 
-from pipeline.emulator import Key, Settings
 from tests.contract.emulator.conftest import Desk, OpenDesk, photo, text
 
 PICTURE = text(photo())

@@ -10,10 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
-from pipeline.state import Begun, Event, ItemId, ItemMoved, LeasePolicy, Reserved, RunStarted, State, to_read, to_write
-from pipeline.storage import S3Place
-from pipeline.storage.s3 import S3Store
+from venice_batch.state import (
+    Begun,
+    Event,
+    ItemId,
+    ItemMoved,
+    LeasePolicy,
+    Reserved,
+    RunStarted,
+    State,
+    to_read,
+    to_write,
+)
+from venice_batch.storage import S3Place
+from venice_batch.storage.s3 import S3Store
 
 if TYPE_CHECKING:
     from tests.servers.bucket import Bucket

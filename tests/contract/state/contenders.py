@@ -12,9 +12,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from pipeline.errors import Locked
-from pipeline.state.bucket_lease import BucketLease, LeasePolicy
-from pipeline.storage import S3Place, open_store
+from venice_batch.errors import Locked
+from venice_batch.state.bucket_lease import BucketLease, LeasePolicy
+from venice_batch.storage import S3Place, open_store
 
 if TYPE_CHECKING:
     from tests.servers.bucket import Bucket

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from venice_batch.errors import LeaseLost, Unavailable
+from venice_batch.state import FolderResults, State
+from venice_batch.state.bucket_journal import BucketJournal
+from venice_batch.state.store_retry import Patience
+from venice_batch.storage import Entry, open_store
+from venice_batch.storage.s3 import S3Store
 
-from pipeline.errors import LeaseLost, Unavailable
-from pipeline.state import FolderResults, State
-from pipeline.state.bucket_journal import BucketJournal
-from pipeline.state.patience import Patience
-from pipeline.storage import Entry, open_store
-from pipeline.storage.s3 import S3Store
 from tests.contract.state.conftest import Home, Interposed, moved
 
 

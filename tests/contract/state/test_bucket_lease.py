@@ -15,12 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from venice_batch.errors import LeaseLost, Locked, Unavailable
+from venice_batch.state import LeasePolicy
+from venice_batch.state.bucket_lease import BucketLease, hold
+from venice_batch.storage import open_store
+from venice_batch.storage.s3 import Blob, S3Store
 
-from pipeline.errors import LeaseLost, Locked, Unavailable
-from pipeline.state import LeasePolicy
-from pipeline.state.bucket_lease import BucketLease, hold
-from pipeline.storage import open_store
-from pipeline.storage.s3 import Blob, S3Store
 from tests.contract.state.conftest import Home, Interposed
 from tests.contract.state.contenders import compete
 from tests.servers.bucket import Bucket
@@ -250,8 +250,8 @@ def test_a_state_works_without_conditions_and_still_tells_a_second_writer(home: 
 _FROZEN = """
 import sys
 from pathlib import Path
-from pipeline.state import ItemId, ItemMoved, LeasePolicy, to_write
-from pipeline.storage import Access, S3Place
+from venice_batch.state import ItemId, ItemMoved, LeasePolicy, to_write
+from venice_batch.storage import Access, S3Place
 bucket, prefix, endpoint, temporary, ttl = sys.argv[1:]
 place = S3Place(bucket, prefix, Access(endpoint_url=endpoint))
 def told(work):

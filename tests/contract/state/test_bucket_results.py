@@ -12,14 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from venice_batch.errors import ItemError, Unavailable
+from venice_batch.state import AnswerSetAside, Result, State, schema
+from venice_batch.state.bucket_results import BucketResults
+from venice_batch.state.index import Index
+from venice_batch.state.store_retry import Patience
+from venice_batch.storage import open_store
+from venice_batch.storage.s3 import S3Store
 
-from pipeline.errors import ItemError, Unavailable
-from pipeline.state import AnswerSetAside, Result, State, schema
-from pipeline.state.bucket_results import BucketResults
-from pipeline.state.index import Index
-from pipeline.state.patience import Patience
-from pipeline.storage import open_store
-from pipeline.storage.s3 import S3Store
 from tests.contract.state.conftest import FACTS, STARTED, Home, keep, key, moved
 
 ROOT = Path(__file__).parents[3]
@@ -248,9 +248,9 @@ def test_giving_up_ends_the_wait_at_once(home: Home, tmp_path: Path) -> None:
 _KILLED = """
 import os, sys
 from pathlib import Path
-from pipeline.state import Begun, ItemId, LeasePolicy, Reserved, RunStarted, to_write
-from pipeline.storage import Access, S3Place
-from pipeline.storage.s3 import S3Store
+from venice_batch.state import Begun, ItemId, LeasePolicy, Reserved, RunStarted, to_write
+from venice_batch.storage import Access, S3Place
+from venice_batch.storage.s3 import S3Store
 bucket, prefix, endpoint, temporary, key, after = sys.argv[1:]
 place = S3Place(bucket, prefix, Access(endpoint_url=endpoint))
 class Dying(S3Store):

@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from venice_batch.errors import LeaseLost, Locked, StateTooNew, Unavailable
+from venice_batch.state import Begun, ItemId, ItemMoved, Reserved, RunEnded, Settled, to_write
+from venice_batch.state.bucket_journal import AT_REST
+from venice_batch.storage import S3Place
 
-from pipeline.errors import LeaseLost, Locked, StateTooNew, Unavailable
-from pipeline.state import Begun, ItemId, ItemMoved, Reserved, RunEnded, Settled, to_write
-from pipeline.state.bucket_journal import AT_REST
-from pipeline.storage import S3Place
 from tests.contract.state.conftest import STARTED, Home, begun, keep, key, moved
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from venice_batch.storage import Entry, LocalStore, Store, open_store, temporary_beside
 
-from pipeline.storage import Entry, LocalStore, Store, open_store, temporary_beside
 from tests.servers.bucket import Bucket
 
 

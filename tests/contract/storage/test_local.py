@@ -10,9 +10,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-
-from pipeline.errors import OutputError, SourceError, Unavailable
-from pipeline.storage import Changed, Exists, LocalStore, make_folder, sweep_stale, temporary_beside
+from venice_batch.errors import OutputError, SourceError, Unavailable
+from venice_batch.storage import Changed, Exists, LocalStore, make_folder, sweep_stale, temporary_beside
 
 ROOT = Path(__file__).parents[3]
 
@@ -149,8 +148,8 @@ def test_a_file_that_is_written_while_it_is_copied_has_changed(root: Path, tmp_p
 _READ_AS_NOBODY = """
 import os, sys
 from pathlib import Path
-from pipeline.errors import ItemError
-from pipeline.storage import LocalStore
+from venice_batch.errors import ItemError
+from venice_batch.storage import LocalStore
 if os.geteuid() == 0:
     os.setgid(65534), os.setuid(65534)
 try:
@@ -244,8 +243,8 @@ def test_a_file_that_cannot_be_read_leaves_nothing_behind(root: Path) -> None:
 _LIMITED = """
 import resource, signal, sys
 from pathlib import Path
-from pipeline.errors import Unavailable
-from pipeline.storage import LocalStore
+from venice_batch.errors import Unavailable
+from venice_batch.storage import LocalStore
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
@@ -271,8 +270,8 @@ def test_a_disk_that_takes_no_more_leaves_what_was_there(root: Path) -> None:
 _AS_NOBODY = """
 import os, sys
 from pathlib import Path
-from pipeline.errors import SourceError, Unavailable
-from pipeline.storage import LocalStore
+from venice_batch.errors import SourceError, Unavailable
+from venice_batch.storage import LocalStore
 if os.geteuid() == 0:
     os.setgid(65534), os.setuid(65534)
 store = LocalStore(Path(sys.argv[1]))
@@ -313,7 +312,7 @@ def test_missing_rights_are_named_with_a_remedy(root: Path) -> None:
 _KILLED = """
 import os, sys
 from pathlib import Path
-from pipeline.storage import LocalStore
+from venice_batch.storage import LocalStore
 countdown, calls = int(sys.argv[3]), 0
 def dying(real):
     def call(*args, **kwargs):

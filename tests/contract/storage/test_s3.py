@@ -14,10 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from venice_batch.errors import ItemError, OutputError
+from venice_batch.storage import Access, Changed, Entry, Exists, LocalStore, S3Place, open_store
+from venice_batch.storage.s3 import S3Store
 
-from pipeline.errors import ItemError, OutputError
-from pipeline.storage import Access, Changed, Entry, Exists, LocalStore, S3Place, open_store
-from pipeline.storage.s3 import S3Store
 from tests.servers.bucket import SECRET, Bucket
 from tests.servers.canned import Canned, Reply, error
 from tests.servers.proxy import Cut, Proxy
@@ -310,7 +310,7 @@ def test_a_large_file_goes_through_tls_with_its_checksum(
 def test_boto3_is_imported_only_when_a_bucket_is_opened() -> None:
     script = """
 import sys, pathlib
-from pipeline.storage import S3Place, open_store
+from venice_batch.storage import S3Place, open_store
 open_store(pathlib.Path("."))
 print([name for name in sys.modules if name.startswith(("boto", "urllib3"))])
 print(open_store(S3Place("bucket", "prefix/")))

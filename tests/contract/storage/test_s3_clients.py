@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+from venice_batch.storage import Access, S3Place, open_store
+from venice_batch.storage.s3 import clients
 
-from pipeline.storage import Access, S3Place, open_store
-from pipeline.storage.s3 import clients
 from tests.servers.bucket import Bucket
 from tests.servers.canned import Canned, Reply, Request, error, page
 from tests.servers.proxy import in_front_of

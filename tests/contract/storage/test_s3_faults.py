@@ -12,17 +12,17 @@ import pytest
 from botocore import exceptions as boto
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
+from venice_batch.errors import OutputError, SourceError, Unavailable, VeniceBatchError
+from venice_batch.storage import Access, Changed, S3Place, open_store
+from venice_batch.storage.s3 import S3Store, errors
 
-from pipeline.errors import OutputError, SourceError, Unavailable, VeniceBatchError
-from pipeline.storage import Access, Changed, S3Place, open_store
-from pipeline.storage.s3 import S3Store, faults
 from tests.servers.bucket import KEY_ID, SECRET, Bucket
 from tests.servers.canned import Canned, Reply
 from tests.servers.proxy import Answer, Cut, Delay, Proxy, Refuse
 
 PLACE = S3Place("bucket", "prefix/")
-READING = faults.Call("read s3://bucket/prefix/a", "s3:GetObject", PLACE)
-LISTING = faults.Call("list s3://bucket/prefix/", "s3:ListBucket", PLACE)
+READING = errors.Call("read s3://bucket/prefix/a", "s3:GetObject", PLACE)
+LISTING = errors.Call("list s3://bucket/prefix/", "s3:ListBucket", PLACE)
 
 
 def raised() -> list[type[Exception]]:
@@ -38,17 +38,17 @@ def made(kind: type[Exception]) -> Exception:
 
 @pytest.mark.parametrize("kind", raised(), ids=lambda kind: kind.__name__)
 def test_every_exception_of_botocore_has_a_place_in_the_table(kind: type[Exception]) -> None:
-    listed = [entry for _, classes in faults.CLASSES for entry in classes]
+    listed = [entry for _, classes in errors.CLASSES for entry in classes]
     if kind is not BotoCoreError:
         assert any(issubclass(kind, entry) for entry in listed), f"{kind.__name__} is new"
-    told = faults.fault(made(kind), READING, None)
+    told = errors.fault(made(kind), READING, None)
     assert told.message.startswith("cannot read s3://bucket/prefix/a: ")
     assert told.remedy
 
 
 def test_no_exception_is_hidden_behind_a_wider_one() -> None:
     seen = list[type[BaseException]]()
-    for _, classes in faults.CLASSES:
+    for _, classes in errors.CLASSES:
         for kind in classes:
             assert not any(issubclass(kind, other) for other in seen), f"{kind.__name__} is never reached"
         seen += classes
@@ -84,7 +84,7 @@ def refusal(code: str, status: int = 400, message: str = "", operation: str = "G
     ],
 )
 def test_a_refusal_says_what_it_is_and_what_to_do(code: str, status: int, says: str, remedy: str) -> None:
-    told = faults.fault(refusal(code, status), READING, "http://store:1")
+    told = errors.fault(refusal(code, status), READING, "http://store:1")
     assert isinstance(told, Unavailable)
     assert says in told.message
     assert f"({code}" in told.message
@@ -92,19 +92,19 @@ def test_a_refusal_says_what_it_is_and_what_to_do(code: str, status: int, says: 
 
 
 def test_a_listing_without_a_bucket_is_the_sources_fault_and_a_long_name_the_outputs() -> None:
-    assert isinstance(faults.fault(refusal("NoSuchBucket", 404), LISTING, None), SourceError)
-    assert isinstance(faults.fault(refusal("AccessDenied", 403), LISTING, None), Unavailable)
-    assert isinstance(faults.fault(refusal("KeyTooLongError"), READING, None), OutputError)
+    assert isinstance(errors.fault(refusal("NoSuchBucket", 404), LISTING, None), SourceError)
+    assert isinstance(errors.fault(refusal("AccessDenied", 403), LISTING, None), Unavailable)
+    assert isinstance(errors.fault(refusal("KeyTooLongError"), READING, None), OutputError)
 
 
 def test_a_refused_role_is_named() -> None:
-    told = faults.fault(refusal("AccessDenied", 403, "not authorized", "AssumeRole"), READING, None)
+    told = errors.fault(refusal("AccessDenied", 403, "not authorized", "AssumeRole"), READING, None)
     assert "role" in told.message
     assert "sts:AssumeRole" in told.remedy
 
 
 def test_the_stores_own_words_arrive_short_and_without_escape_codes() -> None:
-    told = faults.fault(refusal("InvalidArgument", 400, "bad\x1b[31m\nthing " + "x" * 1000), READING, None)
+    told = errors.fault(refusal("InvalidArgument", 400, "bad\x1b[31m\nthing " + "x" * 1000), READING, None)
     assert told.message.isprintable()
     assert "bad [31m thing" in told.message
     assert len(told.message) < 350

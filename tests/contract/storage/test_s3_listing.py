@@ -9,10 +9,10 @@ from itertools import islice
 from urllib.parse import quote_plus, urlsplit
 
 import pytest
+from venice_batch.errors import SourceError, Unavailable
+from venice_batch.storage import Entry, open_store
+from venice_batch.storage.s3 import listing
 
-from pipeline.errors import SourceError, Unavailable
-from pipeline.storage import Entry, open_store
-from pipeline.storage.s3 import listing
 from tests.servers.bucket import Bucket
 from tests.servers.canned import Canned, Reply, Request, error, page
 

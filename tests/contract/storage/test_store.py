@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from itertools import islice
 
 import pytest
+from venice_batch.errors import OutputError
+from venice_batch.storage import Changed, Entry, Exists
 
-from pipeline.errors import OutputError
-from pipeline.storage import Changed, Entry, Exists
 from tests.contract.storage.conftest import Shop
 
 ODD_KEYS = [

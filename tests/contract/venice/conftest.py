@@ -14,13 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-
-from pipeline.venice.address import Api, Secret
-from pipeline.venice.breaker import Breaker
-from pipeline.venice.client import Client
-from pipeline.venice.gate import Gate
-from pipeline.venice.lanes import Lanes
-from pipeline.venice.waits import Cancel
+from venice_batch.venice.address import Api, Secret
+from venice_batch.venice.breaker import Breaker
+from venice_batch.venice.client import Client
+from venice_batch.venice.gate import Gate
+from venice_batch.venice.lanes import Lanes
+from venice_batch.venice.waits import Cancel
 
 KEY = "VENICE_INFERENCE_KEY_sesame-0123456789"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from venice_batch.emulator.server import Running, serve_in_thread
+from venice_batch.emulator.settings import Settings
+from venice_batch.errors import CatalogueError, Exit
+from venice_batch.venice import prices
+from venice_batch.venice.account import Account
+from venice_batch.venice.catalogue import Catalogue
+from venice_batch.venice.failures import CallFailed, FailureClass
+from venice_batch.venice.fields import Fields
 
-from pipeline.emulator.server import Running, serve_in_thread
-from pipeline.emulator.settings import Settings
-from pipeline.errors import CatalogueError, Exit
-from pipeline.venice import prices
-from pipeline.venice.account import Account
-from pipeline.venice.catalogue import Catalogue
-from pipeline.venice.fate import CallFailed, Fate
-from pipeline.venice.fields import Fields
 from tests.contract.venice.conftest import Kit, MakeKit
 
 Connect = Callable[..., Kit]
@@ -131,14 +131,14 @@ def test_a_bad_job_is_told_from_a_bad_picture(
     kit = connect(emulator, "multipart")
     with pytest.raises(CallFailed) as caught:
         kit.client.edit(photo(kit.folder), fields, into=kit.new(), lane="m")
-    assert (caught.value.fate, caught.value.code) == (Fate.RUN_STOPS, code)
+    assert (caught.value.fate, caught.value.code) == (FailureClass.RUN_STOPS, code)
     assert isinstance(caught.value.as_run_error(), CatalogueError)
     tiny = kit.folder / "tiny.png"
     Image.new("RGB", (10, 10)).save(tiny)
     for image in (tiny, kit.source(b"no picture at all", "text.jpg")):
         with pytest.raises(CallFailed) as caught:
             kit.client.upscale(image, {"scale": 2}, into=kit.new(), lane="upscaler")
-        assert caught.value.fate is Fate.ITEM_FAILS
+        assert caught.value.fate is FailureClass.ITEM_FAILS
 
 
 def test_three_lanes_run_near_their_ceiling_without_a_429(make_kit: MakeKit) -> None:

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from venice_batch.errors import KeyRefused, MoneyError
+from venice_batch.venice.download import Download
+from venice_batch.venice.failures import CallFailed, FailureClass, own_failure
+from venice_batch.venice.fields import Url
+from venice_batch.venice.waits import Cancelled
 
-from pipeline.errors import KeyRefused, MoneyError
-from pipeline.venice.fate import CallFailed, Fate, own_failure
-from pipeline.venice.fields import Url
-from pipeline.venice.landing import Landing
-from pipeline.venice.waits import Cancelled
 from tests.contract.venice.conftest import KEY, PNG, Kit, MakeKit, Play, Talk, head, picture, refuse, reply
 
 
@@ -114,7 +114,7 @@ def test_an_address_that_the_api_cannot_read_is_told_so_that_bytes_can_be_sent(k
     kit.server.plays = [refuse(400, {"error": "Image 1 is invalid or corrupt"})]
     with pytest.raises(CallFailed) as caught:
         kit.client.edit(Url("https://example.com/a"), {"prompt": "p"}, into=kit.new(), lane="m")
-    assert (caught.value.fate, caught.value.code) == (Fate.ITEM_FAILS, "url-unreachable")
+    assert (caught.value.fate, caught.value.code) == (FailureClass.ITEM_FAILS, "url-unreachable")
 
 
 def test_generated_pictures_land_in_their_files(kit: Kit) -> None:
@@ -158,13 +158,13 @@ def test_a_415_is_answered_with_json_once_and_remembered(kit: Kit) -> None:
 def test_a_second_415_stops_the_run(kit: Kit) -> None:
     kit.server.plays = [refuse(415, {"error": "no"})]
     failure = failure_of(kit)
-    assert (failure.fate, failure.code, failure.attempts) == (Fate.RUN_STOPS, "wrong-content-type", 2)
+    assert (failure.fate, failure.code, failure.attempts) == (FailureClass.RUN_STOPS, "wrong-content-type", 2)
 
 
 def test_server_errors_are_repeated_up_to_four_requests(kit: Kit) -> None:
     kit.server.plays = [refuse(500, {"error": "inference failed"})]
     failure = failure_of(kit)
-    assert (failure.fate, failure.status, failure.attempts, len(kit.server.talks)) == (Fate.RETRY, 500, 4, 4)
+    assert (failure.fate, failure.status, failure.attempts, len(kit.server.talks)) == (FailureClass.RETRY, 500, 4, 4)
     assert not kit.new().exists()
     assert len(kit.waits) == 3
 
@@ -225,7 +225,7 @@ def test_a_cancelled_wait_sends_nothing_more(kit: Kit) -> None:
     timer.start()
     failure = failure_of(kit)
     timer.join()
-    assert (failure.code, failure.fate, failure.billed) == ("cancelled", Fate.RUN_STOPS, False)
+    assert (failure.code, failure.fate, failure.billed) == ("cancelled", FailureClass.RUN_STOPS, False)
     assert len(kit.server.talks) == 1
     assert failure_of(kit).code == "cancelled"
     assert len(kit.server.talks) == 1
@@ -235,7 +235,7 @@ def test_a_refused_connection_is_repeated_and_never_billed(make_kit: MakeKit) ->
     with socket.create_server(("127.0.0.1", 0)) as closed:
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
     failure = failure_of(make_kit(base_url=url))
-    assert (failure.fate, failure.code, failure.billed) == (Fate.RETRY, "no-connection", False)
+    assert (failure.fate, failure.code, failure.billed) == (FailureClass.RETRY, "no-connection", False)
     assert failure.begun_at is None
 
 
@@ -253,7 +253,7 @@ def test_a_refusal_that_comes_before_the_body_was_read_is_heard(kit: Kit) -> Non
 
     kit.server.plays = [early]
     failure = failure_of(kit, b"x" * 3_000_000)
-    assert (failure.fate, failure.code) == (Fate.ITEM_FAILS, "too-large")
+    assert (failure.fate, failure.code) == (FailureClass.ITEM_FAILS, "too-large")
 
 
 def after_body(then: Play) -> Play:
@@ -303,7 +303,7 @@ def test_an_answer_lost_after_sending_is_uncertain_and_not_repeated(
     kit = make_kit(timeout=0.4)
     kit.server.plays = [play]
     failure = failure_of(kit)
-    assert (failure.fate, failure.code, failure.billed) == (Fate.UNCERTAIN, code, True)
+    assert (failure.fate, failure.code, failure.billed) == (FailureClass.UNCERTAIN, code, True)
     assert len(kit.server.talks) == 1
     assert failure.begun_at is not None
     left = kit.new().read_bytes() if kit.new().exists() else None
@@ -318,7 +318,7 @@ def test_a_200_that_comes_before_the_request_was_read_is_never_repeated(kit: Kit
 
     kit.server.plays = [early]
     failure = failure_of(kit, b"x" * 30_000_000)
-    assert (failure.fate, failure.code) == (Fate.UNCERTAIN, "lost-answer")
+    assert (failure.fate, failure.code) == (FailureClass.UNCERTAIN, "lost-answer")
     assert len(kit.server.talks) == 1
     assert kit.new().read_bytes() == PNG[:8]
 
@@ -367,7 +367,7 @@ def test_an_existing_file_is_never_replaced_and_nothing_is_bought_for_it(kit: Ki
 def test_an_input_that_is_gone_fails_its_item_before_anything_is_sent(kit: Kit) -> None:
     with pytest.raises(CallFailed) as caught:
         kit.client.upscale(kit.folder / "gone.png", {}, into=kit.new(), lane="u")
-    assert (caught.value.fate, caught.value.code) == (Fate.ITEM_FAILS, "input-unreadable")
+    assert (caught.value.fate, caught.value.code) == (FailureClass.ITEM_FAILS, "input-unreadable")
     assert kit.server.talks == []
 
 
@@ -455,15 +455,15 @@ def test_a_wait_that_the_closed_gate_ends_is_not_told(make_kit: MakeKit) -> None
 
 
 def test_a_disk_that_fails_behind_the_last_byte_is_counted(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
-    leave = Landing.__exit__
+    leave = Download.__exit__
 
-    def full(self: Landing, kind: type[BaseException] | None, error: object, trace: object) -> None:
+    def full(self: Download, kind: type[BaseException] | None, error: object, trace: object) -> None:
         leave(self, kind, error, trace)
         raise OSError(errno.EDQUOT, "Disk quota exceeded")
 
-    monkeypatch.setattr(Landing, "__exit__", full)
+    monkeypatch.setattr(Download, "__exit__", full)
     failure = failure_of(kit)
-    assert (failure.code, failure.fate, failure.billed) == ("failed-here", Fate.RUN_STOPS, True)
+    assert (failure.code, failure.fate, failure.billed) == ("failed-here", FailureClass.RUN_STOPS, True)
     assert "Disk quota exceeded" in failure.message
 
 

@@ -5,11 +5,11 @@ import threading
 from contextlib import suppress
 
 import pytest
+from venice_batch.venice.error_body import refusal
+from venice_batch.venice.failures import CallFailed, FailureClass, own_failure
+from venice_batch.venice.gate import Gate, Passage
+from venice_batch.venice.waits import Cancel
 
-from pipeline.venice.fate import CallFailed, Fate, own_failure
-from pipeline.venice.gate import Gate, Passage
-from pipeline.venice.refusal import refusal
-from pipeline.venice.waits import Cancel
 from tests.contract.venice.conftest import KEY, Kit, MakeKit, picture
 
 
@@ -38,7 +38,7 @@ def test_a_closed_gate_refuses_and_frees_its_lock() -> None:
     for _ in range(2):  # a lock that stayed held would hang the second time
         with pytest.raises(CallFailed) as caught:
             gate.enter(Passage())
-        assert (caught.value.code, caught.value.fate) == ("gate-closed", Fate.RUN_STOPS)
+        assert (caught.value.code, caught.value.fate) == ("gate-closed", FailureClass.RUN_STOPS)
 
 
 def test_leaving_twice_is_harmless() -> None:
@@ -83,7 +83,7 @@ def test_a_proxys_own_refusal_is_no_answer_of_the_api(make_kit: MakeKit, monkeyp
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         thread.join()
-    assert (caught.value.fate, caught.value.code) == (Fate.RETRY, "proxy-failed")
+    assert (caught.value.fate, caught.value.code) == (FailureClass.RETRY, "proxy-failed")
     assert (kit.gate.cause, caught.value.begun_at) == (None, None)
     assert len(seen) == 4
     assert all(each.startswith(b"CONNECT venice.example:443") and KEY.encode() not in each for each in seen)

@@ -9,10 +9,9 @@ from email.utils import formatdate
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from pipeline.venice.breaker import Breaker
-from pipeline.venice.lanes import Lane, Lanes
-from pipeline.venice.waits import Cancel, Cancelled, retry_after
+from venice_batch.venice.breaker import Breaker
+from venice_batch.venice.lanes import Lane, Lanes
+from venice_batch.venice.waits import Cancel, Cancelled, retry_after
 
 NOW = 1_790_000_000.0
 

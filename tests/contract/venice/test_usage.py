@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from venice_batch.emulator.server import Running, serve_in_thread
+from venice_batch.emulator.settings import Settings
+from venice_batch.errors import Exit
+from venice_batch.venice.failures import CallFailed, FailureClass
+from venice_batch.venice.usage import UsageRow, stamp
 
-from pipeline.emulator.server import Running, serve_in_thread
-from pipeline.emulator.settings import Settings
-from pipeline.errors import Exit
-from pipeline.venice.fate import CallFailed, Fate
-from pipeline.venice.usage import UsageRow, stamp
 from tests.contract.venice.conftest import KEY, Kit, MakeKit, Play, refuse
 
 START = datetime(2026, 10, 2, 1, 2, 3, 456000, tzinfo=UTC)
@@ -99,7 +99,7 @@ def test_an_inference_key_is_refused_with_the_remedy(kit: Kit) -> None:
     kit.server.plays = [refuse(401, {"error": "Admin API key required"})]
     with pytest.raises(CallFailed) as caught:
         list(kit.client.usage_history(START, END))
-    assert (caught.value.fate, caught.value.code) == (Fate.RUN_STOPS, "key-refused")
+    assert (caught.value.fate, caught.value.code) == (FailureClass.RUN_STOPS, "key-refused")
     assert caught.value.exit_code == Exit.KEY
     assert "needs an ADMIN key" in caught.value.remedy
     assert kit.gate.cause is None

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from venice_batch.imaging import Rendition, render, reshape, rgb
+from venice_batch.imaging.colour import is_foreign, srgb_profile
+from venice_batch.imaging.local_ops import ToSrgb
 
-from pipeline.imaging import Rendition, render, reshape, rgb
-from pipeline.imaging.colour import is_foreign, srgb_profile
-from pipeline.imaging.operations import ToSrgb
 from tests.unit.imaging.profiles import (
     ADOBE_GAMMA,
     ADOBE_RGB,

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-
-from pipeline.errors import ItemError
-from pipeline.imaging import verify
-from pipeline.imaging.facts import READ_FORMATS
+from venice_batch.errors import ItemError
+from venice_batch.imaging import verify
+from venice_batch.imaging.facts import READ_FORMATS
 
 # What production ignores at import, pytest's own filters turn back on: remarks of Pillow on damaged files.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")

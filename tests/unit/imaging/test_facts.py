@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-
-from pipeline.errors import ItemError
-from pipeline.imaging import API_MIN_PIXELS, EXTENSIONS, Facts, Limits, check_minimum, fitted_size, needs, oriented
-from pipeline.imaging.facts import READ_FORMATS
+from venice_batch.errors import ItemError
+from venice_batch.imaging import API_MIN_PIXELS, EXTENSIONS, Facts, Limits, check_minimum, fitted_size, needs, oriented
+from venice_batch.imaging.facts import READ_FORMATS
 
 ROOT = Path(__file__).parents[3]
 PHOTO = Facts(4000, 3000, "JPEG", "RGB", has_alpha=False, orientation=1, frames=1, bytes=3_000_000)
@@ -24,12 +23,12 @@ LEFT_OUT = {
 
 
 def test_importing_the_package_does_not_load_pillow() -> None:
-    code = "import sys, pipeline.imaging; sys.exit('PIL' in sys.modules)"
+    code = "import sys, venice_batch.imaging; sys.exit('PIL' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
 def test_an_unknown_name_of_the_package_is_an_attribute_error() -> None:
-    code = "import pipeline.imaging as i; sys = __import__('sys'); sys.exit(hasattr(i, 'enlarge'))"
+    code = "import venice_batch.imaging as i; sys = __import__('sys'); sys.exit(hasattr(i, 'enlarge'))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageChops
-
-from pipeline import imaging
-from pipeline.errors import ItemError
-from pipeline.imaging import Rendition
-from pipeline.imaging.operations import Pad, Trim
+from venice_batch import imaging
+from venice_batch.errors import ItemError
+from venice_batch.imaging import Rendition
+from venice_batch.imaging.local_ops import Pad, Trim
 
 FILES = (
     Rendition("JPEG", 90, background=(255, 255, 255)),

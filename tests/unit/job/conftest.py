@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
-
-from pipeline.errors import JobError
-from pipeline.job import Job, loads
+from venice_batch.errors import JobError
+from venice_batch.job import Job, loads
 
 HEAD = "version: 1\nname: a\nsource: ./in\noutput: ./out\n"
 

@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from pipeline.imaging.facts import READ_FORMATS
-from pipeline.steps.canonical import digest
-from pipeline.steps.conditions import KEYS, All, AnyOf, BadCondition, Compare, Known, Not, parse
+from venice_batch.imaging.facts import READ_FORMATS
+from venice_batch.steps.canonical_json import digest
+from venice_batch.steps.conditions import KEYS, All, AnyOf, BadCondition, Compare, Known, Not, parse
 
 PHOTO = Known(width=1000, height=800, has_alpha=False, format="JPEG", bytes=500_000)
 

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-
-from pipeline.steps.fields import (
+from venice_batch.steps.fields import (
     FIELDS,
     Current,
     EditFields,

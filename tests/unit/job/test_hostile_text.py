@@ -8,9 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from pipeline.errors import JobError
-from pipeline.job import load
+from venice_batch.errors import JobError
+from venice_batch.job import load
 
 Complaints = Callable[..., list[str]]
 

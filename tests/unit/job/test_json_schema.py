@@ -8,14 +8,13 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-
-from pipeline.job import Job
-from pipeline.job.json_schema import json_schema
-from pipeline.job.load import TOP_KEYS
-from pipeline.job.values import plain
-from pipeline.job.yaml_tree import compose
-from pipeline.steps.conditions import KEYS
-from pipeline.steps.fields import FIELDS, LOCAL, PAID, known_fields
+from venice_batch.job import Job
+from venice_batch.job.json_schema import json_schema
+from venice_batch.job.load import TOP_KEYS
+from venice_batch.job.positions import plain
+from venice_batch.job.yaml_tree import compose
+from venice_batch.steps.conditions import KEYS
+from venice_batch.steps.fields import FIELDS, LOCAL, PAID, known_fields
 
 Loader = Callable[..., Job]
 

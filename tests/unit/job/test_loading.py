@@ -5,12 +5,11 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-
-from pipeline.errors import UsageError
-from pipeline.job import FolderSource, Job, PromptsSource, UrlsSource, load
-from pipeline.steps.conditions import All
-from pipeline.steps.fields import Current, FileRef, MultiEditFields, Source, StepRef, UrlRef, as_sent
-from pipeline.storage import Access, S3Place
+from venice_batch.errors import UsageError
+from venice_batch.job import FolderSource, Job, PromptsSource, UrlsSource, load
+from venice_batch.steps.conditions import All
+from venice_batch.steps.fields import Current, FileRef, MultiEditFields, Source, StepRef, UrlRef, as_sent
+from venice_batch.storage import Access, S3Place
 
 Loader = Callable[..., Job]
 

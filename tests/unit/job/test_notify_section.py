@@ -12,13 +12,12 @@ from typing import Any
 
 import jsonschema
 import pytest
-
-from pipeline.job.fill import fill
-from pipeline.job.findings import Findings, validate
-from pipeline.job.notify import EVENTS, Address, Metrics, Notify, Ping
-from pipeline.job.notify_section import NotifySection, notify_of
-from pipeline.job.values import places, plain
-from pipeline.job.yaml_tree import Entries, compose
+from venice_batch.job.environment import fill
+from venice_batch.job.notify import EVENTS, Address, Metrics, Notify, Ping
+from venice_batch.job.notify_section import NotifySection, notify_of
+from venice_batch.job.positions import places, plain
+from venice_batch.job.problems import Problems, validate
+from venice_batch.job.yaml_tree import Entries, compose
 
 SECRET = "B00/s3cr3t-t0ken"  # noqa: S105 - made up, to be looked for where it must not be
 HOOK = f"https://hooks.slack.com/services/{SECRET}"
@@ -30,12 +29,12 @@ def read(text: str) -> tuple[Notify | None, list[str]]:
     root, problems = compose(f"notify: {text}\n", "job.yaml")
     assert isinstance(root, Entries)
     filled, more = fill(root, ENVIRON)
-    findings = Findings(places(filled), [*problems, *more])
+    problems_found = Problems(places(filled), [*problems, *more])
     data = plain(filled)
     assert isinstance(data, dict)
     context = {"folder": Path("/jobs")}
-    section = validate(NotifySection, data["notify"], ("notify",), findings, context=context)
-    complaints = [str(problem) for problem in findings.in_order()]
+    section = validate(NotifySection, data["notify"], ("notify",), problems_found, context=context)
+    complaints = [str(problem) for problem in problems_found.in_order()]
     return (None, complaints) if section is None else (notify_of(section), complaints)
 
 

@@ -5,9 +5,8 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-
-from pipeline.job import FolderSource, Job
-from pipeline.steps.fields import as_sent
+from venice_batch.job import FolderSource, Job
+from venice_batch.steps.fields import as_sent
 
 Loader = Callable[..., Job]
 Complaints = Callable[..., list[str]]

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 from PIL import Image
-
-from pipeline.job import Job
-from pipeline.job.presets import CHECKED, PRESETS, Preset
-from pipeline.steps.local import LocalStep, rendered
-from pipeline.steps.registry import build
+from venice_batch.job import Job
+from venice_batch.job.presets import CHECKED, PRESETS, Preset
+from venice_batch.steps.local import LocalStep, rendered
+from venice_batch.steps.registry import build
 
 Loader = Callable[..., Job]
 Complaints = Callable[..., list[str]]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-
-from pipeline.imaging import Rendition
-from pipeline.job import Job
+from venice_batch.imaging import Rendition
+from venice_batch.job import Job
 
 Loader = Callable[..., Job]
 Complaints = Callable[..., list[str]]

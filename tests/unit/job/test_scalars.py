@@ -8,11 +8,10 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from pipeline.job import Job
-from pipeline.job.values import plain
-from pipeline.job.yaml_tree import compose
-from pipeline.steps.fields import EditFields, as_sent
+from venice_batch.job import Job
+from venice_batch.job.positions import plain
+from venice_batch.job.yaml_tree import compose
+from venice_batch.steps.fields import EditFields, as_sent
 
 Loader = Callable[..., Job]
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-
-from pipeline.job import Job
-from pipeline.job.transparency import at_risk
+from venice_batch.job import Job
+from venice_batch.job.transparency import at_risk
 
 Loader = Callable[..., Job]
 Complaints = Callable[..., list[str]]

@@ -4,9 +4,8 @@ from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
-
-from pipeline.job import Job
-from pipeline.steps.fields import as_sent
+from venice_batch.job import Job
+from venice_batch.steps.fields import as_sent
 
 Loader = Callable[..., Job]
 Complaints = Callable[..., list[str]]

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from venice_batch.job import Job, loads
+from venice_batch.plan.model import Plan, PlannedItem
+from venice_batch.plan.pipeline import Pipeline, make_pipeline
+from venice_batch.plan.plan_inputs import gather_inputs
+from venice_batch.plan.planner import make_plan
+from venice_batch.plan.selection import ItemFilter
+from venice_batch.state import ItemId, ItemMoved, State, to_write
+from venice_batch.venice import Account, Catalogue
 
-from pipeline.job import Job, loads
-from pipeline.plan.model import Plan, PlannedItem
-from pipeline.plan.planner import make_plan
-from pipeline.plan.recipe import Recipe, make_recipe
-from pipeline.plan.standing import Wishes
-from pipeline.plan.survey import survey
-from pipeline.state import ItemId, ItemMoved, State, to_write
-from pipeline.venice import Account, Catalogue
 from tests.unit.steps.conftest import catalogue_of
 
 HOST = "api.venice.ai"
@@ -49,15 +49,17 @@ class Bench:
         text = f"version: 1\nname: job\nsource: {source}\noutput: {output}\nstate: ./state\n{more}\nsteps:\n{listed}"
         return loads(text, self.folder / "job.yaml", environ={})
 
-    def recipe(self, job: Job) -> Recipe:
-        return make_recipe(job, self.host)
+    def pipeline(self, job: Job) -> Pipeline:
+        return make_pipeline(job, self.host)
 
-    def plan(self, *steps: str, wishes: Wishes | None = None, **job: str) -> Plan:
-        return self.plan_of(self.job(*steps, **job), wishes)
+    def plan(self, *steps: str, item_filter: ItemFilter | None = None, **job: str) -> Plan:
+        return self.plan_of(self.job(*steps, **job), item_filter)
 
-    def plan_of(self, job: Job, wishes: Wishes | None = None) -> Plan:
-        world = survey(job, self.state, self.catalogue, Account(self.permitted, self.balances, {"upscaler": 30}))
-        return make_plan(self.recipe(job), replace(world, now=self.now), wishes)
+    def plan_of(self, job: Job, item_filter: ItemFilter | None = None) -> Plan:
+        inputs = gather_inputs(
+            job, self.state, self.catalogue, Account(self.permitted, self.balances, {"upscaler": 30})
+        )
+        return make_plan(self.pipeline(job), replace(inputs, now=self.now), item_filter)
 
     def record(self, item: PlannedItem, state: str, code: str = "", *, lasting: bool = False, **change: str) -> None:
         """Write an item's row as a run would have left it; `change` overrides version, fingerprint or result."""
@@ -68,13 +70,13 @@ class Bench:
         moved = ItemMoved(identity, version, fingerprint, state, 1.0, code, "why", lasting=lasting, result=held)
         self.state.commit([moved])
 
-    def buy(self, key: str, content: bytes = b"bought", verdict: Mapping[str, Any] | None = None) -> None:
+    def buy(self, key: str, content: bytes = b"bought", status: Mapping[str, Any] | None = None) -> None:
         """Keep an answer under `key`, judged where a verdict is given."""
         file = self.state.results.incoming(key)
         file.write_bytes(content)
         kept = self.state.results.keep(key, file, {"price_usd": "0.02"})
-        if verdict is not None:
-            self.state.results.note_verdict(kept, verdict)
+        if status is not None:
+            self.state.results.note_verdict(kept, status)
 
 
 def standings(plan: Plan) -> dict[str, str]:

@@ -10,26 +10,26 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from venice_batch import imaging
+from venice_batch.errors import ItemError, JobError, OutputError
+from venice_batch.imaging import Facts
+from venice_batch.job import FolderSource, Job
+from venice_batch.plan.model import Plan
+from venice_batch.plan.outputs import Outputs
+from venice_batch.plan.plan_inputs import refuse_overlap
+from venice_batch.plan.prefetch import AT_ONCE
+from venice_batch.plan.pricing import Pricer
+from venice_batch.plan.probe import Prober, ProbeResult
+from venice_batch.plan.selection import ItemFilter
+from venice_batch.plan.sources import Candidate, candidates
+from venice_batch.state import ItemId, ItemMoved, OutputWritten, SourceRead
+from venice_batch.steps.canonical_json import canonical
+from venice_batch.steps.chain import Purchase
+from venice_batch.steps.conditions import Known
+from venice_batch.steps.input_key import InputKey
+from venice_batch.storage import Access, Entry, S3Place, parse
+from venice_batch.storage.s3 import S3Store
 
-from pipeline import imaging
-from pipeline.errors import ItemError, JobError, OutputError
-from pipeline.imaging import Facts
-from pipeline.job import FolderSource, Job
-from pipeline.plan.ahead import AT_ONCE
-from pipeline.plan.looking import Eyes, Sight
-from pipeline.plan.model import Plan
-from pipeline.plan.outputs import Outputs
-from pipeline.plan.pricing import Pricer
-from pipeline.plan.sources import Candidate, candidates
-from pipeline.plan.standing import Wishes
-from pipeline.plan.survey import refuse_overlap
-from pipeline.state import ItemId, ItemMoved, OutputWritten, SourceRead
-from pipeline.steps.canonical import canonical
-from pipeline.steps.chain import Purchase
-from pipeline.steps.conditions import Known
-from pipeline.steps.lineage import Lineage
-from pipeline.storage import Access, Entry, S3Place, parse
-from pipeline.storage.s3 import S3Store
 from tests.servers.bucket import Bucket
 from tests.servers.proxy import Proxy
 from tests.unit.plan.conftest import Bench, amounts, standings
@@ -65,8 +65,8 @@ class Cloud:
         source = f"{{path: '{self.source}', {where}{listed}}}"
         return self.bench.job(*steps, more=more, source=source, output=f"{{path: '{self.output}', {where}}}")
 
-    def plan(self, *steps: str, wishes: Wishes | None = None, **more: str) -> Plan:
-        return self.bench.plan_of(self.job(*steps, **more), wishes)
+    def plan(self, *steps: str, item_filter: ItemFilter | None = None, **more: str) -> Plan:
+        return self.bench.plan_of(self.job(*steps, **more), item_filter)
 
     def listed(self) -> dict[str, Candidate]:
         return {found.key: found for found in candidates(self.job("upscale"))}
@@ -186,8 +186,8 @@ def test_keys_of_a_bucket_are_looked_up_in_the_order_of_their_file(cloud: Cloud)
 
 def purchase(cloud: Cloud, sha256: str, *steps: str) -> Purchase:
     """Return what the first paid step buys for bytes of this hash."""
-    chain = cloud.bench.recipe(cloud.job(*steps)).chain
-    _, stop = chain.advance(chain.start(Lineage("source", sha256), Known()))
+    chain = cloud.bench.pipeline(cloud.job(*steps)).chain
+    _, stop = chain.advance(chain.start(InputKey("source", sha256), Known()))
     assert isinstance(stop, Purchase)
     return stop
 
@@ -204,9 +204,9 @@ def test_an_object_of_a_version_that_any_job_has_read_is_known_by_its_bytes(clou
     cloud.put(renamed=content, other=drawn(colour="blue"))
     cloud.read("renamed.png", sha256, content)
     plan = cloud.plan("upscale")
-    lineages = {item.key: item.lineage for item in plan.items}
-    assert lineages["renamed.png"] == Lineage("source", sha256)
-    assert lineages["other.png"] == Lineage("unread", cloud.listed()["other.png"].version)
+    lineages = {item.key: item.input_key for item in plan.items}
+    assert lineages["renamed.png"] == InputKey("source", sha256)
+    assert lineages["other.png"] == InputKey("unread", cloud.listed()["other.png"].version)
     cloud.bench.buy(purchase(cloud, sha256, "upscale").result)
     plan = cloud.plan("upscale")
     assert standings(plan) == {"other.png": "new", "renamed.png": "reused"}
@@ -228,17 +228,17 @@ def test_headers_decide_conditions_and_limits_in_the_order_of_the_source(cloud: 
         "text.png": "not-a-picture",
         "tiny.png": "too-small",
     }
-    limited = cloud.plan("{upscale: , when: {max_side_below: 500}}", wishes=Wishes(limit=25))
+    limited = cloud.plan("{upscale: , when: {max_side_below: 500}}", item_filter=ItemFilter(limit=25))
     assert [item.key for item in limited.to_do] == [f"{name}.png" for name in [*large, *small]][:25]
     assert calls(limited) == 5
 
 
-class CountingEyes(Eyes):
+class CountingEyes(Prober):
     """Eyes that count what they look at."""
 
     looked = 0
 
-    def look(self, candidate: Candidate) -> Sight:
+    def look(self, candidate: Candidate) -> ProbeResult:
         self.looked += 1
         return super().look(candidate)
 
@@ -248,26 +248,26 @@ def test_beyond_a_limit_nothing_is_looked_at(bench: Bench, limit: int) -> None:
     for number in range(5):
         bench.picture(f"{number}.png", colour=f"#0{number}0000")
     job = bench.job("upscale")
-    eyes = CountingEyes(bench.folder / "in", bench.folder)
-    pricer = Pricer(bench.recipe(job), bench.state, bench.catalogue, eyes, {})
+    prober = CountingEyes(bench.folder / "in", bench.folder)
+    pricer = Pricer(bench.pipeline(job), bench.state, bench.catalogue, prober, {})
     assert len(list(pricer.priced(deque(bench.plan_of(job).items), limit))) == limit
-    assert eyes.looked == limit
+    assert prober.looked == limit
 
 
 def test_beyond_a_limit_no_more_objects_are_looked_at_than_one_window(cloud: Cloud, tmp_path: Path) -> None:
     cloud.put(**{f"{number:02}": drawn(colour=f"#{number:02}0000") for number in range(30)})
     job = cloud.job("upscale")
-    eyes = CountingEyes(cloud.source, tmp_path)
-    pricer = Pricer(cloud.bench.recipe(job), cloud.bench.state, cloud.bench.catalogue, eyes, {})
+    prober = CountingEyes(cloud.source, tmp_path)
+    pricer = Pricer(cloud.bench.pipeline(job), cloud.bench.state, cloud.bench.catalogue, prober, {})
     assert len(list(pricer.priced(deque(cloud.bench.plan_of(job).items), 1))) == 1
-    assert eyes.looked <= 1 + AT_ONCE
+    assert prober.looked <= 1 + AT_ONCE
     assert pricer.tally.calls == {"upscale": 1}
 
 
 def test_a_header_tells_the_real_size_of_the_object(cloud: Cloud, tmp_path: Path) -> None:
     content = drawn(padding=3_000_000)
     cloud.put(a=content)
-    facts = Eyes(cloud.source, tmp_path).look(cloud.listed()["a.png"])
+    facts = Prober(cloud.source, tmp_path).look(cloud.listed()["a.png"])
     assert isinstance(facts, Facts)
     assert (facts.width, facts.height, facts.format, facts.bytes) == (300, 300, "PNG", len(content))
     assert list(tmp_path.glob("in/*")) == []
@@ -283,7 +283,7 @@ def test_a_header_behind_others_is_looked_for_in_a_megabyte_and_no_further(
     seen: bool,  # noqa: FBT001 - a table
 ) -> None:
     cloud.put(a=_far_header(behind) + b"\0" * 3_000_000)
-    facts = Eyes(cloud.source, tmp_path).look(cloud.listed()["a.png"])
+    facts = Prober(cloud.source, tmp_path).look(cloud.listed()["a.png"])
     assert (facts is not None) is seen
     plan = cloud.plan("{upscale: , when: {max_side_below: 500}}")
     assert amounts(plan) == ("0.02" if seen else "0.00", "0.02")
@@ -297,7 +297,7 @@ def _far_header(behind: int) -> bytes:
 
 
 def test_what_is_gone_since_the_listing_is_told_and_does_not_end_the_plan(cloud: Cloud, tmp_path: Path) -> None:
-    seen = Eyes(cloud.source, tmp_path).look(Candidate("gone.png", "v", 100))
+    seen = Prober(cloud.source, tmp_path).look(Candidate("gone.png", "v", 100))
     assert isinstance(seen, ItemError)
     assert not seen.lasting
 
@@ -326,8 +326,8 @@ def test_an_object_sent_by_address_is_known_by_its_version_and_not_turned(cloud:
     cloud.put(a=drawn(), b=drawn(), c=b"not looked at")
     plan = cloud.plan("edit: {prompt: p}", "upscale", more=BY_URL)
     listed = cloud.listed()
-    assert {item.key: item.lineage for item in plan.items} == {
-        key: Lineage("object", found.version) for key, found in listed.items()
+    assert {item.key: item.input_key for item in plan.items} == {
+        key: InputKey("object", found.version) for key, found in listed.items()
     }
     assert [step.name for step in plan.items[0].chain.steps] == ["edit", "upscale"]
     assert amounts(plan) == ("0.12", "0.12")
@@ -414,7 +414,7 @@ def test_a_mask_in_a_bucket_is_known_by_its_version_and_not_read(cloud: Cloud) -
         cloud.put(a=drawn(), a_mask=drawn(colour=mask))
         step = "multi-edit: {prompt: p, images: [{beside: '{stem}_mask.png'}]}"
         (item,) = cloud.plan(step, exclude="*_mask.png").items
-        _, stop = item.chain.advance(item.chain.start(item.lineage, item.known))
+        _, stop = item.chain.advance(item.chain.start(item.input_key, item.known))
         assert isinstance(stop, Purchase)
         return stop.claim
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from venice_batch.errors import SourceError
+from venice_batch.plan.keys import listed
+from venice_batch.plan.sources import Candidate, candidates
+from venice_batch.state import ItemId, ItemMoved, OutputWritten
 
-from pipeline.errors import SourceError
-from pipeline.plan.keys import listed
-from pipeline.plan.sources import Candidate, candidates
-from pipeline.state import ItemId, ItemMoved, OutputWritten
 from tests.unit.plan.conftest import Bench, standings
 
 SOURCE = "{path: ./in, keys: keys.txt}"

@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from venice_batch.errors import JobError, SourceError
+from venice_batch.job.model import MetadataFile
+from venice_batch.plan.metadata import Table
+from venice_batch.plan.model import Plan, PlannedItem
+from venice_batch.plan.selection import ItemFilter
+from venice_batch.plan.sources import Candidate
+from venice_batch.steps.chain import Purchase
+from venice_batch.steps.paid import PaidStep
 
-from pipeline.errors import JobError, SourceError
-from pipeline.job.model import MetadataFile
-from pipeline.plan.metadata import Table
-from pipeline.plan.model import Plan, PlannedItem
-from pipeline.plan.sources import Candidate
-from pipeline.plan.standing import Wishes
-from pipeline.steps.chain import Purchase
-from pipeline.steps.paid import PaidStep
 from tests.unit.plan.conftest import Bench, standings
 from tests.unit.steps.conftest import MODELS, catalogue_of, entry, usd
 
@@ -424,7 +424,7 @@ def masked(bench: Bench) -> dict[str, tuple[str, str]]:
     assert {item.standing for item in made.items} == {"new"}
     found = {}
     for item in made.items:
-        _, stop = item.chain.advance(item.chain.start(item.lineage, item.known))
+        _, stop = item.chain.advance(item.chain.start(item.input_key, item.known))
         assert isinstance(stop, Purchase)
         found[item.key] = item.fingerprint, stop.claim
     return found
@@ -515,7 +515,7 @@ def test_wishes_count_rows_of_pictures_that_are_left_alone_as_met(bench: Bench) 
     pictures(bench, "a.png", "b.png")
     catalogue(bench, "key,title\na.png,cup\nb.png,pot\n")
     job = bench.job(TITLED, source=BY_TABLE)
-    assert "unmatched-rows" not in codes(bench.plan_of(job, Wishes(only="a.png")))
+    assert "unmatched-rows" not in codes(bench.plan_of(job, ItemFilter(only="a.png")))
 
 
 def test_a_catalogue_of_100_000_rows_takes_less_than_30_megabytes(tmp_path: Path) -> None:

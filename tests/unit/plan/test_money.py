@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+from venice_batch.job import Budget
+from venice_batch.plan.model import Coverage, Range, dollars
+from venice_batch.plan.money import Cap, caps, coverage, day_start, micros, month_start
+from venice_batch.state import ItemId, Reserved, RunEnded, RunStarted, Settled
 
-from pipeline.job import Budget
-from pipeline.plan.model import Coverage, Range, dollars
-from pipeline.plan.money import Cap, caps, coverage, day_start, micros, month_start
-from pipeline.state import ItemId, Reserved, RunEnded, RunStarted, Settled
 from tests.unit.plan.conftest import Bench
 
 RICH = {"usd": "50"}

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
-from pipeline.errors import ItemError
-from pipeline.plan.naming import collision_key, finished_name
+from venice_batch.errors import ItemError
+from venice_batch.plan.naming import collision_key, finished_name
 
 DEFAULT = "{dir}/{stem}.{ext}"
 

@@ -9,19 +9,19 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from venice_batch import imaging
+from venice_batch.errors import OutputError
+from venice_batch.imaging import Facts
+from venice_batch.plan.hashing import file_hash
+from venice_batch.plan.model import Plan
+from venice_batch.plan.plan_inputs import refuse_overlap
+from venice_batch.plan.selection import ItemFilter
+from venice_batch.state import Released, SourceRead
+from venice_batch.steps.canonical_json import canonical
+from venice_batch.steps.chain import Purchase
+from venice_batch.steps.conditions import Known
+from venice_batch.steps.input_key import InputKey
 
-from pipeline import imaging
-from pipeline.errors import OutputError
-from pipeline.imaging import Facts
-from pipeline.plan.hashing import file_hash
-from pipeline.plan.model import Plan
-from pipeline.plan.standing import Wishes
-from pipeline.plan.survey import refuse_overlap
-from pipeline.state import Released, SourceRead
-from pipeline.steps.canonical import canonical
-from pipeline.steps.chain import Purchase
-from pipeline.steps.conditions import Known
-from pipeline.steps.lineage import Lineage
 from tests.unit.plan.conftest import Bench, amounts, standings
 
 
@@ -99,8 +99,8 @@ def read(bench: Bench, key: str, path: Path) -> None:
 
 def purchase(bench: Bench, path: Path, *steps: str) -> Purchase:
     """Return what the first paid step buys for the bytes at `path`."""
-    chain = bench.recipe(bench.job(*steps)).chain
-    _, stop = chain.advance(chain.start(Lineage("source", file_hash(path)), Known()))
+    chain = bench.pipeline(bench.job(*steps)).chain
+    _, stop = chain.advance(chain.start(InputKey("source", file_hash(path)), Known()))
     assert isinstance(stop, Purchase)
     return stop
 
@@ -132,7 +132,7 @@ def test_a_stored_answer_tells_its_size_to_the_steps_after_it(bench: Bench) -> N
     read(bench, "a.png", path)
     step = "edit: {prompt: p}"
     facts = {"width": 1500, "height": 100, "format": "PNG", "mode": "RGB", "has_alpha": False, "orientation": 1}
-    bench.buy(purchase(bench, path, step).result, verdict={"facts": {**facts, "frames": 1, "bytes": 9}, "flags": []})
+    bench.buy(purchase(bench, path, step).result, status={"facts": {**facts, "frames": 1, "bytes": 9}, "flags": []})
     assert amounts(bench.plan(step, "{upscale: , when: {max_side_below: 1500}}")) == ("0.00", "0.00")
     assert amounts(bench.plan(step, "{upscale: , when: {max_side_below: 1501}}")) == ("0.02", "0.02")
 
@@ -228,7 +228,7 @@ def test_planning_changes_nothing_anywhere(bench: Bench) -> None:
         return {str(path): path.read_bytes() if path.is_file() else None for path in found}
 
     before = snapshot()
-    bench.plan("upscale", wishes=Wishes(retry_failed=True))
+    bench.plan("upscale", item_filter=ItemFilter(retry_failed=True))
     assert snapshot() == before
 
 
@@ -265,7 +265,7 @@ def hold(bench: Bench, *flags: str) -> str:
     read(bench, "a.png", path)
     key = purchase(bench, path, "upscale").result
     facts = Facts(600, 600, "PNG", "RGB", has_alpha=False, orientation=1, frames=1, bytes=9)
-    bench.buy(key, verdict={"facts": facts.to_json(), "flags": list(flags)})
+    bench.buy(key, status={"facts": facts.to_json(), "flags": list(flags)})
     return key
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from PIL import Image
+from venice_batch.plan.model import Plan
+from venice_batch.state import ItemId, OutputWritten
 
-from pipeline.plan.model import Plan
-from pipeline.state import ItemId, OutputWritten
 from tests.unit.plan.conftest import Bench, standings
 
 OUTPUT = "{path: ./out, renditions: [{format: jpeg, background: white}, {suffix: -s, format: webp, max_side: 99}]}"

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 import pytest
+from venice_batch.plan.model import Plan, Range, Rest
+from venice_batch.plan.sampling import in_turn
+from venice_batch.plan.selection import ItemFilter
+from venice_batch.report.text import plan_text
 
-from pipeline.plan.model import Plan, Range, Rest
-from pipeline.plan.sampling import in_turn
-from pipeline.plan.standing import Wishes
-from pipeline.report.text import plan_text
 from tests.unit.plan.conftest import Bench, amounts, standings
 
 
 def sample(bench: Bench, count: int, *steps: str, **job: str) -> Plan:
-    return bench.plan(*(steps or ("background-remove",)), wishes=Wishes(sample=count), **job)
+    return bench.plan(*(steps or ("background-remove",)), item_filter=ItemFilter(sample=count), **job)
 
 
 def gallery(bench: Bench, count: int) -> list[str]:
@@ -154,6 +154,6 @@ def test_a_sample_of_nothing_is_nothing(bench: Bench) -> None:
 
 def test_a_plan_that_is_no_sample_says_nothing_of_a_rest(bench: Bench) -> None:
     gallery(bench, 2)
-    plan = bench.plan("background-remove", wishes=Wishes(limit=1))
+    plan = bench.plan("background-remove", item_filter=ItemFilter(limit=1))
     assert plan.rest is None
     assert "rest" not in plan.as_json()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from venice_batch.errors import SourceError
+from venice_batch.plan.sources import Candidate, candidates, glob
 
-from pipeline.errors import SourceError
-from pipeline.plan.sources import Candidate, candidates, glob
 from tests.unit.plan.conftest import Bench
 
 GENERATE = "generate: {model: z-image-turbo}"

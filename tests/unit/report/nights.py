@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image, ImageDraw
-
-from pipeline.report.gather import Access, Effort, beside, gather
-from pipeline.report.page import write_report
-from pipeline.report.review import ReportData
-from pipeline.state import (
+from venice_batch.report.gather import Access, Effort, beside, gather
+from venice_batch.report.page import write_report
+from venice_batch.report.report_data import ReportData
+from venice_batch.state import (
     Begun,
     Event,
     ItemId,

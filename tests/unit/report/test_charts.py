@@ -7,9 +7,8 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from pipeline.report.charts import charts
-from pipeline.state import CallRow
+from venice_batch.report.charts import charts
+from venice_batch.state import CallRow
 
 
 def call(number: int, ended_at: float, fate: str = "spent", micros: int = 20_000) -> CallRow:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from venice_batch.errors import Unavailable
+from venice_batch.report.gather import Access, Effort, beside
+from venice_batch.report.report_data import ReportData, ReportItem
+from venice_batch.report.summary import figures
+from venice_batch.state import Begun, ItemId, ItemMoved, ItemRow, Reserved, Settled, SourceRead
 
-from pipeline.errors import Unavailable
-from pipeline.report.figures import figures
-from pipeline.report.gather import Access, Effort, beside
-from pipeline.report.review import ReportData, ReportItem
-from pipeline.state import Begun, ItemId, ItemMoved, ItemRow, Reserved, Settled, SourceRead
 from tests.unit.report.nights import JOB, START, STEPS, Night, draw
 
 

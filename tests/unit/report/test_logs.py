@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import pytest
-
-from pipeline.errors import Exit, MoneyError
-from pipeline.plan.model import PlannedItem
-from pipeline.report.logs import JsonLines, JsonLog
-from pipeline.report.outcome import Outcome
-from pipeline.run.observe import Observer
+from venice_batch.errors import Exit, MoneyError
+from venice_batch.plan.model import PlannedItem
+from venice_batch.report.logs import JsonLines, JsonLog
+from venice_batch.report.run_result import RunResult
+from venice_batch.run.observer import Observer
 
 HOSTILE = 'a"}\n{"level":"error"}\r\x1b[31m\u2028\u202e\udc80.png'
 
@@ -134,7 +133,7 @@ def test_a_bug_is_one_line_with_its_traceback(lines: Lines) -> None:
     ("code", "level"), [(Exit.DONE, "info"), (Exit.ITEMS_FAILED, "warning"), (Exit.MONEY, "error")]
 )
 def test_the_end_says_what_came_of_the_run(lines: Lines, code: Exit, level: str) -> None:
-    lines.log().ended(Outcome("nightly", code, 10.0, 12.5, {"done": 2}, 40_000, 0, 20_000))
+    lines.log().ended(RunResult("nightly", code, 10.0, 12.5, {"done": 2}, 40_000, 0, 20_000))
     (line,) = lines.read
     assert line["level"] == level
     assert {key: line[key] for key in ("event", "job", "exit_code", "items", "spent_usd", "left_usd", "seconds")} == {

@@ -10,16 +10,15 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from venice_batch.errors import Exit, UsageError
+from venice_batch.job.notify import Metrics, Notify
+from venice_batch.report import metrics
+from venice_batch.report.metrics import Figures, Lane, figures, render, write_textfile
+from venice_batch.report.notify import Notifier
+from venice_batch.report.run_result import RunResult
+from venice_batch.state import CallRow, ItemRow
 
-from pipeline.errors import Exit, UsageError
-from pipeline.job.notify import Metrics, Notify
-from pipeline.report import metrics
-from pipeline.report.metrics import Figures, Lane, figures, render, write_textfile
-from pipeline.report.notify import Herald
-from pipeline.report.outcome import Outcome
-from pipeline.state import CallRow, ItemRow
-
-OUTCOME = Outcome("nightly", 0, 1000.0, 1090.0, items={"done": 3, "failed": 1}, spent=60_000, left=20_000)
+OUTCOME = RunResult("nightly", 0, 1000.0, 1090.0, items={"done": 3, "failed": 1}, spent=60_000, left=20_000)
 
 
 def call(
@@ -145,7 +144,7 @@ def test_the_text_is_what_a_prometheus_parser_reads() -> None:
 
 
 def test_a_run_that_bought_nothing_says_so_and_leaves_what_it_does_not_know() -> None:
-    got = samples(render(Outcome("nightly", Exit.UNAVAILABLE, 0.0, 1.0), Figures(), labels={}))
+    got = samples(render(RunResult("nightly", Exit.UNAVAILABLE, 0.0, 1.0), Figures(), labels={}))
     names = {name for name, _ in got}
     assert {name for name in names if not name.startswith(("run_", "call_duration"))} == {
         "calls",
@@ -182,10 +181,10 @@ def test_a_textfile_appears_whole_and_readable_for_others(tmp_path: Path) -> Non
 @pytest.mark.parametrize("labels", [{}, {"aaa": "1", "zzz": "x y"}])
 def test_a_failed_run_keeps_the_time_of_the_last_success(tmp_path: Path, labels: dict[str, str]) -> None:
     path = tmp_path / "venice.prom"
-    good = Outcome("nightly", Exit.DONE, 1_790_000_000.0, 1_790_000_100.25)
+    good = RunResult("nightly", Exit.DONE, 1_790_000_000.0, 1_790_000_100.25)
     write_textfile(path, good, Figures(), labels)
     for end in (200.0, 300.0):
-        bad = Outcome("nightly", Exit.ITEMS_FAILED, 1_790_000_150.0, 1_790_000_000.0 + end)
+        bad = RunResult("nightly", Exit.ITEMS_FAILED, 1_790_000_150.0, 1_790_000_000.0 + end)
         write_textfile(path, bad, Figures(), labels)
     got = samples(path.read_text())
     own = tuple(sorted({"batch": "nightly", **labels}.items()))
@@ -199,14 +198,14 @@ def test_a_failed_run_keeps_the_time_of_the_last_success(tmp_path: Path, labels:
 def test_an_old_file_that_says_nothing_is_replaced(tmp_path: Path, old: bytes) -> None:
     path = tmp_path / "venice.prom"
     path.write_bytes(old)
-    write_textfile(path, Outcome("nightly", Exit.MONEY, 0.0, 1.0), Figures(), {})
+    write_textfile(path, RunResult("nightly", Exit.MONEY, 0.0, 1.0), Figures(), {})
     assert ("last_success_timestamp_seconds", (("batch", "nightly"),)) not in samples(path.read_text())
 
 
 def test_a_file_of_another_job_lends_no_success(tmp_path: Path) -> None:
     path = tmp_path / "venice.prom"
-    write_textfile(path, Outcome("weekly", Exit.DONE, 0.0, 1.0), Figures(), {})
-    write_textfile(path, Outcome("nightly", Exit.MONEY, 0.0, 1.0), Figures(), {})
+    write_textfile(path, RunResult("weekly", Exit.DONE, 0.0, 1.0), Figures(), {})
+    write_textfile(path, RunResult("nightly", Exit.MONEY, 0.0, 1.0), Figures(), {})
     assert "last_success" not in path.read_text()
 
 
@@ -214,9 +213,9 @@ def test_a_missing_package_is_told_before_the_run(tmp_path: Path, monkeypatch: p
     # None in sys.modules is how Python itself marks a module as not importable.
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with pytest.raises(UsageError, match=r"notify\.metrics needs prometheus-client") as caught:
-        Herald(Notify(metrics=Metrics(tmp_path / "a.prom")), "nightly")
+        Notifier(Notify(metrics=Metrics(tmp_path / "a.prom")), "nightly")
     assert "venice-batch[metrics]" in caught.value.remedy
-    Herald(Notify(), "nightly")
+    Notifier(Notify(), "nightly")
 
 
 def test_the_package_is_not_loaded_until_figures_are_wanted() -> None:

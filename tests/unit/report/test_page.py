@@ -8,11 +8,11 @@ import re
 from pathlib import Path
 
 import pytest
+from venice_batch.report.page import render
+from venice_batch.report.page_payload import embedded
+from venice_batch.report.summary import OUTCOMES
+from venice_batch.state import to_read
 
-from pipeline.report.figures import OUTCOMES
-from pipeline.report.page import render
-from pipeline.report.payload import embedded
-from pipeline.state import to_read
 from tests.unit.report.nights import HOSTILE, STEPS, Night, mixed, night
 
 

@@ -11,10 +11,9 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-
-from pipeline.report.reconcile import Reconciliation, match, reconciliation_json, reconciliation_text
-from pipeline.state import CallRow
-from pipeline.venice.usage import UsageRow
+from venice_batch.report.reconcile import Reconciliation, match, reconciliation_json, reconciliation_text
+from venice_batch.state import CallRow
+from venice_batch.venice.usage import UsageRow
 
 START = 1_790_000_000.0
 WINDOW = 10.0
@@ -66,8 +65,8 @@ def found(calls: Sequence[CallRow], *rows: UsageRow) -> Reconciliation:
     return match(calls, rows, WINDOW)
 
 
-def ids(findings: Sequence[Any]) -> list[int]:
-    return [finding.call.id for finding in findings]
+def ids(problems_found: Sequence[Any]) -> list[int]:
+    return [finding.call.id for finding in problems_found]
 
 
 # One by one
@@ -224,8 +223,8 @@ def test_a_call_that_moves_on_to_another_charge_makes_room_for_one_that_has_no_o
 
 def test_a_call_without_hope_does_not_keep_a_later_one_from_its_charge() -> None:
     rivals = [call(1), call(2)]
-    neighbours = [call(3, begun=100, ended=120), call(4, begun=125, ended=140)]
-    seen = found([*rivals, *neighbours], row(2.0), row(114.0), row(116.0))
+    sidecars = [call(3, begun=100, ended=120), call(4, begun=125, ended=140)]
+    seen = found([*rivals, *sidecars], row(2.0), row(114.0), row(116.0))
     assert ids(seen.matched) == [1, 3, 4]
     assert ids(seen.not_charged) == [2]
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-
-from pipeline.errors import ItemError
-from pipeline.report.thumbnails import SIDE, Thumbnails, Wanted, shrunk, sweep
+from venice_batch.errors import ItemError
+from venice_batch.report.thumbnails import SIDE, Thumbnails, Wanted, shrunk, sweep
 
 
 def saved(path: Path, size: tuple[int, int], mode: str = "RGB", exif: Image.Exif | None = None) -> Path:

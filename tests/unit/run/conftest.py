@@ -12,18 +12,18 @@ from typing import Any
 import httpx2
 import pytest
 from PIL import Image
+from venice_batch.emulator import Running, Settings, serve_in_thread
+from venice_batch.plan.hashing import file_hash
+from venice_batch.run.publish import Existing
+from venice_batch.run.tasks import Buy, FinishedFile, Publish, Published, Ticket, WrittenFile
+from venice_batch.run.worker import Worker
+from venice_batch.state import FolderResults, OutputRow, Results
+from venice_batch.steps.chain import Chain, Purchase, Stage, Step
+from venice_batch.steps.conditions import Known
+from venice_batch.steps.input_key import InputKey
+from venice_batch.storage import LocalStore
+from venice_batch.venice import Api, Breaker, Cancel, Client, Gate, Lanes, Secret
 
-from pipeline.emulator import Running, Settings, serve_in_thread
-from pipeline.plan.hashing import file_hash
-from pipeline.run.publishing import Existing
-from pipeline.run.tasks import Buy, FinishedFile, Publish, Published, Ticket, WrittenFile
-from pipeline.run.worker import Worker
-from pipeline.state import FolderResults, OutputRow, Results
-from pipeline.steps.chain import Chain, Purchase, Stage, Step
-from pipeline.steps.conditions import Known
-from pipeline.steps.lineage import Lineage
-from pipeline.storage import LocalStore
-from pipeline.venice import Api, Breaker, Cancel, Client, Gate, Lanes, Secret
 from tests.unit.steps.conftest import HOST, step
 
 SIZE = (300, 260)
@@ -55,9 +55,9 @@ class Shop:
         return sorted(path.name for path in (self.folder / "scratch").rglob("*"))
 
     def purchase(self, source: Path | None, *steps: Step, variant: int = 0) -> Purchase:
-        lineage = Lineage("source", file_hash(source)) if source is not None else Lineage("unread", "row")
+        input_key = InputKey("source", file_hash(source)) if source is not None else InputKey("unread", "row")
         chain = Chain(HOST, steps)
-        _, stop = chain.advance(chain.start(lineage, Known()), variant)
+        _, stop = chain.advance(chain.start(input_key, Known()), variant)
         assert isinstance(stop, Purchase)
         return stop
 
@@ -67,7 +67,7 @@ class Shop:
         return Buy(Ticket(1), self.purchase(source, step(name, fields)), source, Decimal("0.02"), lane)
 
     def publish(self, source: Path, *files: FinishedFile) -> Publish:
-        stage = Stage(Lineage("source", file_hash(source)), Known())
+        stage = Stage(InputKey("source", file_hash(source)), Known())
         return Publish(Ticket(1), stage, source, files or (FinishedFile("x/a.png", None, None),))
 
     def published(self, source: Path, name: str = "x/a.png", ours: OutputRow | None = None) -> WrittenFile:

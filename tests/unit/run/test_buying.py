@@ -9,29 +9,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from pipeline.errors import ItemError
-from pipeline.plan.hashing import file_hash
-from pipeline.plan.sources import Candidate
-from pipeline.run.tasks import (
+from venice_batch.errors import ItemError
+from venice_batch.plan.hashing import file_hash
+from venice_batch.plan.sources import Candidate
+from venice_batch.run.tasks import (
+    AnswerChecked,
     Bought,
     Broken,
     Buy,
     CallLost,
-    Judge,
-    Judged,
-    Measure,
-    Measured,
+    CheckAnswer,
+    InputRead,
+    ProbeStage,
+    ReadInput,
     Refused,
-    TakeIn,
-    TakenIn,
+    StageProbed,
     Ticket,
 )
-from pipeline.steps.chain import Stage
-from pipeline.steps.conditions import Known
-from pipeline.steps.lineage import Lineage
-from pipeline.steps.references import BesideRef, FileRef
-from pipeline.venice import Fate
+from venice_batch.steps.chain import Stage
+from venice_batch.steps.conditions import Known
+from venice_batch.steps.input_key import InputKey
+from venice_batch.steps.references import BesideRef, FileRef
+from venice_batch.venice import FailureClass
+
 from tests.unit.run.conftest import Shop
 from tests.unit.steps.conftest import step
 
@@ -50,8 +50,8 @@ def leftovers(shop: Shop) -> list[str]:
 
 def test_an_input_is_copied_hashed_and_looked_at(shop: Shop) -> None:
     source = shop.picture()
-    outcome = shop.worker.do(TakeIn(Ticket(1), candidate(source)))
-    assert isinstance(outcome, TakenIn)
+    outcome = shop.worker.do(ReadInput(Ticket(1), candidate(source)))
+    assert isinstance(outcome, InputRead)
     assert outcome.copy.read_bytes() == source.read_bytes()
     assert outcome.sha256 == file_hash(source)
     assert outcome.facts.size == (300, 260)
@@ -69,7 +69,7 @@ def test_an_input_that_is_not_as_it_was_listed_is_left_for_the_next_run(shop: Sh
     source = shop.picture()
     listed = candidate(source)
     spoil(source)
-    outcome = shop.worker.do(TakeIn(Ticket(1), listed))
+    outcome = shop.worker.do(ReadInput(Ticket(1), listed))
     assert isinstance(outcome, Refused), outcome
     assert (outcome.error.code, outcome.error.lasting) == ("changed", False)
 
@@ -77,7 +77,7 @@ def test_an_input_that_is_not_as_it_was_listed_is_left_for_the_next_run(shop: Sh
 def test_a_truncated_picture_is_refused_for_good(shop: Shop) -> None:
     source = shop.picture()
     source.write_bytes(source.read_bytes()[:-40])
-    outcome = shop.worker.do(TakeIn(Ticket(1), candidate(source)))
+    outcome = shop.worker.do(ReadInput(Ticket(1), candidate(source)))
     assert isinstance(outcome, Refused)
     assert outcome.error.lasting
 
@@ -85,9 +85,9 @@ def test_a_truncated_picture_is_refused_for_good(shop: Shop) -> None:
 def test_measuring_looks_at_the_picture_with_its_local_steps_done(shop: Shop) -> None:
     source = shop.picture()
     made = step("fit", {"max_side": 150})
-    stage = Stage(Lineage("source", "x"), Known(), local=(made,))  # type: ignore[arg-type]  # fit is a local step
-    outcome = shop.worker.do(Measure(Ticket(1), stage, source))
-    assert isinstance(outcome, Measured)
+    stage = Stage(InputKey("source", "x"), Known(), local=(made,))  # type: ignore[arg-type]  # fit is a local step
+    outcome = shop.worker.do(ProbeStage(Ticket(1), stage, source))
+    assert isinstance(outcome, StageProbed)
     assert outcome.facts.size == (150, 130)
     assert shop.scratch() == []
 
@@ -162,16 +162,16 @@ def test_a_broken_promise_is_flagged(shop: Shop, kind: str, name: str, flag: str
 @pytest.mark.parametrize(
     ("fault", "fate"),
     [
-        ({"kind": "lost"}, Fate.UNCERTAIN),
-        ({"kind": "truncate"}, Fate.UNCERTAIN),
-        ({"status": 504}, Fate.UNCERTAIN),
-        ({"status": 422, "body": {"error": "blocked"}}, Fate.ITEM_FAILS),
-        ({"status": 402, "body": {"error": "Insufficient USD or Diem balance"}}, Fate.RUN_STOPS),
-        ({"status": 500}, Fate.RETRY),
+        ({"kind": "lost"}, FailureClass.UNCERTAIN),
+        ({"kind": "truncate"}, FailureClass.UNCERTAIN),
+        ({"status": 504}, FailureClass.UNCERTAIN),
+        ({"status": 422, "body": {"error": "blocked"}}, FailureClass.ITEM_FAILS),
+        ({"status": 402, "body": {"error": "Insufficient USD or Diem balance"}}, FailureClass.RUN_STOPS),
+        ({"status": 500}, FailureClass.RETRY),
     ],
 )
 def test_a_call_without_an_answer_tells_its_fate_and_leaves_nothing(
-    shop: Shop, fault: dict[str, Any], fate: Fate
+    shop: Shop, fault: dict[str, Any], fate: FailureClass
 ) -> None:
     shop.fault(do=fault)
     task = shop.buy(shop.picture(), "upscale")
@@ -202,8 +202,8 @@ def test_an_answer_that_cannot_be_kept_was_billed_all_the_same(shop: Shop) -> No
 
 
 def test_bytes_of_an_earlier_step_that_are_gone_are_no_call(shop: Shop) -> None:
-    stage = Stage(Lineage("result", "gone"), Known(), "gone")
-    outcome = shop.worker.do(Measure(Ticket(1), stage, None))
+    stage = Stage(InputKey("result", "gone"), Known(), "gone")
+    outcome = shop.worker.do(ProbeStage(Ticket(1), stage, None))
     assert isinstance(outcome, Refused)
     assert (outcome.error.code, outcome.error.lasting) == ("result-gone", False)
 
@@ -217,8 +217,8 @@ def test_an_answer_that_was_never_judged_is_judged_later_without_a_call(shop: Sh
     stored = shop.folder / "results" / found.key[:2] / f"{found.key}.json"
     stored.write_text(json.dumps(facts))
     before = shop.requests()
-    outcome = shop.worker.do(Judge(Ticket(1), task.purchase.result))
-    assert isinstance(outcome, Judged)
+    outcome = shop.worker.do(CheckAnswer(Ticket(1), task.purchase.result))
+    assert isinstance(outcome, AnswerChecked)
     assert outcome.reason == ""
     judged = shop.results.find(task.purchase.result)
     assert judged is not None
@@ -260,7 +260,7 @@ def test_a_mask_that_is_not_what_was_planned_is_not_sent(shop: Shop, change: dic
 def test_a_copy_of_a_damaged_input_does_not_stay(shop: Shop) -> None:
     source = shop.picture()
     source.write_bytes(source.read_bytes()[:-40])
-    assert isinstance(shop.worker.do(TakeIn(Ticket(1), candidate(source))), Refused)
+    assert isinstance(shop.worker.do(ReadInput(Ticket(1), candidate(source))), Refused)
     assert shop.scratch() == []
 
 
@@ -271,7 +271,7 @@ def test_an_answer_that_cannot_be_looked_at_right_now_is_kept_and_counted(
         raise ItemError("unreadable", "too many open files", lasting=False)
 
     task = shop.buy(shop.picture(), "upscale")
-    monkeypatch.setattr("pipeline.run.workshop.judge", short_of_files)
+    monkeypatch.setattr("venice_batch.run.materialize.judge", short_of_files)
     outcome = shop.worker.do(task)
     assert isinstance(outcome, Bought)
     assert outcome.reason == "", "it is no bad answer"
@@ -284,7 +284,7 @@ def test_whatever_goes_wrong_once_a_call_was_made_is_counted(shop: Shop, monkeyp
     def no_memory(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("pipeline.venice.client.read_answer", no_memory)
+    monkeypatch.setattr("venice_batch.venice.client.read_answer", no_memory)
     outcome = shop.worker.do(shop.buy(shop.picture(), "upscale"))
     assert shop.requests() == 1
     assert isinstance(outcome, Broken)

@@ -16,16 +16,16 @@ from pathlib import Path
 import pytest
 import yaml
 from PIL import Image
+from venice_batch.emulator import Settings, serve_in_thread
+from venice_batch.emulator.settings import Key
+from venice_batch.errors import Exit, KeyRefused, MoneyError, Unavailable, UsageError
+from venice_batch.job import FolderSource, Job, load
+from venice_batch.plan.pipeline import make_pipeline
+from venice_batch.run.doctor import Finding, Probe, examine, machine, most_serious, places, vendor
+from venice_batch.state import to_write
+from venice_batch.storage import S3Place
+from venice_batch.venice import Api, Secret
 
-from pipeline.emulator import Settings, serve_in_thread
-from pipeline.emulator.settings import Key
-from pipeline.errors import Exit, KeyRefused, MoneyError, Unavailable, UsageError
-from pipeline.job import FolderSource, Job, load
-from pipeline.plan.recipe import make_recipe
-from pipeline.run.doctor import Finding, Probe, examine, gravest, machine, places, vendor
-from pipeline.state import to_write
-from pipeline.storage import S3Place
-from pipeline.venice import Api, Secret
 from tests.servers.bucket import Bucket
 from tests.servers.canned import Canned, Reply, Request, error, page
 
@@ -34,12 +34,12 @@ def told(probes: list[Probe]) -> list[Finding]:
     return list(examine(probes))
 
 
-def of(findings: list[Finding], check: str) -> list[tuple[str, str]]:
-    return [(each.level, each.found) for each in findings if each.check == check]
+def of(problems_found: list[Finding], check: str) -> list[tuple[str, str]]:
+    return [(each.level, each.found) for each in problems_found if each.check == check]
 
 
-def bad(findings: list[Finding]) -> list[Finding]:
-    return [each for each in findings if each.level == "bad"]
+def bad(problems_found: list[Finding]) -> list[Finding]:
+    return [each for each in problems_found if each.level == "bad"]
 
 
 def failing(problem: Exception) -> Callable[[], Iterator[Finding]]:
@@ -94,11 +94,11 @@ def test_a_check_that_never_ends_is_given_up_and_the_others_run_meanwhile() -> N
     ],
 )
 def test_the_exit_code_is_that_of_the_gravest(problems: list[Exception], code: Exit) -> None:
-    assert gravest(told([Probe("x", failing(problem)) for problem in problems])) == code
+    assert most_serious(told([Probe("x", failing(problem)) for problem in problems])) == code
 
 
 def test_a_warning_is_no_failure() -> None:
-    assert gravest([Finding("x", "warn", "hm", code=Exit.MONEY)]) == Exit.DONE
+    assert most_serious([Finding("x", "warn", "hm", code=Exit.MONEY)]) == Exit.DONE
 
 
 # This machine
@@ -145,7 +145,7 @@ def job(tmp_path: Path) -> Callable[..., Job]:
 def examined(settings: Settings, key: str | None = None, job: Job | None = None) -> list[Finding]:
     with serve_in_thread(settings) as running:
         api = Api(running.url, Secret(key or running.key))
-        found = told(vendor.probes(api, None if job is None else make_recipe(job, api.host)))
+        found = told(vendor.probes(api, None if job is None else make_pipeline(job, api.host)))
         assert [entry for entry in running.world.log if entry.method == "POST"] == [], "nothing is ever bought"
     return found
 

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from venice_batch.emulator import Settings, serve_in_thread
+from venice_batch.errors import Locked, UsageError
+from venice_batch.job import Job
+from venice_batch.plan.selection import ItemFilter
+from venice_batch.run.decisions import Decided, Decision, chosen, decide, held
+from venice_batch.run.observer import Summary
+from venice_batch.run.session import plan_only, session, state_to_write
+from venice_batch.state import ItemRow, to_read
 
-from pipeline.emulator import Settings, serve_in_thread
-from pipeline.errors import Locked, UsageError
-from pipeline.job import Job
-from pipeline.plan.standing import Wishes
-from pipeline.run.deciding import Decided, Decision, chosen, decide, held
-from pipeline.run.observe import Summary
-from pipeline.run.session import plan_only, session, state_to_write
-from pipeline.state import ItemRow, to_read
 from tests.chaos.inprocess import api_of, carry_out, seeded, started, summarised, write_job
 from tests.e2e.conftest import CUT, ENLARGE, Vendor, draw, durable, visible
 
@@ -51,7 +51,7 @@ class Bench:
             draw(self.folder / "photos" / name)
 
     def run(self, job: Job, *, retry_failed: bool = False) -> Summary:
-        with session(job, api_of(self.vendor), Wishes(retry_failed=retry_failed)) as begun:
+        with session(job, api_of(self.vendor), ItemFilter(retry_failed=retry_failed)) as begun:
             return summarised(begun)
 
     def rows(self, job: Job) -> dict[str, ItemRow]:
@@ -249,7 +249,7 @@ def test_a_release_at_the_last_step_is_published_by_the_next_run_without_a_call(
     done = bench.decide(job, "released", "a.jpg")
     assert [(item.key, row.code) for item, row in done.rows] == [("a.jpg", "blurred")]
     assert bench.outputs(job) == {}, "a decision alone writes no file"
-    plan = plan_only(job, api_of(bench.vendor), Wishes())
+    plan = plan_only(job, api_of(bench.vendor), ItemFilter())
     assert (str(plan.cost.high), plan.counts()["reused"]) == ("0", 1)
     summary = bench.run(job)
     assert (summary.exit_code, summary.published_flagged) == (0, 0)

@@ -9,9 +9,8 @@ from typing import get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from pipeline.state import Event, ItemId, ResultGone, RunEnded, Settled
-from pipeline.state.event_json import from_json, to_json
+from venice_batch.state import Event, ItemId, ResultGone, RunEnded, Settled
+from venice_batch.state.event_json import from_json, to_json
 
 KINDS = get_args(Event)
 _FINITE = st.floats(allow_nan=False, allow_infinity=False)

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from pipeline.errors import StateTooNew
-from pipeline.state import ResultGone, journal, schema, snapshot
+from venice_batch.errors import StateTooNew
+from venice_batch.state import ResultGone, journal, schema, snapshot
 
 EVENTS = tuple(ResultGone(f"{number}") for number in range(3))
 CONTENT = journal.encode(7, "writer", EVENTS)

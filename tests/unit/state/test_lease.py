@@ -13,17 +13,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-
-from pipeline.errors import Locked, Unavailable
-from pipeline.state import to_read, to_write
-from pipeline.state.lease import NETWORK_FILE_SYSTEMS, hold, refuse_network_file_system
+from venice_batch.errors import Locked, Unavailable
+from venice_batch.state import to_read, to_write
+from venice_batch.state.lease import NETWORK_FILE_SYSTEMS, hold, refuse_network_file_system
 
 ROOT = Path(__file__).parents[3]
 
 _HOLDER = """
 import sys
 from pathlib import Path
-from pipeline.state.lease import hold
+from venice_batch.state.lease import hold
 with hold(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-
-from pipeline.errors import Unavailable
-from pipeline.state import (
+from venice_batch.errors import Unavailable
+from venice_batch.state import (
     Begun,
     Event,
     ItemId,
@@ -22,6 +21,7 @@ from pipeline.state import (
     SourceRead,
     State,
 )
+
 from tests.unit.state.conftest import answer, item, moved, reserved, started
 
 ONE_OF_EACH: list[Event] = [

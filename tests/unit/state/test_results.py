@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from venice_batch.errors import ItemError, Unavailable
+from venice_batch.state import AnswerSetAside, FolderResults
+from venice_batch.storage import sweep_stale
 
-from pipeline.errors import ItemError, Unavailable
-from pipeline.state import AnswerSetAside, FolderResults
-from pipeline.storage import sweep_stale
 from tests.unit.state.conftest import FACTS
 
 ROOT = Path(__file__).parents[3]
@@ -157,7 +157,7 @@ def test_a_bad_answer_is_remembered(results: FolderResults) -> None:
 _KILLED = """
 import os, sys
 from pathlib import Path
-from pipeline.state import FolderResults
+from venice_batch.state import FolderResults
 root, key, countdown, calls = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), 0
 def dying(real):
     def call(*args, **kwargs):

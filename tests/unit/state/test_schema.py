@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from venice_batch.errors import StateTooNew, Unavailable
+from venice_batch.state import schema, to_read, to_write
 
-from pipeline.errors import StateTooNew, Unavailable
-from pipeline.state import schema, to_read, to_write
 from tests.unit.state.conftest import moved, started
 
 ROOT = Path(__file__).parents[3]
@@ -171,7 +171,7 @@ def test_reading_beside_a_writer_sees_what_was_committed(tmp_path: Path) -> None
 _KILLED_WRITER = """
 import os, sys
 from pathlib import Path
-from pipeline.state import ItemId, ItemMoved, to_write
+from venice_batch.state import ItemId, ItemMoved, to_write
 with to_write(Path(sys.argv[1]), temporary=Path(sys.argv[2])) as state:
     state.commit([ItemMoved(ItemId("job", "a.png"), "v", "f", "running", 1.0)])
     os.kill(os.getpid(), 9)

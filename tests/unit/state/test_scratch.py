@@ -6,13 +6,12 @@ import stat
 from pathlib import Path
 
 import pytest
-
-from pipeline.errors import Unavailable
-from pipeline.state import FolderResults, to_write
-from pipeline.state.file_cache import FileCache
-from pipeline.state.patience import Patience
-from pipeline.state.scratch import ARRIVED, private
-from pipeline.storage import Access, S3Place
+from venice_batch.errors import Unavailable
+from venice_batch.state import FolderResults, to_write
+from venice_batch.state.file_cache import FileCache
+from venice_batch.state.scratch import ARRIVED, private
+from venice_batch.state.store_retry import Patience
+from venice_batch.storage import Access, S3Place
 
 KEY = "ab" + "0" * 62
 STATE = S3Place("bucket", "state/")

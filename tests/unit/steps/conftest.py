@@ -6,17 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from venice_batch.steps.chain import Step
+from venice_batch.steps.conditions import parse
+from venice_batch.steps.fields import FIELDS
+from venice_batch.steps.input_key import InputKey
+from venice_batch.steps.paid import PaidStep
+from venice_batch.steps.registry import build
+from venice_batch.venice import Catalogue
+from venice_batch.venice.catalogue import Model
 
-from pipeline.steps.chain import Step
-from pipeline.steps.conditions import parse
-from pipeline.steps.fields import FIELDS
-from pipeline.steps.lineage import Lineage
-from pipeline.steps.paid import PaidStep
-from pipeline.steps.registry import build
-from pipeline.venice import Catalogue
-from pipeline.venice.catalogue import Model
-
-SOURCE = Lineage("source", "5" * 64)
+SOURCE = InputKey("source", "5" * 64)
 HOST = "api.venice.ai"
 
 
@@ -34,7 +33,7 @@ def paid(name: str, fields: Mapping[str, Any] | None = None, **more: Any) -> Pai
     return made
 
 
-def key(name: str, fields: Mapping[str, Any] | None = None, *inputs: Lineage, host: str = HOST) -> str:
+def key(name: str, fields: Mapping[str, Any] | None = None, *inputs: InputKey, host: str = HOST) -> str:
     """Return the key of a step with one input, the source."""
     return paid(name, fields).key(host, inputs or [SOURCE])
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from venice_batch.steps.chain import Chain, Finished, Position, Purchase, Stage, Step, Undecided, needs_bytes
+from venice_batch.steps.conditions import Known
+from venice_batch.steps.fields import MultiEditFields
+from venice_batch.steps.input_key import InputKey
+from venice_batch.steps.local import LocalStep, orient
+from venice_batch.steps.registry import build
 
-from pipeline.steps.chain import Chain, Finished, Position, Purchase, Stage, Step, Undecided, needs_bytes
-from pipeline.steps.conditions import Known
-from pipeline.steps.fields import MultiEditFields
-from pipeline.steps.lineage import Lineage
-from pipeline.steps.local import LocalStep, orient
-from pipeline.steps.registry import build
 from tests.unit.steps.conftest import HOST, SOURCE, paid, step
 
 LARGE, SMALL = (
@@ -44,7 +44,7 @@ def test_local_steps_are_gone_through_up_to_the_next_purchase() -> None:
     assert [local.name for local in picture.local] == ["orient", "fit"]
     assert picture.result is None
     assert (picture.known.width, picture.known.height, picture.known.format) == (400, 300, None)
-    assert [name for name, _, _ in picture.lineage.since] == ["orient", "fit"]
+    assert [name for name, _, _ in picture.input_key.since] == ["orient", "fit"]
 
 
 def test_a_chain_of_local_steps_is_finished_at_once() -> None:
@@ -62,7 +62,7 @@ def test_what_was_bought_starts_a_new_history() -> None:
     )
     assert isinstance(end, Finished)
     assert end.stage.result == purchase(stop).result
-    assert end.stage.lineage.origin == "result"
+    assert end.stage.input_key.origin == "result"
     assert [local.name for local in end.stage.local] == ["fit"]
     assert end.stage.known.has_alpha is True
 
@@ -113,8 +113,8 @@ def test_source_means_the_picture_as_a_person_sees_it() -> None:
     current, source = purchase(stop).inputs
     assert isinstance(current, Stage)
     assert isinstance(source, Stage)
-    assert current.lineage.origin == "result"
-    assert source.lineage == SOURCE.then("orient", "{}", 1)
+    assert current.input_key.origin == "result"
+    assert source.input_key == SOURCE.then("orient", "{}", 1)
     assert [local.name for local in source.local] == ["orient"]
 
 
@@ -123,7 +123,7 @@ def test_only_an_orient_at_the_top_turns_the_source() -> None:
     _, stop = steps.advance(start(steps))
     (source,) = purchase(stop).inputs
     assert isinstance(source, Stage)
-    assert source.lineage == SOURCE
+    assert source.input_key == SOURCE
 
 
 def test_a_step_can_be_referred_to_by_its_id() -> None:
@@ -145,7 +145,7 @@ def test_a_step_that_was_left_out_stands_for_what_it_was_given() -> None:
     _, stop = steps.advance(steps.bought(position, purchase(stop), Known()))
     (picture,) = purchase(stop).inputs
     assert isinstance(picture, Stage)
-    assert picture.lineage == SOURCE
+    assert picture.input_key == SOURCE
 
 
 def test_a_local_step_can_be_referred_to() -> None:
@@ -184,7 +184,7 @@ def test_variants_start_the_same_way_and_end_in_their_own_picture() -> None:
     steps = chain(paid("generate", {"model": "m", "prompt": "p", "variants": 2}), paid("upscale"))
     claims = []
     for variant in (1, 2):
-        position, stop = steps.advance(steps.start(Lineage("unread", "row"), Known()), variant)
+        position, stop = steps.advance(steps.start(InputKey("unread", "row"), Known()), variant)
         _, later = steps.advance(steps.bought(position, purchase(stop), Known()), variant)
         claims.append((purchase(stop).claim, purchase(later).claim))
     assert claims[0][0] == claims[1][0]

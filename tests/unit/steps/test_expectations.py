@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from PIL import Image, ImageDraw
 from pydantic import ValidationError
+from venice_batch.imaging import Expect, Facts
+from venice_batch.steps.check_result import judge
+from venice_batch.steps.expectations import ExpectFields, expected
 
-from pipeline.imaging import Expect, Facts
-from pipeline.steps.expectations import ExpectFields, expected
-from pipeline.steps.judgement import judge
 from tests.unit.steps.conftest import paid
 
 SENT = Facts(1200, 800, "JPEG", "RGB", has_alpha=False, orientation=1, frames=1, bytes=9)

@@ -5,20 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from venice_batch.steps.chain import Chain, Purchase, Step
+from venice_batch.steps.conditions import Known
+from venice_batch.steps.fields import MultiEditFields
+from venice_batch.steps.input_key import InputKey
+from venice_batch.steps.local import orient
+from venice_batch.steps.paid import Generate, PaidStep
+from venice_batch.steps.registry import build, for_row
 
-from pipeline.steps.chain import Chain, Purchase, Step
-from pipeline.steps.conditions import Known
-from pipeline.steps.fields import MultiEditFields
-from pipeline.steps.lineage import Lineage
-from pipeline.steps.local import orient
-from pipeline.steps.paid import Generate, PaidStep
-from pipeline.steps.registry import build, for_row
 from tests.unit.steps.conftest import HOST, SOURCE, key, paid, step
 
-OTHER = Lineage("source", "7" * 64)
+OTHER = InputKey("source", "7" * 64)
 
 
-def bought(*steps: Step, source: Lineage = SOURCE, files: dict[Path, str] | None = None) -> Purchase:
+def bought(*steps: Step, source: InputKey = SOURCE, files: dict[Path, str] | None = None) -> Purchase:
     """Return the first purchase of a chain."""
     chain = Chain(HOST, steps, files or {})
     _, stop = chain.advance(chain.start(source, Known(1000, 1000)))
@@ -80,8 +80,8 @@ def test_host_endpoint_and_input_are_part_of_the_key() -> None:
         key("multi-edit", {"prompt": "p"}),
         key("edit", {"prompt": "p"}, host="emulator"),
         key("edit", {"prompt": "p"}, OTHER),
-        key("edit", {"prompt": "p"}, Lineage("result", SOURCE.value)),
-        key("edit", {"prompt": "p"}, Lineage("url", SOURCE.value)),
+        key("edit", {"prompt": "p"}, InputKey("result", SOURCE.value)),
+        key("edit", {"prompt": "p"}, InputKey("url", SOURCE.value)),
     }
     assert len(keys) == 7
 
@@ -164,7 +164,7 @@ def test_addresses_count_as_they_are() -> None:
 def generated(fields: dict[str, object], row: str, **columns: str) -> Purchase:
     first = step("generate", {"model": "m", **fields})
     assert isinstance(first, Generate)
-    return bought(for_row(first, row, columns), source=Lineage("unread", row))
+    return bought(for_row(first, row, columns), source=InputKey("unread", row))
 
 
 def test_without_a_seed_each_row_is_a_purchase_of_its_own() -> None:
@@ -195,7 +195,7 @@ def test_a_column_that_does_not_fit_its_field_is_refused() -> None:
 
 def test_variants_are_one_call_with_a_result_each() -> None:
     chain = Chain(HOST, (paid("generate", {"model": "m", "prompt": "p", "variants": 3}),))
-    start = chain.start(Lineage("unread", "row"), Known())
+    start = chain.start(InputKey("unread", "row"), Known())
     found = [chain.advance(start, variant)[1] for variant in (1, 2, 3)]
     assert all(isinstance(stop, Purchase) for stop in found)
     purchases = [stop for stop in found if isinstance(stop, Purchase)]
@@ -219,4 +219,4 @@ def test_a_later_step_is_keyed_by_the_result_before_it() -> None:
     _, later = chain.advance(chain.bought(position, stop, Known()))
     assert isinstance(later, Purchase)
     assert isinstance(later.step, PaidStep)
-    assert later.claim == second.key(HOST, [Lineage("result", stop.result)])
+    assert later.claim == second.key(HOST, [InputKey("result", stop.result)])

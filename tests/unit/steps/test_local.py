@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from venice_batch import imaging
+from venice_batch.errors import ItemError
+from venice_batch.imaging import Limits, Rendition
+from venice_batch.steps.conditions import Known
+from venice_batch.steps.fields import FIELDS
+from venice_batch.steps.input_key import InputKey
+from venice_batch.steps.local import LocalStep, orient, rendered, reshaped, sendable
+from venice_batch.steps.registry import build
 
-from pipeline import imaging
-from pipeline.errors import ItemError
-from pipeline.imaging import Limits, Rendition
-from pipeline.steps.conditions import Known
-from pipeline.steps.fields import FIELDS
-from pipeline.steps.lineage import Lineage
-from pipeline.steps.local import LocalStep, orient, rendered, reshaped, sendable
-from pipeline.steps.registry import build
 from tests.unit.steps.conftest import SOURCE, step
 
 
@@ -121,9 +121,9 @@ def test_steps_in_a_row_give_what_they_give_one_by_one(tmp_path: Path) -> None:
 
 
 def test_history_is_told_by_parameters_and_not_by_bytes() -> None:
-    once = fit(max_side=200).lineage(SOURCE)
-    assert once == Lineage("source", SOURCE.value, (("fit", '{"max_side":200}', 1),))
-    assert orient().lineage(once).since[-1] == ("orient", "{}", 1)
+    once = fit(max_side=200).input_key(SOURCE)
+    assert once == InputKey("source", SOURCE.value, (("fit", '{"max_side":200}', 1),))
+    assert orient().input_key(once).since[-1] == ("orient", "{}", 1)
     assert once.described() == {
         "source": SOURCE.value,
         "local": [{"step": "fit", "parameters": '{"max_side":200}', "revision": 1}],
@@ -163,9 +163,9 @@ def test_a_logo_counts_by_its_content_and_not_by_its_name(tmp_path: Path) -> Non
     (tmp_path / "elsewhere").mkdir()
     here, there = overlay(tmp_path, opacity=0.5), overlay(tmp_path / "elsewhere", opacity="50%")
     assert here.unpinned == (tmp_path / "logo.png",)
-    assert here.pinned({tmp_path / "logo.png": "a" * 64}).lineage(SOURCE) == there.pinned(
+    assert here.pinned({tmp_path / "logo.png": "a" * 64}).input_key(SOURCE) == there.pinned(
         {tmp_path / "elsewhere" / "logo.png": "a" * 64}
-    ).lineage(SOURCE)
+    ).input_key(SOURCE)
     changed = here.pinned({tmp_path / "logo.png": "b" * 64})
     assert json.loads(changed.parameters) == {"file": "b" * 64, "opacity": 0.5}
     assert changed.pinned({}) is changed
@@ -173,7 +173,7 @@ def test_a_logo_counts_by_its_content_and_not_by_its_name(tmp_path: Path) -> Non
 
 def test_a_history_without_the_content_of_the_logo_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not known"):
-        overlay(tmp_path).lineage(SOURCE)
+        overlay(tmp_path).input_key(SOURCE)
     with pytest.raises(KeyError):
         overlay(tmp_path).pinned({})
     assert orient().pinned({}) == orient()

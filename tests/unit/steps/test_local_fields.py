@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 from pydantic import ValidationError
-
-from pipeline.imaging.geometry import Length
-from pipeline.imaging.operations import Crop, Operation, Overlay, Pad, Resize, Trim
-from pipeline.steps.fields import FIELDS, LOCAL, PAID, SUMMARIES
-from pipeline.steps.local_fields import LocalFields
+from venice_batch.imaging.geometry import Length
+from venice_batch.imaging.local_ops import Crop, Operation, Overlay, Pad, Resize, Trim
+from venice_batch.steps.fields import FIELDS, LOCAL, PAID, SUMMARIES
+from venice_batch.steps.local_fields import LocalFields
 
 FIVE_PERCENT = Length(Fraction(1, 20), relative=True)
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-
-from pipeline.steps.conditions import Condition, Known, Settled, parse
-from pipeline.steps.placeholders import fill, names
-from pipeline.steps.settling import columns_of, needs_picture, settled
+from venice_batch.steps.conditions import Condition, Known, Settled, parse
+from venice_batch.steps.placeholders import fill, names
+from venice_batch.steps.row_conditions import columns_of, needs_picture, settled
 
 TEXTS = st.text(st.sampled_from("{}ab "), max_size=12)
 

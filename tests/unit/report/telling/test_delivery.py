@@ -9,9 +9,9 @@ import time
 
 import httpx2
 import pytest
+from venice_batch.job.notify import Address
+from venice_batch.report.delivery import Message, Patience, deliver
 
-from pipeline.job.notify import Address
-from pipeline.report.delivery import Message, Patience, deliver
 from tests.servers.listener import OK, Listener, status
 
 SECRET = "s3cr3t-token"  # noqa: S105 - made up, to be looked for where it must not be

@@ -1,0 +1,49 @@
+"""The command line: the only place that reads arguments and the environment, prints, and exits.
+
+Commands are declared in `commands`; what they do is imported when they run, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from venice_batch.cli.errors import tell, told
+from venice_batch.errors import Exit, Interrupted, VeniceBatchError
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command, turn what went wrong into text and an exit code, and exit."""
+    from venice_batch.cli.commands import cli  # noqa: PLC0415 - `import venice_batch.cli` stays cheap
+
+    # Without a handler SIGTERM would end the process without a word, and as a container's first process not at all.
+    signal.signal(signal.SIGTERM, _terminated)
+    sys.exit(run(cli, arguments))
+
+
+def run(command: click.Command, arguments: Sequence[str] | None = None) -> int:
+    """Run `command` and return its exit code; errors are on stderr by then."""
+    try:
+        code = command.main(args=arguments, prog_name="venice-batch", standalone_mode=False)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return Exit.USAGE
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`); Python would complain again when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.DONE
+    except (click.Abort, KeyboardInterrupt, VeniceBatchError, OSError) as error:
+        return tell(told(error))
+    return code if isinstance(code, int) else Exit.DONE
+
+
+def _terminated(_: int, __: FrameType | None) -> NoReturn:
+    raise Interrupted("interrupted by SIGTERM", remedy="run it again: it goes on", terminated=True)

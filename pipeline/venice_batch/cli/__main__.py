@@ -1,0 +1,5 @@
+"""``python -m venice_batch.cli``."""
+
+from venice_batch.cli import main
+
+main()

@@ -1,0 +1,311 @@
+"""Every command with its options. No work is done here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from venice_batch import __version__
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_HELP = {"help_option_names": ["-h", "--help"]}
+
+
+@click.group(context_settings=_HELP)
+@click.version_option(__version__, prog_name="venice-batch")
+def cli() -> None:
+    """Run thousands of pictures through the Venice image API: priced first, resumable, never buying twice.
+
+    Exit codes: 0 all done, 2 the job file or the command line, 3 some items failed or were flagged, 4 the key was
+    refused, 5 money, 6 API or store unavailable or too many failures, 7 another run holds the job, 130/143 interrupted,
+    1 a bug in this tool.
+    """
+
+
+def _job(function: Function) -> Function:
+    """Add what every command about a job takes."""
+    return _base_url(_overrides(click.argument("job", type=click.Path(path_type=Path))(function)))
+
+
+def _overrides(function: Function) -> Function:
+    text = "Override a value of the job file, such as steps.0.scale=4. May be given several times."
+    return click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help=text)(function)
+
+
+def _base_url(function: Function) -> Function:
+    text = "Call this API instead; `emulator` starts the bundled one. Also: VENICE_BASE_URL."
+    return click.option("--base-url", metavar="URL", help=text)(function)
+
+
+def _json(function: Function) -> Function:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")(function)
+
+
+def _csv(function: Function) -> Function:
+    return click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")(function)
+
+
+def _item_filter(function: Function) -> Function:
+    function = click.option("--limit", type=click.IntRange(1), metavar="N", help="Take on at most N items.")(function)
+    function = click.option("--only", metavar="GLOB", help="Take on only items whose key matches.")(function)
+    text = "Take on a spread of N items, then report and stop; a later run does the rest."
+    function = click.option("--sample", type=click.IntRange(1), metavar="N", help=text)(function)
+    text = "Take on only items last modified since then: 2026-11-20, 2026-11-20T06:00Z, 36h, 7d."
+    function = click.option("--since", metavar="TIME", help=text)(function)
+    function = click.option("--budget", metavar="USD", help="Replaces budget.max_usd of the job.")(function)
+    text = "Take up items again that failed for a lasting reason."
+    return click.option("--retry-failed", is_flag=True, help=text)(function)
+
+
+@cli.command()
+@_job
+@_item_filter
+@_json
+@click.option("--dry-run", is_flag=True, help="The same as `plan`.")
+@click.option("--partial", is_flag=True, help="If the money does not cover everything, do what it reaches for.")
+@click.option("--wait-for-balance", "wait", metavar="TIME", help="Wait up to 2h, 30m, ... for credits, then go on.")
+@click.option("--workers", type=click.IntRange(1, 64), metavar="N", help="Calls in flight at most.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask before spending.")
+@click.option(
+    "--log-format", type=click.Choice(["text", "json"]), default="text", help="Form of stderr; json: an object a line."
+)
+def run(**options: Any) -> int:
+    """Plan JOB, check the balance, do the work, and say what came of it."""
+    from venice_batch.cli import run_job  # noqa: PLC0415 - see the module's docstring
+
+    return run_job.run(run_job.RunOptions(**options))
+
+
+@cli.command()
+@_job
+@_item_filter
+@_json
+def plan(**options: Any) -> int:
+    """Say what a run of JOB would do and cost, without spending or changing anything."""
+    from venice_batch.cli import run_job  # noqa: PLC0415 - see the module's docstring
+
+    return run_job.plan(run_job.RunOptions(**options))
+
+
+@cli.command()
+@_job
+@_json
+def check(**options: Any) -> int:
+    """Validate JOB without asking the API."""
+    from venice_batch.cli import queries  # noqa: PLC0415 - see the module's docstring
+
+    return queries.check(**options)
+
+
+@cli.command()
+@_job
+@_json
+def status(**options: Any) -> int:
+    """Show what the state of JOB knows: items, the last run, and money by step and model."""
+    from venice_batch.cli import queries  # noqa: PLC0415 - see the module's docstring
+
+    return queries.status(**options)
+
+
+@cli.command()
+@_job
+@_json
+@_csv
+@click.option("--state", "state", metavar="STATE", help="Only items in this state, such as failed.")
+def items(**options: Any) -> int:
+    """List the items of JOB with their states and reasons."""
+    from venice_batch.cli import queries  # noqa: PLC0415 - see the module's docstring
+
+    return queries.items(**options)
+
+
+def _held(function: Function) -> Function:
+    """Add what the commands take that decide about held answers."""
+    function = click.option("--all", "everything", is_flag=True, help="Everything that is held back.")(function)
+    function = click.argument("keys", nargs=-1, metavar="[KEY]...")(function)
+    return _job(function)
+
+
+@cli.command()
+@_held
+@_json
+def release(**options: Any) -> int:
+    """Accept the flagged answers of the items KEY..., named as `items` names them: the next run publishes them."""
+    from venice_batch.cli import decisions  # noqa: PLC0415 - see the module's docstring
+
+    return decisions.carry_out("released", **options)
+
+
+@cli.command()
+@_held
+@_json
+def reject(**options: Any) -> int:
+    """Refuse the flagged answers of the items KEY..., named as `items` names them: the next run buys them anew."""
+    from venice_batch.cli import decisions  # noqa: PLC0415 - see the module's docstring
+
+    return decisions.carry_out("rejected", **options)
+
+
+@cli.command()
+@_job
+@_json
+@_csv
+def ledger(**options: Any) -> int:
+    """List every call of JOB with its price and its fate."""
+    from venice_batch.cli import queries  # noqa: PLC0415 - see the module's docstring
+
+    return queries.ledger(**options)
+
+
+@cli.command()
+@_job
+@_json
+def report(**options: Any) -> int:
+    """Write the page that shows what became of JOB, with its pictures, and say where it lies."""
+    from venice_batch.cli import report  # noqa: PLC0415 - see the module's docstring
+
+    return report.report(**options)
+
+
+@cli.command()
+@_job
+@_json
+def reconcile(**options: Any) -> int:
+    """Compare the ledger of JOB with the account's; needs an ADMIN key, changes nothing.
+
+    Exit 0: nothing was charged twice or without an answer; 3: something was.
+    """
+    from venice_batch.cli import reconcile  # noqa: PLC0415 - see the module's docstring
+
+    return reconcile.reconcile(**options)
+
+
+@cli.command()
+@_base_url
+@_json
+def balance(**options: Any) -> int:
+    """Show what the key may spend, and how fast it may call."""
+    from venice_batch.cli import queries  # noqa: PLC0415 - see the module's docstring
+
+    return queries.balance(**options)
+
+
+@cli.command()
+@_base_url
+@_json
+@click.option("--type", "kind", type=click.Choice(["image", "inpaint", "upscale"]), help="Only models of this type.")
+def models(**options: Any) -> int:
+    """List the models of the live catalogue with their prices."""
+    from venice_batch.cli import queries  # noqa: PLC0415 - see the module's docstring
+
+    return queries.models(**options)
+
+
+@cli.command()
+@_base_url
+@_json
+def styles(**options: Any) -> int:
+    """List the style presets that generate takes."""
+    from venice_batch.cli import queries  # noqa: PLC0415 - see the module's docstring
+
+    return queries.styles(**options)
+
+
+@cli.command(name="presets")
+@click.argument("name", required=False)
+@_json
+def show_presets(**options: Any) -> int:
+    """List what `preset:` in a job file may name; with NAME its rules, sources, steps and renditions."""
+    from venice_batch.cli import presets  # noqa: PLC0415 - see the module's docstring
+
+    return presets.presets(**options)
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path), default=Path("job.yaml"))
+def init(file: Path) -> int:
+    """Write a starter job to FILE (job.yaml)."""
+    from venice_batch.cli import queries  # noqa: PLC0415 - see the module's docstring
+
+    return queries.init(file)
+
+
+@cli.command()
+def schema() -> int:
+    """Print the JSON Schema of the job file."""
+    from venice_batch.cli import queries  # noqa: PLC0415 - see the module's docstring
+
+    return queries.schema()
+
+
+@cli.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option("--latency", default=0.0, show_default=True, type=click.FloatRange(0), help="Seconds a paid call takes.")
+@click.option("--rpm", default=60, show_default=True, type=click.IntRange(1), help="Calls a minute for each model.")
+@click.option("--usd", default="50", show_default=True, help="The USD balance.")
+@click.option("--diem", default="0", show_default=True, help="The DIEM balance.")
+def emulator(**options: Any) -> int:
+    """Serve the offline Venice: every endpoint, price and limit, and pictures that cost nothing."""
+    from venice_batch.cli import queries  # noqa: PLC0415 - see the module's docstring
+
+    return queries.emulator(**options)
+
+
+@cli.command()
+@click.argument("job", type=click.Path(path_type=Path), required=False)
+@_overrides
+@_base_url
+@_json
+def doctor(**options: Any) -> int:
+    """Check key, money, network, clock, disk and codecs; with JOB also its models, folders and buckets.
+
+    Spends nothing. The exit code is that of the gravest thing found: 5 money, 4 the key, 6 network, store or disk,
+    2 the job; 0 where nothing is bad.
+    """
+    from venice_batch.cli import doctor  # noqa: PLC0415 - see the module's docstring
+
+    return doctor.doctor(**options)
+
+
+@cli.command()
+@_job
+@_json
+@click.argument("others", type=click.Path(path_type=Path), nargs=-1, metavar="[OTHER_JOB]...")
+@click.option("--older-than", default="30d", show_default=True, metavar="TIME", help="Only what was of no use since.")
+@click.option("--larger-than", metavar="SIZE", help="Only files of this size and more, such as 100MB.")
+@click.option("--yes", "-y", is_flag=True, help="Delete; without it, only show.")
+def gc(**options: Any) -> int:
+    """Free stored results that no item of JOB needs any more; shows them unless --yes is given.
+
+    Where several jobs share a state, name them all: what a job needs whose file is not named is kept.
+    """
+    from venice_batch.cli import maintenance  # noqa: PLC0415 - see the module's docstring
+
+    return maintenance.gc(maintenance.GcOptions(**options))
+
+
+@cli.command()
+@_job
+@click.option("--force", is_flag=True, help="Break it although its holder may be alive.")
+def unlock(**options: Any) -> int:
+    """Break the lease that a dead run left on the state of JOB."""
+    from venice_batch.cli import maintenance  # noqa: PLC0415 - see the module's docstring
+
+    return maintenance.unlock(**options)
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> int:
+    """Print what makes SHELL complete commands, options and job files.
+
+    For bash, put this into ~/.bashrc:  eval "$(venice-batch completion bash)"
+    """
+    from venice_batch.cli import completing  # noqa: PLC0415 - see the module's docstring
+
+    return completing.completion(cli, shell)

@@ -1,0 +1,216 @@
+"""`gc` and `unlock`: keeping a state in order."""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from pydantic_core import PydanticCustomError
+
+from venice_batch.cli import settings
+from venice_batch.cli.jobs import load_job
+from venice_batch.errors import Exit, Locked, UsageError
+from venice_batch.job import Job
+from venice_batch.plan.model import dollars
+from venice_batch.plan.pipeline import Pipeline, make_pipeline
+from venice_batch.plan.plan_inputs import refuse_overlap
+from venice_batch.plan.sources import candidates
+from venice_batch.report.text import duration, shown, table, when
+from venice_batch.run.gc.sweep import Garbage, Limits, free, sort_out
+from venice_batch.run.session import state_root
+from venice_batch.state import LeasePolicy, State, bucket_lease, lease, to_read, to_write
+from venice_batch.steps.scalars import as_bytes
+from venice_batch.storage import S3Place, open_store
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_SIZES = (("GB", 10**9), ("MB", 10**6), ("KB", 10**3))
+_LISTED = 10
+_HEAD = ("bytes", "last of use", "bought for", "result")
+
+
+@dataclass(frozen=True)
+class GcOptions:
+    """The options of `gc`, as given."""
+
+    job: Path
+    others: tuple[Path, ...] = ()
+    overrides: tuple[str, ...] = ()
+    base_url: str | None = None
+    older_than: str = "30d"
+    larger_than: str | None = None
+    as_json: bool = False
+    yes: bool = False
+
+
+def gc(options: GcOptions) -> int:
+    """Show what could be freed; with `yes`, free it.
+
+    Raises:
+        Locked: another run holds the state (exit 7).
+        SourceError: the source cannot be read, so that nothing can be said of what its items need.
+        Unavailable: a store cannot be reached or changed.
+    """
+    limits = Limits(_age(options.older_than), _size(options.larger_than))
+    job = load_job(options.job, options.overrides)
+    recipes = [_pipeline(each, options) for each in (job, *_others(job, options))]
+    root = state_root(job, recipes[0].chain.host)
+    sorted_out = functools.partial(_sorted_out, recipes, limits=limits)
+    with to_read(root) as state:
+        heap = sorted_out(state)
+    freed = bool(heap.waste) and options.yes
+    if freed:
+        with to_write(root, lease_place=job.state, policy=_policy(job)) as state:
+            state.recover(time.time())
+            # Looked at once more: between the two looks another run may have come and gone.
+            heap = sorted_out(state)
+            free(state, heap.waste)
+    click.echo(
+        json.dumps(_heap_json(heap, freed=freed), indent=2) if options.as_json else _heap_text(heap, freed=freed)
+    )
+    return Exit.DONE
+
+
+def _others(job: Job, options: GcOptions) -> list[Job]:
+    """Load the other jobs of the state.
+
+    Raises:
+        UsageError: one of them keeps its state elsewhere.
+    """
+    others = [load_job(file, options.overrides) for file in options.others]
+    for file, other in zip(options.others, others, strict=True):
+        if other.state != job.state:
+            raise UsageError(
+                f"{file} keeps its state at {other.state}, not at {job.state}", remedy="name jobs of one state only"
+            )
+    return others
+
+
+def _pipeline(job: Job, options: GcOptions) -> Pipeline:
+    refuse_overlap(job)
+    return make_pipeline(job, settings.host(settings.base_url(options.base_url, job.api.base_url)))
+
+
+def _sorted_out(recipes: Sequence[Pipeline], state: State, limits: Limits) -> Garbage:
+    return sort_out(state, [(pipeline, candidates(pipeline.job)) for pipeline in recipes], limits, time.time())
+
+
+def _heap_json(heap: Garbage, *, freed: bool) -> dict[str, object]:
+    aside = [each for each in heap.waste if each.stored.bad is not None]
+    return {
+        "freed": freed,
+        "results": len(heap.waste) - len(aside),
+        "set_aside": len(aside),
+        "bytes": heap.bytes,
+        "usd": dollars(heap.usd),
+        "needed": heap.needed,
+        "spared": heap.spared,
+        "unclear_items": heap.unclear,
+        "unknown_items": heap.blind,
+    }
+
+
+def _heap_text(heap: Garbage, *, freed: bool) -> str:
+    lines = []
+    if heap.waste and not freed:
+        rows = [
+            (f"{each.stored.bytes:,}", when(each.wanted), each.item, _name(each.stored.key, each.stored.bad))
+            for each in heap.waste[:_LISTED]
+        ]
+        lines.append(table(_HEAD, rows, right=frozenset({0})))
+        if len(heap.waste) > _LISTED:
+            lines.append(f"... and {len(heap.waste) - _LISTED} smaller ones")
+    files = "1 file" if len(heap.waste) == 1 else f"{len(heap.waste)} files"
+    lines.append(f"{'freed' if freed else 'can be freed'}: {files}, {_bytes(heap.bytes)}")
+    if heap.waste:
+        lines.append(f"they cost {dollars(heap.usd)} USD: whatever of it is ever needed again must be bought again")
+    lines.append(f"kept: {heap.needed} that items need, {heap.spared} that are too young or too small to go")
+    lines += _doubts(heap)
+    if heap.waste and not freed:
+        lines.append("nothing was deleted; --yes deletes")
+    return "\n".join(lines)
+
+
+def _doubts(heap: Garbage) -> list[str]:
+    if not heap.unclear:
+        return []
+    who = (
+        f"{heap.unclear} items of other jobs, of another recipe or API address than the job file has now, or of inputs"
+        " that are not there"
+    )
+    if heap.blind:
+        return [f"no result can go: what {heap.blind} of {who} need is not known; `run` first, and name all jobs here"]
+    return [f"spared with all that was ever bought for them: {who}; after a `run` more may go"]
+
+
+def unlock(job: Path, overrides: Sequence[str], base_url: str | None, *, force: bool) -> int:
+    """Break the lease of a run that is dead.
+
+    Raises:
+        Locked: its holder lives, or may live (exit 7).
+        Unavailable: the state cannot be reached (exit 6).
+    """
+    loaded = load_job(job, overrides)
+    settings.base_url(base_url, loaded.api.base_url)
+    if isinstance(loaded.state, S3Place):
+        return _unlock_bucket(loaded, loaded.state, force=force)
+    owner = lease.holder(loaded.state)
+    if owner is not None:
+        raise Locked(
+            f"a living process holds {loaded.state} ({owner})",
+            remedy="end that process: the system then frees the lease by itself, and nothing else can",
+        )
+    click.echo(f"nobody holds {shown(str(loaded.state))}; the system frees a lease in a folder with its process")
+    return Exit.DONE
+
+
+def _unlock_bucket(job: Job, place: S3Place, *, force: bool) -> int:
+    store, policy = open_store(place), _policy(job)
+    held = bucket_lease.look(store, policy)
+    if held is None:
+        click.echo(f"nobody holds {shown(str(place))}")
+        return Exit.DONE
+    if held.left > 0 and not force:
+        raise Locked(
+            f"a run holds {place} ({held.owner}); it was last heard of {duration(held.silent)} ago",
+            remedy=f"if it is dead, the lease ends by itself in {duration(held.left)}; --force breaks it now,"
+            " and a run that lives after all stops with exit code 7",
+        )
+    bucket_lease.break_off(store, policy, held)
+    click.echo(f"broken: the lease on {shown(str(place))} ({shown(held.owner)}), silent for {duration(held.silent)}")
+    return Exit.DONE
+
+
+def _policy(job: Job) -> LeasePolicy:
+    return LeasePolicy(safe=False) if job.lease is None else LeasePolicy(job.lease)
+
+
+def _age(text: str) -> float:
+    number, unit = text[:-1], text[-1:]
+    if unit not in _UNITS or not number.isascii() or not number.replace(".", "", 1).isdigit():
+        raise UsageError(
+            f"--older-than {text!r} is no duration", remedy="write a number with s, m, h or d, such as 90d"
+        )
+    return float(number) * _UNITS[unit]
+
+
+def _size(text: str | None) -> int:
+    try:
+        return 0 if text is None else as_bytes(text)
+    except PydanticCustomError:
+        raise UsageError(f"--larger-than {text!r} is no size", remedy="write bytes, or 500KB, 100MB, 2GB") from None
+
+
+def _bytes(count: int) -> str:
+    for unit, size in _SIZES:
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} bytes"
+
+
+def _name(key: str, bad: int | None) -> str:
+    return key if bad is None else f"{key}.bad-{bad}"

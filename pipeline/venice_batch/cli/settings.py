@@ -1,0 +1,81 @@
+"""What the environment and the options say about the API: which one, and with which key."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from venice_batch.errors import KeyRefused, UsageError
+from venice_batch.venice import OFFICIAL_URL, Api, Secret, is_loopback, is_official
+
+EMULATOR = "emulator"
+
+
+def base_url(option: str | None, job: str | None, environ: Mapping[str, str] = os.environ) -> str:
+    """Return the API's address: option before environment before job, so that a job cannot spend against their will.
+
+    Raises:
+        UsageError: only the job file names it, and it is neither the official host nor this machine.
+    """
+    chosen = option or environ.get("VENICE_BASE_URL")
+    if chosen:
+        return chosen
+    if job in {None, EMULATOR, OFFICIAL_URL}:
+        return job or OFFICIAL_URL
+    if not (is_official(job) or is_loopback(job)):
+        raise UsageError(
+            f"the job file sends the key to {job}, which is not the official host",
+            remedy=f"if you trust it, say so yourself: --base-url {job} or VENICE_BASE_URL",
+        )
+    return job
+
+
+def key(environ: Mapping[str, str] = os.environ) -> Secret:
+    """Return the API key from VENICE_API_KEY, or from the file that VENICE_API_KEY_FILE names.
+
+    Raises:
+        KeyRefused: there is none, or the file cannot be read.
+    """
+    written = environ.get("VENICE_API_KEY")
+    if written:
+        return Secret(written)
+    file = environ.get("VENICE_API_KEY_FILE")
+    if not file:
+        raise KeyRefused(
+            "there is no API key",
+            remedy="set VENICE_API_KEY or VENICE_API_KEY_FILE, or try the job with --base-url emulator",
+        )
+    try:
+        return Secret(Path(file).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise KeyRefused(f"cannot read the key file {file}", remedy="check VENICE_API_KEY_FILE") from error
+
+
+def host(url: str) -> str:
+    """Return the identity of the API at `url` in result keys; needs no key."""
+    return EMULATOR if url == EMULATOR else Api(url).host
+
+
+@contextmanager
+def api(url: str, *, needs_key: bool = True) -> Iterator[Api]:
+    """Give access to the API at `url`, starting the bundled emulator when that is what it says.
+
+    Raises:
+        UsageError: the address is no address, or the emulator is not installed.
+        KeyRefused: there is no key.
+    """
+    if url != EMULATOR:
+        yield Api(url, key() if needs_key or _has_key() else None)
+        return
+    try:
+        from venice_batch.emulator import serve_in_thread  # noqa: PLC0415 - an extra that few commands need
+    except ImportError as error:
+        raise UsageError("the emulator is not installed", remedy="pip install 'venice-batch[emulator]'") from error
+    with serve_in_thread() as running:
+        yield Api(running.url, Secret(running.key), EMULATOR)
+
+
+def _has_key() -> bool:
+    return bool(os.environ.get("VENICE_API_KEY") or os.environ.get("VENICE_API_KEY_FILE"))

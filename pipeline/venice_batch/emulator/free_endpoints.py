@@ -1,0 +1,210 @@
+"""The six endpoints that cost nothing: styles, catalogue, traits, limits, balance, ledger."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from starlette.responses import JSONResponse, Response
+
+from venice_batch.emulator.accounts import BUNDLED, DIEM, USD, Row
+from venice_batch.emulator.api_error import Refusal
+from venice_batch.emulator.catalogue import CATALOGUE, traits
+from venice_batch.emulator.endpoint import Endpoint, Exchange, struck
+from venice_batch.emulator.models_listing import TYPES, listing
+from venice_batch.emulator.server_state import World
+from venice_batch.emulator.settings import Key
+from venice_batch.emulator.styles import STYLES
+
+Query = Mapping[str, str]
+Teller = Callable[[World, Query, Key], dict[str, Any]]
+Rights = Literal["none", "key", "admin"]
+
+_PAGE = (10, 1000)
+
+
+class Free(Endpoint):
+    """One endpoint that only tells something."""
+
+    def __init__(self, world: World, path: str, teller: Teller, rights: Rights) -> None:
+        super().__init__(world, path)
+        self._teller = teller
+        self._rights = rights
+
+    async def answer(self, exchange: Exchange) -> Response:
+        """Answer one free call."""
+        action = self.strike(exchange, early=True) or self.strike(exchange, early=False)
+        if action is not None and action.kind in {"status", "hang", "reset-before-body"}:
+            return await struck(action, Response())
+        key = self._key(exchange)
+        told = JSONResponse(self._teller(self.world, exchange.request.query_params, key))
+        return told if action is None else await struck(action, told)
+
+    def _key(self, exchange: Exchange) -> Key:
+        if self._rights == "none":
+            # A wrong key is not even looked at here: these endpoints prove nothing about it.
+            return Key("")
+        key = self.authorise(exchange)
+        self.world.budget.check(key.token)
+        if self._rights == "admin" and not key.admin:
+            raise Refusal(401, "Admin API key required")
+        return key
+
+
+def _styles(_world: World, _query: Query, _key: Key) -> dict[str, Any]:
+    return {"object": "list", "data": list(STYLES)}
+
+
+def _type(query: Query) -> str:
+    kind = query.get("type", "text")
+    if kind not in TYPES:
+        raise Refusal(400, {"error": "Invalid request parameters", "details": f"type: one of {', '.join(TYPES)}"})
+    return kind
+
+
+def _models(_world: World, query: Query, _key: Key) -> dict[str, Any]:
+    return listing(_type(query))
+
+
+def _traits(_world: World, query: Query, _key: Key) -> dict[str, Any]:
+    kind = _type(query)
+    return {"object": "list", "type": kind, "data": traits(kind)}
+
+
+def _stamp(seconds: float) -> str:
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _rate_limits(world: World, _query: Query, key: Key) -> dict[str, Any]:
+    now = datetime.fromtimestamp(world.settings.clock(), UTC)
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    spendable = world.books.spendable(key)
+    models = [model.id for model in CATALOGUE]
+    return {
+        "data": {
+            "accessPermitted": key.permitted and any(amount > 0 for amount in spendable.values()),
+            "apiTier": {"id": "paid", "isCharged": True},
+            "balances": {currency: float(amount) for currency, amount in spendable.items()},
+            "keyExpiration": None,
+            "nextEpochBegins": _stamp(midnight.timestamp()),
+            "rateLimits": [
+                {"apiModelId": model, "rateLimits": [{"type": "RPM", "amount": world.windows.limit(model)}]}
+                for model in models
+            ],
+        }
+    }
+
+
+def _balance(world: World, _query: Query, _key: Key) -> dict[str, Any]:
+    held = world.books.balances
+    amounts = {name: float(held[of]) if of in held else None for name, of in _NAMES}
+    paying = [of for name, of in _NAMES if (amounts[name] or 0) > 0]
+    return {
+        "canConsume": bool(paying),
+        "consumptionCurrency": paying[0] if paying else None,
+        "balances": amounts | {"earnedCredits": None},
+        "diemEpochAllocation": float(world.settings.diem or 0),
+    }
+
+
+#: How the balance endpoint names the currencies, in the order in which they pay.
+_NAMES = (("diem", DIEM), ("bundledCredits", BUNDLED), ("usd", USD))
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What a page of the ledger is cut by; the cursor is this, encoded."""
+
+    start: float | None
+    end: float | None
+    currency: str | None
+    size: int
+    before: int | None
+
+    def holds(self, row: Row) -> bool:
+        return (
+            (self.start is None or row.time >= self.start)
+            and (self.end is None or row.time <= self.end)
+            and (self.currency is None or row.currency == self.currency)
+            and (self.before is None or row.number < self.before)
+        )
+
+    def cursor(self, before: int) -> str:
+        document = json.dumps([self.start, self.end, self.currency, self.size, before])
+        return base64.urlsafe_b64encode(document.encode()).decode("ascii")
+
+
+def _page(query: Query) -> _Page:
+    cursor = query.get("cursor")
+    if cursor is None:
+        return _first_page(query)
+    if len(query) > 1:
+        raise Refusal(400, {"error": "Invalid request parameters", "details": "cursor must be sent alone"})
+    try:
+        return _Page(*json.loads(base64.b64decode(cursor, altchars=b"-_", validate=True)))
+    except (binascii.Error, ValueError, TypeError):
+        raise Refusal(400, {"error": "Invalid request parameters", "details": "cursor is not valid"}) from None
+
+
+def _first_page(query: Query) -> _Page:
+    unknown = set(query) - {"startTimestamp", "endTimestamp", "currency", "pageSize"}
+    if unknown:
+        text = f"Unrecognized key(s): {', '.join(sorted(unknown))}"
+        raise Refusal(400, {"error": "Invalid request parameters", "details": text})
+    size = query.get("pageSize", "100")
+    if not size.isdigit() or not _PAGE[0] <= int(size) <= _PAGE[1]:
+        text = f"pageSize: {_PAGE[0]} to {_PAGE[1]}"
+        raise Refusal(400, {"error": "Invalid request parameters", "details": text})
+    start, end = _moment(query, "startTimestamp"), _moment(query, "endTimestamp")
+    return _Page(start, end, query.get("currency"), int(size), None)
+
+
+def _moment(query: Query, name: str) -> float | None:
+    text = query.get(name)
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or not text.endswith("Z"):
+        raise Refusal(400, {"error": "Invalid request parameters", "details": f"{name}: an ISO time ending in Z"})
+    return moment.timestamp()
+
+
+def _usage_history(world: World, query: Query, _key: Key) -> dict[str, Any]:
+    page = _page(query)
+    found = [row for row in reversed(world.books.rows) if page.holds(row)]
+    shown = found[: page.size]
+    more = len(found) > page.size
+    return {"data": [_row(row) for row in shown], "nextCursor": page.cursor(shown[-1].number) if more else None}
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return {
+        "timestamp": _stamp(row.time),
+        "sku": row.sale.sku,
+        "units": row.sale.units,
+        "pricePerUnitUsd": float(row.amount / row.sale.units),
+        "amount": -float(row.amount),
+        "currency": row.currency,
+        "notes": "API Inference",
+        "inferenceDetails": {"requestId": row.sale.request_id},
+    }
+
+
+#: Each free endpoint: what it tells, and to whom.
+TELLERS: Mapping[str, tuple[Teller, Rights]] = {
+    "/image/styles": (_styles, "none"),
+    "/models": (_models, "none"),
+    "/models/traits": (_traits, "none"),
+    "/api_keys/rate_limits": (_rate_limits, "key"),
+    "/billing/balance": (_balance, "admin"),
+    "/billing/usage-history": (_usage_history, "admin"),
+}

@@ -1,0 +1,147 @@
+"""The pictures of a request: from base64, file parts or URLs to checked bytes.
+
+No URL makes the emulator leave the machine: loopback hosts are fetched, ``*.invalid`` cannot be reached, and for any
+other host a placeholder is drawn from the URL itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import http.client
+import io
+import ipaddress
+import ssl
+from urllib.parse import SplitResult, urlsplit
+
+from PIL import Image, UnidentifiedImageError
+
+from venice_batch.emulator.api_error import Refusal
+from venice_batch.emulator.request_bodies import MAX_FILE, too_large
+from venice_batch.emulator.requested_work import Order
+
+MIN_PIXELS = 65_536
+#: For edits; nothing is written about the upscaler, so there only what decodes safely counts.
+MAX_PIXELS = 33_177_600
+MAX_UPSCALE_PIXELS = 89_000_000
+FORMATS = ("JPEG", "PNG", "WEBP")
+_TIMEOUT = 10.0
+
+
+class _Unreadable(Exception):
+    """This input is no picture, or cannot be had."""
+
+
+def _unreadable(order: Order, number: int) -> Refusal:
+    if order.image_field == "images":
+        return Refusal(400, f"Image {number} is invalid or corrupt")
+    return Refusal(400, f"{order.image_field} is invalid or corrupt")
+
+
+def gather(order: Order) -> list[bytes]:
+    """Return the bytes of every input, each one probed (header only); blocking, call it in a thread.
+
+    Raises:
+        Refusal: 400 for a wrong form, an unreadable picture or wrong dimensions; 413 for more than 25 MB.
+    """
+    found: list[bytes] = []
+    for number, source in enumerate(order.images, start=1):
+        data = source if isinstance(source, bytes) else _from_text(order, source, number)
+        if len(data) > MAX_FILE:
+            raise too_large()
+        try:
+            width, height = _probe(data)
+        except _Unreadable:
+            raise _unreadable(order, number) from None
+        _check_pixels(width * height, MAX_UPSCALE_PIXELS if order.path == "/image/upscale" else MAX_PIXELS)
+        found.append(data)
+    return found
+
+
+def _from_text(order: Order, text: str, number: int) -> bytes:
+    if text.startswith(("http://", "https://")):
+        if not order.web_urls:
+            raise Refusal(400, f"{order.image_field}: a URL is not accepted here, send base64")
+        try:
+            return _fetch(text)
+        except _Unreadable:
+            raise _unreadable(order, number) from None
+    if text.startswith("data:"):
+        if not order.data_urls:
+            raise Refusal(400, f"{order.image_field}: send plain base64 without the data: prefix")
+        _, _, text = text.partition(",")
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise _unreadable(order, number) from None
+
+
+def _probe(data: bytes) -> tuple[int, int]:
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            return picture.size
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return MAX_UPSCALE_PIXELS, 2
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
+        raise _Unreadable from None
+
+
+def _check_pixels(pixels: int, most: int) -> None:
+    if pixels < MIN_PIXELS:
+        raise Refusal(400, f"Image dimensions are too small: {pixels} pixels, at least {MIN_PIXELS} are required")
+    if pixels > most:
+        raise Refusal(400, f"Image dimensions are too large: {pixels} pixels, at most {most} are allowed")
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether a host name or address stays on this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _fetch(url: str) -> bytes:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if not host or host == "invalid" or host.endswith(".invalid"):
+        raise _Unreadable
+    if not is_loopback(host):
+        return _placeholder(url)
+    try:
+        return _get(parts, host)
+    except (OSError, http.client.HTTPException, ValueError):
+        raise _Unreadable from None
+
+
+def _get(parts: SplitResult, host: str) -> bytes:
+    """Fetch from loopback by the bare protocol: no proxy and no redirect can lead off the machine."""
+    connection: http.client.HTTPConnection
+    if parts.scheme == "https":
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE  # test servers on this machine sign for themselves
+        connection = http.client.HTTPSConnection(host, parts.port, timeout=_TIMEOUT, context=context)
+    else:
+        connection = http.client.HTTPConnection(host, parts.port, timeout=_TIMEOUT)
+    try:
+        connection.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
+        with connection.getresponse() as response:
+            data = response.read(MAX_FILE + 1)
+    finally:
+        connection.close()
+    if response.status != 200:  # noqa: PLR2004 - the status OK
+        raise _Unreadable
+    return data
+
+
+def _placeholder(url: str) -> bytes:
+    digest = hashlib.sha256(url.encode()).digest()
+    picture = Image.new("RGB", (640, 480), (235, 235, 232))
+    picture.paste((digest[0], digest[1], digest[2]), (200, 120, 440, 360))
+    held = io.BytesIO()
+    picture.save(held, "PNG")
+    return held.getvalue()

@@ -1,0 +1,91 @@
+"""Pictures: what their headers say, how to bring them into shape, and whether an answer is one.
+
+`import venice_batch.imaging` is light. What needs Pillow (`probe`, `verify`, `prepare`, `render`, `judge`, …) is
+loaded when it is first used: write ``imaging.probe(path)`` rather than ``from venice_batch.imaging import probe`` at
+the top of a module that the command line always loads.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from venice_batch.imaging.answer_verdict import AnswerVerdict, Expect, NotAPicture
+from venice_batch.imaging.facts import (
+    API_FORMATS,
+    API_MIN_PIXELS,
+    DECODE_MAX_PIXELS,
+    EDIT_MAX_PIXELS,
+    EXTENSIONS,
+    MAX_FILE_BYTES,
+    UPSCALE_CAP,
+    Facts,
+    Limits,
+    check_minimum,
+    fitted_size,
+    needs,
+    oriented,
+)
+from venice_batch.imaging.rendition import Rendition
+
+if TYPE_CHECKING:
+    from venice_batch.imaging.check_answer import judge
+    from venice_batch.imaging.colour import rgb
+    from venice_batch.imaging.decode import probe, verify
+    from venice_batch.imaging.finish import render, renderer, writable_formats
+    from venice_batch.imaging.fit_for_api import convert, prepare
+    from venice_batch.imaging.reshape_file import encoded, is_idle, reshape
+
+__all__ = [
+    "API_FORMATS",
+    "API_MIN_PIXELS",
+    "DECODE_MAX_PIXELS",
+    "EDIT_MAX_PIXELS",
+    "EXTENSIONS",
+    "MAX_FILE_BYTES",
+    "UPSCALE_CAP",
+    "AnswerVerdict",
+    "Expect",
+    "Facts",
+    "Limits",
+    "NotAPicture",
+    "Rendition",
+    "check_minimum",
+    "convert",
+    "encoded",
+    "fitted_size",
+    "is_idle",
+    "judge",
+    "needs",
+    "oriented",
+    "prepare",
+    "probe",
+    "render",
+    "renderer",
+    "reshape",
+    "rgb",
+    "verify",
+    "writable_formats",
+]
+
+_NEEDS_PILLOW = {
+    "convert": "fit_for_api",
+    "encoded": "reshape_file",
+    "is_idle": "reshape_file",
+    "judge": "check_answer",
+    "prepare": "fit_for_api",
+    "probe": "decode",
+    "render": "finish",
+    "renderer": "finish",
+    "reshape": "reshape_file",
+    "rgb": "colour",
+    "verify": "decode",
+    "writable_formats": "finish",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a function that needs Pillow on its first use."""
+    if name not in _NEEDS_PILLOW:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_NEEDS_PILLOW[name]}"), name)

@@ -1,0 +1,377 @@
+"""From the text of a job file to a `Job`, or to every problem in it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from venice_batch.errors import JobError, Problem, UsageError
+from venice_batch.job import overrides as options
+from venice_batch.job import renditions, secrets, step_list, transparency
+from venice_batch.job.environment import fill
+from venice_batch.job.model import (
+    ApiSettings,
+    Budget,
+    FolderSource,
+    Job,
+    MetadataFile,
+    Output,
+    PromptsSource,
+    RenditionSpec,
+    RunSettings,
+    Source,
+    UrlsSource,
+)
+from venice_batch.job.notify_section import NOT_A_MAPPING, NotifySection, notify_of
+from venice_batch.job.positions import Path as ValuePath
+from venice_batch.job.positions import places, plain
+from venice_batch.job.presets import PRESETS, Preset
+from venice_batch.job.problems import Problems, unknown_key, validate
+from venice_batch.job.renditions import RenditionFields
+from venice_batch.job.schema import (
+    ApiSection,
+    BudgetSection,
+    FolderSection,
+    HeadSection,
+    MetadataSection,
+    OutputSection,
+    PromptsSection,
+    ReadingSection,
+    RunSection,
+    Section,
+    UrlsSection,
+)
+from venice_batch.job.yaml_tree import MAX_CHARACTERS, Entries, Node, compose
+from venice_batch.steps.fields import FIELDS, known_fields
+from venice_batch.steps.scalars import quoted
+from venice_batch.storage import Access, Place, S3Place
+
+#: Every key at the top, in the order the documentation gives them.
+TOP_KEYS = (
+    "version",
+    "name",
+    "source",
+    "steps",
+    "output",
+    "budget",
+    "api",
+    "run",
+    "state",
+    "lease",
+    "preset",
+    "notify",
+)
+
+_SOURCES: Mapping[str, type[Section]] = {"path": FolderSection, "prompts": PromptsSection, "urls": UrlsSection}
+_REMEDY = "write `venice-batch run JOB.yaml` with the path of a job file; `venice-batch init` writes a starter"
+
+_Section = TypeVar("_Section", bound=BaseModel)
+
+
+def load(path: Path, *, environ: Mapping[str, str], overrides: Sequence[str] = ()) -> Job:
+    """Read a job file.
+
+    Args:
+        path: the file; relative paths in it start at its folder.
+        environ: the environment that ``${VAR}`` is filled from.
+        overrides: ``--set`` options, ``steps.0.scale=4``.
+
+    Returns:
+        The job.
+
+    Raises:
+        JobError: the file is wrong; with every problem, in the order of the file.
+        UsageError: the file cannot be read, or is not UTF-8 text.
+    """
+    return loads(_text(path), path, environ=environ, overrides=overrides)
+
+
+def loads(text: str, file: Path, *, environ: Mapping[str, str], overrides: Sequence[str] = ()) -> Job:
+    """Read a job from text, as if it stood in ``file``, which need not exist.
+
+    Raises:
+        JobError: the text is wrong; with every problem, in the order of the file.
+    """
+    text, problems = secrets.hide(text, str(file), environ)
+    root, found = compose(text, str(file))
+    problems += found
+    if root is None:
+        raise JobError(problems)
+    if not isinstance(root, Entries):
+        hint = "start with version: 1, then name, source, steps and output"
+        raise JobError([*problems, root.mark.problem("a job file is a mapping of keys", hint)])
+    root, found = options.apply(root, _without_secrets(overrides, environ, problems))
+    filled, unfilled = fill(root, environ)
+    reader = _Reader(filled, file, Problems(places(filled), [*problems, *found, *unfilled]))
+    job = reader.job()
+    if job is None:
+        raise JobError(reader.problems_found.in_order())
+    return job
+
+
+def _text(path: Path) -> str:
+    try:
+        # A few bytes a character at most; one byte more than that settles that the file is too long.
+        with path.open("rb") as file:
+            content = file.read(4 * MAX_CHARACTERS + 1)
+    except FileNotFoundError:
+        raise UsageError(f"{path}: there is no such job file", remedy=_REMEDY) from None
+    except IsADirectoryError:
+        raise UsageError(f"{path}: this is a folder, not a job file", remedy=_REMEDY) from None
+    except (OSError, ValueError) as error:
+        words = error.strerror if isinstance(error, OSError) and error.strerror else "not a path"
+        raise UsageError(f"{path}: cannot be read: {words.lower()}", remedy="check the path and its rights") from error
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if len(content) > 4 * MAX_CHARACTERS:
+            # Cut in the middle of a letter; it is too long anyway, and `loads` says so.
+            return content.decode("utf-8-sig", "replace")
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UsageError(f"{path}: not UTF-8 text (line {line})", remedy="save the file as UTF-8") from None
+
+
+def _without_secrets(overrides: Sequence[str], environ: Mapping[str, str], problems: list[Problem]) -> list[str]:
+    clean = []
+    for option in overrides:
+        name = secrets.hide(option.partition("=")[0], "", environ)[0]
+        text, found = secrets.hide(option, f"--set {name}", environ)
+        problems += found
+        clean.append(text)
+    return clean
+
+
+class _Reader:
+    """Reads the sections one by one, so that a mistake in one does not hide those in the others."""
+
+    def __init__(self, root: Node, file: Path, problems_found: Problems) -> None:
+        self.problems_found = problems_found
+        self._file = file
+        self._context: dict[str, Any] = {"folder": file.absolute().parent}
+        data = plain(root)
+        self._data: dict[str, object] = {} if not isinstance(data, dict) else data
+        self._context["columns"] = _has_columns(self._data.get("source"))
+
+    def job(self) -> Job | None:
+        """Return the job, or None when anything was reported."""
+        self._report_empty(self._data, ())
+        self._report_top()
+        head = validate(
+            HeadSection, self._only(*HeadSection.model_fields), (), self.problems_found, context=self._context
+        )
+        preset = PRESETS[head.preset] if head and head.preset else None
+        self._put_behind(preset)
+        source = self._source()
+        steps = (
+            step_list.read(self._data["steps"], self._kind(), self.problems_found, self._context)
+            if self._has("steps")
+            else ()
+        )
+        output = self._section("output", OutputSection)
+        budget, api = self._section("budget", BudgetSection), self._section("api", ApiSection)
+        run, notify = self._section("run", RunSection), self._notify()
+        if head and output:
+            self._report_buckets(head, output)
+        files = self._renditions(output, preset) if output else ()
+        if self.problems_found.problems or not (head and source and output and budget and api and run and notify):
+            return None
+        access = _access(output.s3)
+        out = _output(_reached(output.path, access), output, files)
+        transparency.report(steps, out, _place_of(preset), self.problems_found)
+        if self.problems_found.problems:
+            return None
+        return Job(
+            file=self._file,
+            version=head.version,
+            name=head.name,
+            source=source,
+            steps=steps,
+            output=out,
+            budget=Budget(**_written(budget)),
+            api=ApiSettings(**_written(api)),
+            run=RunSettings(**_written(run)),
+            state=_state(head, out.path, access),
+            lease=head.lease,
+            notify=notify_of(notify),
+            places=self.problems_found.places,
+        )
+
+    def _put_behind(self, preset: Preset | None) -> None:
+        """Put the preset's steps behind the job's own, which then need not be there."""
+        own = self._data.get("steps")
+        if preset is not None and (own is None or isinstance(own, list)):
+            self._data["steps"] = [*(own or []), *preset.written_steps()]
+
+    def _renditions(self, output: OutputSection, preset: Preset | None) -> tuple[RenditionSpec, ...]:
+        """Return the finished files that the job or its preset asks for; what is wrong about them is reported."""
+        fields = output.renditions
+        if preset is not None and fields:
+            what = f"preset {preset.name} brings renditions of its own"
+            hint = f"keep one of the two; venice-batch presets {preset.name} shows what it stands for"
+            self.problems_found.about_key(("output", "renditions"), what, hint)
+        if preset is not None:
+            fields = tuple(RenditionFields.model_validate(each) for each in preset.renditions)
+        renditions.report(fields, output.name, _place_of(preset), self.problems_found)
+        return renditions.specs(fields)
+
+    def _report_buckets(self, head: HeadSection, output: OutputSection) -> None:
+        """Report what only makes sense with a bucket, or only without one."""
+        remote = isinstance(output.path, S3Place)
+        if remote and head.state is None:
+            what = "state is missing: an output on S3 is often public, and ledger and held pictures must not be"
+            self.problems_found.about_key(("state",), what, "write state: s3://BUCKET/PREFIX/, or a local folder")
+        if output.s3 is not None and not remote and not isinstance(head.state, S3Place):
+            self.problems_found.about_key(("output", "s3"), "neither output nor state lies in a bucket", "remove it")
+        if "lease" in head.model_fields_set and not isinstance(head.state, S3Place):
+            what = "lease belongs to a state on S3"
+            self.problems_found.about_key(("lease",), what, "remove it: a local state is locked by the system")
+
+    def _report_empty(self, value: object, path: ValuePath) -> None:
+        """Report every place without a value; only a step's fields may be left empty."""
+        if isinstance(value, dict):
+            for key in list(value):
+                self._report_empty(value[key], (*path, key))
+        elif isinstance(value, list):
+            for place, item in enumerate(value):
+                self._report_empty(item, (*path, place))
+        elif value is None and not _may_be_empty(path):
+            self.problems_found.about_nothing(path)
+
+    def _report_top(self) -> None:
+        for key in self._data:
+            if key not in TOP_KEYS:
+                self.problems_found.about_key((key,), *unknown_key(key, TOP_KEYS, ()))
+        for key in ("source", "steps", "output"):
+            if key not in self._data and not (key == "steps" and self._has("preset")):
+                self.problems_found.about_key((key,), f"{key} is missing", _EXAMPLES[key])
+
+    def _only(self, *keys: str) -> dict[str, object]:
+        return {key: self._data[key] for key in keys if key in self._data}
+
+    def _has(self, key: str) -> bool:
+        return self._data.get(key) is not None
+
+    def _section(self, name: str, model: type[_Section]) -> _Section | None:
+        value = self._data.get(name)
+        if name == "output" and value is None:
+            return None
+        short = name == "output" and isinstance(value, str)
+        section = {"path": value} if short else value
+        return validate(model, section, (name,), self.problems_found, context=self._context)
+
+    def _notify(self) -> NotifySection | None:
+        value = self._data.get("notify")
+        if value is not None and not isinstance(value, dict):
+            # `validate` would repeat the value, which may be a secret address.
+            self.problems_found.about_value(("notify",), *NOT_A_MAPPING)
+            return None
+        return validate(NotifySection, value, ("notify",), self.problems_found, context=self._context)
+
+    def _kind(self) -> str:
+        """What the source is, or empty when that is not known."""
+        value = self._data.get("source")
+        if isinstance(value, str):
+            return "path"
+        kinds = [key for key in _SOURCES if isinstance(value, dict) and key in value]
+        return kinds[0] if len(kinds) == 1 else ""
+
+    def _source(self) -> Source | None:
+        if not self._has("source"):
+            return None
+        value, kind = self._data["source"], self._kind()
+        if not kind:
+            self._report_source(value)
+            return None
+        section = validate(
+            _SOURCES[kind],
+            {"path": value} if isinstance(value, str) else value,
+            ("source",),
+            self.problems_found,
+            context=self._context,
+            unknown=lambda key: _folder_only(key, kind),
+        )
+        match section:
+            case FolderSection():
+                if section.s3 is not None and not isinstance(section.path, S3Place):
+                    self.problems_found.about_key(("source", "s3"), "the source does not lie in a bucket", "remove it")
+                path = _reached(section.path, _access(section.s3))
+                return FolderSource(path, section.include, section.exclude, section.keys, _table(section.metadata))
+            case PromptsSection():
+                return PromptsSource(section.prompts)
+            case UrlsSection():
+                return UrlsSource(section.urls, _table(section.metadata))
+        return None
+
+    def _report_source(self, value: object) -> None:
+        kinds = [key for key in _SOURCES if isinstance(value, dict) and key in value]
+        if len(kinds) > 1:
+            what = f"two sources: {' and '.join(kinds)}"
+            self.problems_found.about_key(("source", kinds[1]), what, "keep one; write a second job for the other")
+            return
+        for key in value if isinstance(value, dict) else ():
+            if key not in known_fields(FolderSection):
+                self.problems_found.about_key(
+                    ("source", key), *unknown_key(key, (*_SOURCES, *_FOLDER_ONLY), ("source",))
+                )
+        if not self.problems_found.any_below(("source",)):
+            self.problems_found.about_value(("source",), f"{quoted(value)} names no source", _EXAMPLES["source"])
+
+
+_FOLDER_ONLY = ("include", "exclude", "keys", "s3")
+_EXAMPLES = {
+    "source": "write source: {path: ./photos}, {prompts: FILE} or {urls: FILE}",
+    "steps": "write steps: and a list such as - edit: {prompt: ...}",
+    "output": "write output: {path: ./out}",
+}
+
+
+def _has_columns(source: object) -> bool:
+    return isinstance(source, dict) and bool({"metadata", "prompts"} & source.keys())
+
+
+def _table(section: MetadataSection | None) -> MetadataFile | None:
+    return None if section is None else MetadataFile(section.file, section.by or "")
+
+
+def _folder_only(key: str, kind: str) -> tuple[str, str] | None:
+    if key == "metadata":
+        return "a prompts file has its own columns", "remove metadata, and put the columns into the prompts file"
+    if key in _FOLDER_ONLY:
+        return f"{key} belongs to a folder of pictures", f"remove it: {kind} takes the whole file"
+    return None
+
+
+def _access(section: ReadingSection | None) -> Access:
+    return Access() if section is None else Access(**_written(section))
+
+
+def _reached(place: Place, access: Access) -> Place:
+    return replace(place, access=access) if isinstance(place, S3Place) else place
+
+
+def _place_of(preset: Preset | None) -> ValuePath:
+    """Return where the renditions stand."""
+    return ("output", "renditions") if preset is None else ("preset",)
+
+
+def _output(where: Place, section: OutputSection, renditions: tuple[RenditionSpec, ...]) -> Output:
+    written = {key: value for key, value in _written(section).items() if key not in {"path", "s3", "renditions"}}
+    return Output(where, **written, renditions=renditions)
+
+
+def _state(head: HeadSection, output: Place, access: Access) -> Place:
+    if head.state is None:
+        return output / ".venice-batch" / head.name
+    return _reached(head.state, access.bare())
+
+
+def _may_be_empty(path: ValuePath) -> bool:
+    return len(path) == 3 and path[0] == "steps" and path[2] in FIELDS  # noqa: PLR2004 - steps, number, name
+
+
+def _written(section: BaseModel) -> dict[str, Any]:
+    return {name: getattr(section, name) for name in section.model_fields_set}

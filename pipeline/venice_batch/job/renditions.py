@@ -1,0 +1,127 @@
+"""Finished files: ``output.renditions`` as it is written, and the rules between its entries and the output's name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+
+from venice_batch import imaging
+from venice_batch.imaging.rendition import FORMATS, Rendition
+from venice_batch.job.model import RenditionSpec
+from venice_batch.job.positions import Path
+from venice_batch.job.problems import Problems
+from venice_batch.steps.scalars import TEXT, Bytes, Flag, as_text, quoted, refusal
+from venice_batch.steps.strict import StepFields
+from venice_batch.steps.units import Color, EncodingQuality, Side, color
+
+#: Far more than anybody's shop; each is one more file of every item.
+MOST = 20
+_SUFFIX = "^[A-Za-z0-9._@+=-]{0,64}$"
+_LOSES_ALPHA = frozenset({"jpeg"})
+#: What a name may end with, and the format that then has to be in the file.
+_FORMAT_OF = {"jpg": "jpeg", "jpeg": "jpeg", "png": "png", "webp": "webp", "avif": "avif"}
+
+
+def _suffix(value: object) -> str:
+    text = as_text(value)
+    if not re.fullmatch(_SUFFIX[1:-1], text):
+        raise refusal(
+            f"{quoted(value)} cannot be part of a file's name", "write up to 64 of a-z, A-Z, 0-9 and . _ @ + = -"
+        )
+    return text
+
+
+class RenditionFields(StepFields):
+    """One finished file of each item."""
+
+    suffix: Annotated[str, BeforeValidator(_suffix), WithJsonSchema({"type": "string", "pattern": _SUFFIX})] = Field(
+        "", description="Stands in the file's name before the extension, such as -thumb."
+    )
+    format: Annotated[Literal["jpeg", "png", "webp", "avif"], TEXT] = Field(description="Format of the file.")
+    quality: EncodingQuality | None = Field(
+        None, description="1 to 100; jpeg 90, webp 85, avif 75 when absent. png has none."
+    )
+    max_side: Side | None = Field(None, description="Longest side in pixels; a smaller picture stays as it is.")
+    max_bytes: Bytes | None = Field(
+        None, description="Most bytes of the file, such as 500KB: met by lower quality, then by fewer pixels."
+    )
+    progressive: Flag | None = Field(None, description="jpeg only: whether it appears coarse first; when absent it is.")
+    metadata: Annotated[Literal["strip", "keep"], TEXT] = Field(
+        "strip", description="strip: nothing but the colour profile stays. keep: EXIF and XMP, too."
+    )
+    background: Color | None = Field(
+        None, description="jpeg only: the colour that shows through what is transparent; without it that is an error."
+    )
+
+    @model_validator(mode="after")
+    def _options_suit_the_format(self) -> Self:
+        if self.format == "png" and self.quality is not None:
+            raise refusal("png loses nothing and has no quality", "remove it, or write webp or jpeg", at="quality")
+        if self.format != "jpeg" and self.progressive is not None:
+            raise refusal(f"only jpeg can be progressive, not {self.format}", "remove it", at="progressive")
+        if self.format not in _LOSES_ALPHA and self.background is not None:
+            hint = "remove it, or add a step - flatten: {color: ...}"
+            raise refusal(f"{self.format} keeps transparency, so no background shows", hint, at="background")
+        return self
+
+    def value(self) -> RenditionSpec:
+        """Return the file as a value."""
+        kind, extension = FORMATS[self.format]
+        rendition = Rendition(
+            kind,
+            self.quality,
+            self.max_side,
+            self.max_bytes,
+            self.progressive,
+            keep_metadata=self.metadata == "keep",
+            background=None if self.background is None else color(self.background),
+        )
+        return RenditionSpec(self.suffix, extension, rendition)
+
+
+def report(written: Sequence[RenditionFields], name: str, path: Path, problems_found: Problems) -> None:
+    """Report what is wrong between the finished files of one item.
+
+    Args:
+        written: the entries of ``output.renditions``.
+        name: ``output.name``.
+        path: where the list stands.
+        problems_found: receives the problems.
+    """
+    met: dict[str, int] = {}
+    for number, fields in enumerate(written):
+        _report_format(fields, name, (*path, number, "format"), problems_found)
+        spec = fields.value()
+        file = spec.template(name).replace("{ext}", spec.extension)
+        first = met.setdefault(file.casefold(), number)
+        if first != number:
+            problems_found.about_value(
+                (*path, number),
+                f"{file} is the name of rendition {first}, too (counted from 0)",
+                "give one of them a suffix, such as -small"
+                if "{ext}" in name
+                else "add a suffix, or {ext} to the name",
+            )
+
+
+def _report_format(fields: RenditionFields, name: str, path: Path, problems_found: Problems) -> None:
+    ending = name.rpartition(".")[2].lower()
+    promised = _FORMAT_OF.get(ending, fields.format)
+    if promised != fields.format:
+        problems_found.about_value(
+            path, f"the output's name ends in .{ending}, and this is {fields.format}", "write .{ext}"
+        )
+    # Asked only where it can be missing: the answer takes loading Pillow.
+    elif fields.format in {"avif", "webp"} and FORMATS[fields.format][0] not in imaging.writable_formats():
+        what = f"the Pillow of this machine cannot write {fields.format}"
+        problems_found.about_value(
+            path, what, "install a Pillow that can (its wheels on PyPI do), or write jpeg or png"
+        )
+
+
+def specs(written: Sequence[RenditionFields]) -> tuple[RenditionSpec, ...]:
+    """Return the finished files as values, in order."""
+    return tuple(fields.value() for fields in written)

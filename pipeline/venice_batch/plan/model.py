@@ -1,0 +1,202 @@
+"""What a plan says: per item, per step, and in all. Values only."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Literal
+
+from venice_batch.plan.sources import Candidate
+from venice_batch.steps.chain import Chain
+from venice_batch.steps.conditions import Known
+from venice_batch.steps.input_key import InputKey
+
+#: new: never finished · changed: the input or the recipe · reused: nothing to buy, only files to write ·
+#: done: nothing to do · waiting: left alone until asked for · invalid: cannot be processed.
+Standing = Literal["new", "changed", "reused", "done", "waiting", "invalid"]
+TO_DO: tuple[Standing, ...] = ("new", "changed", "reused")
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """US dollars, from the least to the most; equal where the plan is exact."""
+
+    low: Decimal = Decimal(0)
+    high: Decimal = Decimal(0)
+
+    def __add__(self, other: Range) -> Range:
+        """Add both ends."""
+        return Range(self.low + other.low, self.high + other.high)
+
+    def as_json(self) -> dict[str, str]:
+        """Return both ends as decimal strings."""
+        return {"low": dollars(self.low), "high": dollars(self.high)}
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedItem:
+    """One item and what would be done with it.
+
+    Attributes:
+        candidate: the input as listed.
+        variant: 1 and up where one call gives several pictures, else 0.
+        standing: see `Standing`.
+        code: a short word for the reason of `waiting` and `invalid`.
+        reason: the same for people.
+        fingerprint: of the recipe as it applies to this item.
+        chain: the steps, filled with the item's own columns.
+        input_key: where its picture comes from; ``unread`` until its bytes were hashed.
+        known: its picture's header, upright.
+        outputs: the paths of its finished files relative to the output, in the order of the job's renditions.
+        cost: what is left to buy.
+        left_as: for `waiting`, the state in which the manifest keeps it.
+    """
+
+    candidate: Candidate
+    variant: int
+    standing: Standing
+    fingerprint: str
+    chain: Chain
+    input_key: InputKey
+    known: Known
+    outputs: tuple[str, ...] = ()
+    code: str = ""
+    reason: str = ""
+    cost: Range = Range()
+    left_as: str = ""
+
+    @property
+    def key(self) -> str:
+        """The item's key within the job."""
+        return self.candidate.key
+
+    @property
+    def name(self) -> str:
+        """The key as people see it: with the variant, where there are several."""
+        return f"{self.key}-{self.variant}" if self.variant else self.key
+
+
+@dataclass(frozen=True, slots=True)
+class StepCost:
+    """One paid step over all items: calls from the least to the most, and their price."""
+
+    id: str
+    step: str
+    model: str
+    calls_low: int
+    calls: int
+    cost: Range
+
+
+@dataclass(frozen=True, slots=True)
+class Caution:
+    """Something that a careful person would want to know before paying."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Whether the money suffices.
+
+    Attributes:
+        covered: balance and budget cover the plan's high end.
+        certain: also when the balance is split over several currencies.
+        shortfall: US dollars missing, 0 when covered.
+        reason: for people, when not covered.
+        by_budget: it is the job's own budget that does not cover it, not the balance.
+    """
+
+    covered: bool
+    certain: bool = True
+    shortfall: Decimal = Decimal(0)
+    reason: str = ""
+    by_budget: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What a sample leaves for later: so many items to do, and what they would cost."""
+
+    items: int
+    cost: Range
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do and cost.
+
+    Attributes:
+        items: all but those that are done.
+        done: how many are done and need nothing.
+        vanished: keys (with variant) that the manifest knows and the listing lacks.
+        dropped: finished files that no item produces any more.
+        steps: the paid steps, in order.
+        balances: what each currency holds, by its name in lower case.
+        coverage: whether the money suffices.
+        eta_seconds: by the slowest lane.
+        warnings: in order of weight.
+        rest: for a sample, what it leaves for later.
+    """
+
+    items: tuple[PlannedItem, ...]
+    done: int
+    vanished: tuple[tuple[str, int], ...]
+    dropped: tuple[str, ...]
+    steps: tuple[StepCost, ...]
+    balances: Mapping[str, Decimal]
+    coverage: Coverage
+    eta_seconds: float
+    warnings: tuple[Caution, ...]
+    rest: Rest | None = None
+
+    @property
+    def to_do(self) -> tuple[PlannedItem, ...]:
+        """The items that a run would work on, in order."""
+        return tuple(item for item in self.items if item.standing in TO_DO)
+
+    @property
+    def cost(self) -> Range:
+        """The whole price."""
+        return sum((step.cost for step in self.steps), Range())
+
+    def counts(self) -> dict[str, int]:
+        """Return how many items stand where; ``reused`` counts those that are done, too."""
+        counted = Counter(item.standing for item in self.items)
+        kinds = {kind: counted[kind] for kind in ("new", "changed", "waiting", "invalid")}
+        kinds["reused"] = counted["reused"] + self.done
+        return {**kinds, "total": len(self.items) + self.done}
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the plan in the form that scripts rely on."""
+        later = {} if self.rest is None else {"rest": {"items": self.rest.items, "cost": self.rest.cost.as_json()}}
+        return {
+            "items": self.counts(),
+            "calls": sum(step.calls for step in self.steps),
+            "cost": self.cost.as_json(),
+            "balance": {name: dollars(amount) for name, amount in self.balances.items()},
+            "covered": self.coverage.covered,
+            "eta_seconds": round(self.eta_seconds),
+            "steps": [
+                {
+                    "id": step.id,
+                    "step": step.step,
+                    "model": step.model,
+                    "calls": step.calls,
+                    "cost": step.cost.as_json(),
+                }
+                for step in self.steps
+            ],
+            "warnings": [{"code": warning.code, "text": warning.text} for warning in self.warnings],
+            **later,
+        }
+
+
+def dollars(amount: Decimal) -> str:
+    """Return an amount as a decimal string with at least two places and none lost: ``1.80``, ``0.04345``."""
+    exact = format(amount.normalize(), "f")
+    whole, _, cents = exact.partition(".")
+    return f"{whole}.{cents.ljust(2, '0')}"

@@ -1,0 +1,105 @@
+"""Whether the money covers a plan: currency by currency, and within the job's own budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import ROUND_CEILING, Decimal
+
+from venice_batch.job import Budget
+from venice_batch.plan.model import Coverage, Range, dollars
+from venice_batch.state import State
+
+MICRO = Decimal(1_000_000)
+
+
+def micros(amount: Decimal) -> int:
+    """Return US dollars as whole millionths, rounded up so that a reservation is never too small."""
+    return int((amount * MICRO).to_integral_value(ROUND_CEILING))
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """One limit of the job's budget and what counts against it already, in millionths of a US dollar."""
+
+    name: str
+    limit: int
+    counted: int
+
+    @property
+    def left(self) -> int:
+        """What may still be reserved."""
+        return self.limit - self.counted
+
+
+def caps(budget: Budget, state: State, job: str, now: float, *, reserved: bool = True) -> tuple[Cap, ...]:
+    """Return the limits that the job sets, each with what was counted against it (rule 7).
+
+    Args:
+        budget: the job's.
+        state: what was reserved and spent.
+        job: its name.
+        now: Unix seconds.
+        reserved: False for a plan: what a run that died had reserved and not begun, the next run releases first.
+    """
+    found: list[Cap] = []
+    if budget.max_usd is not None:
+        run, continues = state.run_to_continue(job)
+        found.append(
+            Cap("max_usd", micros(budget.max_usd), state.counted_in_run(run, reserved=reserved) if continues else 0)
+        )
+    if budget.max_usd_per_day is not None:
+        counted = state.counted_since(day_start(now), reserved=reserved)
+        found.append(Cap("max_usd_per_day", micros(budget.max_usd_per_day), counted))
+    if budget.max_usd_per_month is not None:
+        counted = state.counted_since(month_start(now), reserved=reserved)
+        found.append(Cap("max_usd_per_month", micros(budget.max_usd_per_month), counted))
+    return tuple(found)
+
+
+def day_start(now: float) -> float:
+    """Return when the UTC day of `now` began, in Unix seconds."""
+    return datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
+
+
+def month_start(now: float) -> float:
+    """Return when the UTC month of `now` began, in Unix seconds."""
+    return datetime.fromtimestamp(day_start(now), UTC).replace(day=1).timestamp()
+
+
+def coverage(
+    cost: Range, dearest: Decimal, balances: Mapping[str, Decimal], limits: tuple[Cap, ...], *, permitted: bool
+) -> Coverage:
+    """Return whether balance and budget cover the high end of `cost`.
+
+    One call is paid in one currency: with k currencies that hold anything, up to (k - 1) calls' worth can be left over
+    in crumbs that cover no whole call.
+
+    Args:
+        cost: the plan's price.
+        dearest: the price of its dearest call.
+        balances: by currency, as the API states them.
+        limits: the job's budget.
+        permitted: the API's own word on whether the key may spend at all (``accessPermitted``).
+    """
+    if cost.high == 0:
+        return Coverage(covered=True)
+    if not permitted:
+        return _short(cost.high, "the API says that this key may not spend (accessPermitted: false)")
+    for cap in limits:
+        if Decimal(cap.left) / MICRO < cost.high:
+            short = cost.high - Decimal(max(cap.left, 0)) / MICRO
+            already = f", {dollars(Decimal(cap.counted) / MICRO)} of it already counted" if cap.counted else ""
+            limit = dollars(Decimal(cap.limit) / MICRO)
+            return replace(_short(short, f"budget.{cap.name} is {limit} USD{already}"), by_budget=True)
+    held = [amount for amount in balances.values() if amount > 0]
+    total = sum(held, Decimal(0))
+    if total < cost.high:
+        parts = " + ".join(f"{dollars(amount)} {name.upper()}" for name, amount in balances.items()) or "nothing"
+        return _short(cost.high - total, f"the balance is {parts}")
+    return Coverage(covered=True, certain=total >= cost.high + max(len(held) - 1, 0) * dearest)
+
+
+def _short(missing: Decimal, reason: str) -> Coverage:
+    return Coverage(covered=False, certain=False, shortfall=missing, reason=reason)

@@ -1,0 +1,189 @@
+"""Where a job's report lies and how it gets there: a folder of its state, or objects beside a state in a bucket."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from venice_batch.errors import ItemError
+from venice_batch.job import FolderSource, Job
+from venice_batch.report.gather import Access, Effort, beside, gather
+from venice_batch.report.page import FAILURES, PAGE, SUMMARY, write_report
+from venice_batch.report.report_data import ReportData
+from venice_batch.report.thumbnails import FOLDER, is_thumbnail
+from venice_batch.state import ItemRow, OutputRow, State
+from venice_batch.steps.fields import LOCAL
+from venice_batch.storage import Changed, Place, S3Place, Store, open_store
+
+#: Below the state.
+_NAME = "report"
+_TRIAL = "Made on the emulator: the money on this page was not real."
+#: Thumbnails are small: what takes time is the way to the bucket and back, not the bytes.
+_UPLOADS_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class Filed:
+    """A report that was written.
+
+    Attributes:
+        page: path or address of the page.
+        notes: remarks that stand at its head.
+    """
+
+    page: str
+    notes: tuple[str, ...]
+
+    def as_json(self) -> dict[str, object]:
+        """Return it in the form that scripts rely on."""
+        folder = self.page.removesuffix(PAGE)
+        files = {"page": self.page, "failures": f"{folder}{FAILURES}", "summary": f"{folder}{SUMMARY}"}
+        return {**files, "notes": list(self.notes)}
+
+
+def page_of(root: Place) -> str:
+    """Return path or address of the page of the state at `root`."""
+    place = root / _NAME
+    return str(place / PAGE) if isinstance(place, Path) else f"{place}{PAGE}"
+
+
+def last_summary(root: Place, job: str) -> Mapping[str, Any] | None:
+    """Return the summary of the report that the state at `root` has; None: none, or not of this job.
+
+    Jobs that share a state have the report in turn.
+
+    Raises:
+        Unavailable: its store cannot be asked.
+    """
+    store = _store(root / _NAME)
+    with tempfile.TemporaryDirectory(prefix="venice-batch-") as scratch:
+        spare = Path(scratch) / SUMMARY
+        try:
+            store.read(SUMMARY, spare)
+            found = json.loads(spare.read_text("utf-8"))
+        except (Changed, FileNotFoundError, ItemError, ValueError):
+            return None
+    whole = isinstance(found, dict) and found.get("job") == job and store.stat(PAGE) is not None
+    return found if whole else None
+
+
+def file_report(state: State, job: Job, *, cause: str = "", effort: Effort | None = None) -> Filed:
+    """Write the report of `job`, whatever its state knows by now.
+
+    Args:
+        state: open, for reading or for writing; only read.
+        job: the job.
+        cause: what ended the run early, in words.
+        effort: how much work the pictures may be.
+
+    Raises:
+        Unavailable: the state or its bucket cannot be reached.
+        OSError: a folder cannot be written.
+    """
+    place = state.root / _NAME
+    with tempfile.TemporaryDirectory(prefix="venice-batch-") as scratch:
+        spare, draft = Path(scratch) / "spare", Path(scratch) / "draft"
+        spare.mkdir()
+        folder = place if isinstance(place, Path) else draft
+        known = frozenset[str]() if isinstance(place, Path) else _thumbnails(_store(place))
+        data = gather(
+            state,
+            job.name,
+            steps=[step.id for step in job.steps if step.name not in LOCAL],
+            folder=folder,
+            access=_access(state, job, folder),
+            scratch=spare,
+            now=time.time(),
+            cause=cause,
+            notes=[] if state.root == job.state else [_TRIAL],
+            effort=effort,
+            known=known,
+        )
+        write_report(data, folder)
+        if not isinstance(place, Path):
+            _upload(folder, _store(place), data, known)
+    return Filed(page_of(state.root), data.notes)
+
+
+# Bytes for the pictures
+
+
+def _access(state: State, job: Job, folder: Path) -> Access:
+    output = job.output.path
+    finished = _getter(output)
+    # A source that is lent to the API by its address never crosses this machine, and not for a thumbnail either.
+    shown = isinstance(job.source, FolderSource) and job.api.transport != "url"
+    before = _getter(job.source.path) if shown and isinstance(job.source, FolderSource) else None
+
+    def input_of(row: ItemRow, spare: Path) -> Path | None:
+        return None if before is None else before(row.key, row.version, spare)
+
+    def output_of(row: OutputRow, spare: Path) -> Path | None:
+        return None if row.version is None else finished(row.path, row.version, spare)
+
+    # A page in a bucket is read through an address of its own, from where no finished file is near.
+    href = beside(folder, output) if isinstance(state.root, Path) and isinstance(output, Path) else lambda _: None
+    return Access(input_of, output_of, lambda result, spare: state.results.bytes(result.key, spare), href)
+
+
+def _getter(place: Place) -> Callable[[str, str, Path], Path | None]:
+    """Return a function that gets an object of one version; None where it is gone or another one by now."""
+    if isinstance(place, S3Place):
+        remote = open_store(place)
+
+        def fetched(key: str, version: str, spare: Path) -> Path | None:
+            try:
+                remote.read(key, spare, version)
+            except Changed:
+                return None
+            return spare
+
+        return fetched
+    local = open_store(place)
+
+    def looked_at(key: str, version: str, spare: Path) -> Path | None:
+        found = local.stat(key)
+        return None if found is None or found.version != version else local.peek(key, spare, found.size)
+
+    return looked_at
+
+
+# In a bucket
+
+
+def _store(place: Place) -> Store:
+    return open_store(place)
+
+
+def _thumbnails(store: Store) -> frozenset[str]:
+    """Return the names of the thumbnails that the bucket has; files of others are none of ours."""
+    head = f"{FOLDER}/"
+    found = (entry.key.removeprefix(head) for entry in store.list() if entry.key.startswith(head))
+    return frozenset(name for name in found if is_thumbnail(name))
+
+
+def _upload(folder: Path, store: Store, data: ReportData, known: Collection[str]) -> None:
+    """Put what is new: the pictures before the page that shows them; then remove pictures that no page shows."""
+    made = sorted(path.name for path in (folder / FOLDER).glob("*.webp"))
+    _each(made, lambda name: store.put(folder / FOLDER / name, f"{FOLDER}/{name}", replace=True))
+    for name in (FAILURES, SUMMARY, PAGE):
+        store.put(folder / name, name, replace=True)
+    _each(set(known) - data.thumbnails, lambda name: store.delete(f"{FOLDER}/{name}"))
+
+
+def _each(names: Iterable[str], act: Callable[[str], object]) -> None:
+    """Do it to all names, several at once; the first error is raised, and what has not begun by then is left."""
+    with ThreadPoolExecutor(_UPLOADS_AT_ONCE) as pool:
+        futures = [pool.submit(act, name) for name in names]
+        try:
+            for future in futures:
+                future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise

@@ -1,0 +1,105 @@
+"""What came of a run, for those who were not there: the event it is, and a short message in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from venice_batch.errors import Exit
+from venice_batch.job.notify import Event
+from venice_batch.report.text import duration, shown, usd
+
+#: Characters of one line of a message: a cause may quote an answer, and chats cut what is too long where they like.
+_LONGEST_LINE = 400
+
+_HEADLINES: Mapping[int, str] = {
+    Exit.DONE: "all done",
+    Exit.BUG: "ended by a bug in the tool",
+    Exit.USAGE: "could not start: job file, command line or catalogue",
+    Exit.ITEMS_FAILED: "finished, but some items failed or were held back",
+    Exit.KEY: "stopped: no key, or the key was refused",
+    Exit.MONEY: "stopped: money",
+    Exit.UNAVAILABLE: "stopped: API or disk unavailable, or too much failing",
+    Exit.LOCKED: "another run holds the job, or may have taken it over",
+    Exit.INTERRUPTED: "interrupted by hand",
+    Exit.TERMINATED: "interrupted by SIGTERM",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What came of a run.
+
+    Attributes:
+        job: its name.
+        exit_code: what the command ends with.
+        began: Unix seconds.
+        ended: Unix seconds.
+        items: how many items of the job are in which state; empty where the run did not get that far.
+        spent: millionths of a US dollar, in this run.
+        uncertain: the same, for calls whose answer was lost.
+        left: the same, at most, for what is left to buy.
+        cause: why it ended early; empty if it did not.
+        remedy: what to do about it.
+        machine: the name of the machine.
+        waiting: it has not ended: it waits for the balance.
+    """
+
+    job: str
+    exit_code: int
+    began: float
+    ended: float
+    items: Mapping[str, int] = field(default_factory=dict)
+    spent: int = 0
+    uncertain: int = 0
+    left: int = 0
+    cause: str = ""
+    remedy: str = ""
+    machine: str = ""
+    waiting: bool = False
+
+    @property
+    def event(self) -> Event | None:
+        """What a webhook is told of.
+
+        ``success`` is exit code 0, ``money`` is 5, and ``failure`` everything else but 130: who pressed Ctrl-C knows.
+        Nobody asks this of a run that found the job locked (7), see `venice_batch.report.notify.Notifier.ended`.
+        """
+        if self.exit_code == Exit.INTERRUPTED:
+            return None
+        if self.exit_code == Exit.MONEY:
+            return "money"
+        return "success" if self.exit_code == Exit.DONE else "failure"
+
+
+def outcome_text(outcome: RunResult, *, trial: bool = False) -> str:
+    """Return the message: a headline, items, money, cause and remedy, a line each.
+
+    Args:
+        outcome: what came of the run.
+        trial: it ran on the bundled emulator.
+    """
+    headline = _HEADLINES.get(outcome.exit_code, "ended")
+    end = "waits for the balance" if outcome.waiting else f"{headline} (exit code {outcome.exit_code})"
+    lines = [f"{'trial on the emulator: ' if trial else ''}venice-batch {outcome.job}: {end}"]
+    if outcome.items:
+        lines.append("items: " + ", ".join(f"{count} {state}" for state, count in sorted(outcome.items.items())))
+    lines.append(_money(outcome))
+    lines += [f"cause: {line}" for line in outcome.cause.splitlines()[:3]]
+    lines += [f"try: {line}" for line in outcome.remedy.splitlines()[:3]]
+    where = f" on {outcome.machine}" if outcome.machine else ""
+    lines.append(f"took {duration(max(0.0, outcome.ended - outcome.began))}{where}")
+    return "\n".join(_cut(shown(line)) for line in lines)
+
+
+def _money(outcome: RunResult) -> str:
+    parts = [f"{usd(outcome.spent)} USD spent"]
+    if outcome.uncertain:
+        parts.append(f"{usd(outcome.uncertain)} uncertain")
+    if outcome.left:
+        parts.append(f"up to {usd(outcome.left)} left to buy")
+    return f"money: {', '.join(parts)}"
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 3] + "..."

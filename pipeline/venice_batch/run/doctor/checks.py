@@ -1,0 +1,100 @@
+"""Probes, made all at once, each with a time limit; what one of them suffers never hides what another finds."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from venice_batch.errors import PRECEDENCE, Exit, VeniceBatchError
+
+Level = Literal["ok", "warn", "bad"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the examination.
+
+    Attributes:
+        check: what was looked at.
+        level: how it is.
+        found: what was found.
+        remedy: what to do about it.
+        code: the exit code that a bad one stands for.
+    """
+
+    check: str
+    level: Level
+    found: str
+    remedy: str = ""
+    code: Exit = Exit.DONE
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One thing to look at.
+
+    Attributes:
+        check: its name, for what goes wrong in it.
+        work: yields what it finds; what it raises is a finding, too.
+        code: of an error that is none of ours, such as one of the disk.
+        seconds: how long it may take.
+    """
+
+    check: str
+    work: Callable[[], Iterable[Finding]]
+    code: Exit = Exit.UNAVAILABLE
+    seconds: float = 10.0
+
+
+@dataclass
+class _Under:
+    """A probe under way; what it has found so far counts even if it never ends."""
+
+    probe: Probe
+    problems_found: list[Finding] = field(default_factory=list)
+    thread: threading.Thread = field(init=False)
+
+    def __post_init__(self) -> None:
+        # A daemon: a server that never answers must not keep the command from ending.
+        self.thread = threading.Thread(target=self._work, name=self.probe.check, daemon=True)
+        self.thread.start()
+
+    def _work(self) -> None:
+        try:
+            for finding in self.probe.work():
+                self.problems_found.append(finding)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other checks go on
+            self.problems_found.append(of_error(self.probe.check, error, self.probe.code))
+
+    def ended(self, deadline: float) -> list[Finding]:
+        self.thread.join(max(0.0, deadline - time.monotonic()))
+        found = list(self.problems_found)
+        if self.thread.is_alive():
+            late = f"no answer within {self.probe.seconds:.0f} s"
+            found.append(Finding(self.probe.check, "bad", late, "see to the network and try again", self.probe.code))
+        return found
+
+
+def examine(probes: Sequence[Probe]) -> Iterator[Finding]:
+    """Make all probes at the same time and yield their findings in order. Never raises what a probe raises."""
+    begun = time.monotonic()
+    for under in [_Under(probe) for probe in probes]:
+        yield from under.ended(begun + under.probe.seconds)
+
+
+def of_error(check: str, error: Exception, code: Exit = Exit.UNAVAILABLE) -> Finding:
+    """Return what an error means; ours bring their remedy and exit code along."""
+    if isinstance(error, VeniceBatchError):
+        return Finding(check, "bad", error.message, error.remedy, error.exit_code)
+    if isinstance(error, OSError):
+        return Finding(check, "bad", str(error), "see to the disk and the rights of this user", code)
+    return Finding(check, "bad", f"the check itself failed: {type(error).__name__}: {error}", "", Exit.BUG)
+
+
+def most_serious(problems_found: Iterable[Finding]) -> Exit:
+    """Return the exit code that speaks for all bad findings: 0 where there is none."""
+    codes = {finding.code for finding in problems_found if finding.level == "bad"}
+    return next((code for code in (*PRECEDENCE, *Exit) if code in codes), Exit.DONE)

@@ -1,0 +1,1 @@
+"""Where tasks are carried out: threads of this machine."""

@@ -1,0 +1,1 @@
+"""Garbage collection of stored results: mark what is needed, sweep the rest."""

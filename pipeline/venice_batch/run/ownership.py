@@ -1,0 +1,68 @@
+"""An output belongs to one state: a mark in it keeps two states from writing, and deleting, each other's files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from venice_batch.errors import OutputError
+from venice_batch.storage import Changed, Exists, Place, Store
+
+#: Hidden, so that neither a listing nor a web server shows it.
+MARK = ".venice-batch/owner"
+
+
+def claim(output: Store, place: Place, state: Place, spare: Path) -> None:
+    """Mark the output as written from this state.
+
+    Args:
+        output: where finished files go.
+        place: the same, for comparisons and messages.
+        state: the job's memory.
+        spare: a folder for two small files.
+
+    Raises:
+        OutputError: the mark names another state.
+        Unavailable: the output cannot be written.
+    """
+    name = _name(state, place)
+    if output.stat(MARK) is None:
+        mark = spare / "owner"
+        mark.write_text(json.dumps({"state": name}), "utf-8")
+        try:
+            output.put(mark, MARK, replace=False)
+        except Exists:
+            pass  # another run was faster; whose it is, is read below
+        else:
+            return
+    found = _owner(output, place, spare / "found")
+    if found != name:
+        raise OutputError(
+            f"the output {place} is written by another state ({found})",
+            remedy="give each job an output of its own, or both the same `state:`;"
+            f" if that state is gone, remove {_shown(place)}",
+        )
+
+
+def _name(state: Place, output: Place) -> str:
+    """Return the state's name: relative where it lies inside the output, so that both can be moved together."""
+    if not isinstance(state, Path):
+        return str(state)
+    if isinstance(output, Path) and state.resolve().is_relative_to(output.resolve()):
+        return str(state.resolve().relative_to(output.resolve()))
+    return str(state.resolve())
+
+
+def _shown(place: Place) -> str:
+    return f"{str(place).rstrip('/')}/{MARK}"
+
+
+def _owner(output: Store, place: Place, into: Path) -> str:
+    try:
+        output.read(MARK, into)
+        return str(json.loads(into.read_text("utf-8"))["state"])
+    except (Changed, ValueError, KeyError, TypeError) as error:
+        raise OutputError(
+            f"{_shown(place)} does not say which state writes this output",
+            remedy="if no other job writes there, remove that file and run again",
+        ) from error

@@ -1,0 +1,294 @@
+"""One start of a job, from the lease to the last row: preflight, plan, and the driver with its tools."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+
+from venice_batch.errors import BudgetReached, Exit, ModelSwitched, MoneyError, VeniceBatchError
+from venice_batch.job import FolderSource, Job
+from venice_batch.plan.model import TO_DO, Caution, Plan
+from venice_batch.plan.money import Cap, caps, micros
+from venice_batch.plan.pipeline import Pipeline, make_pipeline
+from venice_batch.plan.plan_inputs import gather_inputs, refuse_overlap
+from venice_batch.plan.planner import make_plan
+from venice_batch.plan.selection import ItemFilter
+from venice_batch.run.budget import RunBudget
+from venice_batch.run.driver import Driver
+from venice_batch.run.observer import Observer, Steady, Summary
+from venice_batch.run.ownership import claim
+from venice_batch.run.run_context import RunContext
+from venice_batch.run.vanished import tidy
+from venice_batch.run.worker import Worker, decoders
+from venice_batch.state import (
+    Event,
+    ItemId,
+    ItemMoved,
+    LeasePolicy,
+    OutputRow,
+    RunEnded,
+    RunStarted,
+    State,
+    to_read,
+    to_write,
+)
+from venice_batch.storage import Place, Store, open_store, sweep_stale
+from venice_batch.venice import (
+    Account,
+    Api,
+    BillingBalance,
+    Breaker,
+    CallFailed,
+    Cancel,
+    Catalogue,
+    Client,
+    Gate,
+    Lanes,
+)
+
+EMULATED = "emulated"
+#: Events of one commit when a plan is written down: all at once, a hundred thousand would take 100 MB.
+_GROUP = 5000
+#: Seconds between two notes about the same reason to wait.
+_QUIET = 10.0
+_LASTING_ENDS = frozenset({Exit.DONE, Exit.ITEMS_FAILED, Exit.MONEY})
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What the API said before anything was paid."""
+
+    catalogue: Catalogue
+    account: Account
+    cautions: tuple[Caution, ...] = ()
+
+
+def preflight(api: Api, *, styles: bool = False) -> Preflight:
+    """Ask for models, prices, balance and rate limits, and for style presets where they matter; free calls only.
+
+    Raises:
+        CallFailed: the key is refused (exit 4), or the API cannot be reached or does not speak its language (exit 6).
+    """
+    with Client.alone(api) as client:
+        # The key first: /models answers even to a wrong one.
+        limits = client.rate_limits()
+        billing, cautions = _billing(client) if api.is_admin else (None, ())
+        catalogue = Catalogue.fetch(client)
+        if styles:
+            catalogue = replace(catalogue, styles=client.styles())
+        return Preflight(catalogue, Account.of(limits, billing), cautions)
+
+
+def _billing(client: Client) -> tuple[BillingBalance | None, tuple[Caution, ...]]:
+    """Ask for the account's own balance, which may hang: `rate_limits` is the admission test, this only adds to it."""
+    try:
+        return client.billing_balance(), ()
+    except CallFailed as failure:
+        return None, (Caution("no-billing", f"billing/balance could not be read: {failure.message}"),)
+
+
+def state_root(job: Job, api_host: str) -> Place:
+    """Return where manifest and results lie: runs on the bundled emulator never mix with real ones."""
+    return job.state / EMULATED if api_host == "emulator" else job.state
+
+
+@contextmanager
+def state_to_write(job: Job, api_host: str) -> Iterator[State]:
+    """Hold the lease and open the job's state for writing, creating it where there is none.
+
+    Raises:
+        Locked: a run holds the state (exit 7).
+        Unavailable: it cannot be written.
+    """
+    policy = LeasePolicy(safe=False) if job.lease is None else LeasePolicy(job.lease)
+    with to_write(state_root(job, api_host), lease_place=job.state, policy=policy) as state:
+        yield state
+
+
+def plan_only(job: Job, api: Api, item_filter: ItemFilter) -> Plan:
+    """Return the plan of `job` without changing anything anywhere.
+
+    Raises:
+        VeniceBatchError: whatever would keep a run from starting.
+    """
+    refuse_overlap(job)
+    pipeline = make_pipeline(job, api.host)
+    known = preflight(api, styles=pipeline.draws)
+    with to_read(state_root(job, api.host)) as state:
+        return _planned(pipeline, state, known, item_filter)
+
+
+def _planned(pipeline: Pipeline, state: State, known: Preflight, item_filter: ItemFilter) -> Plan:
+    plan = make_plan(pipeline, gather_inputs(pipeline.job, state, known.catalogue, known.account), item_filter)
+    return replace(plan, warnings=(*plan.warnings, *known.cautions))
+
+
+@dataclass(frozen=True)
+class Session:
+    """A job with its lease held and its plan made; nothing is spent yet."""
+
+    job: Job
+    api: Api
+    pipeline: Pipeline
+    state: State
+    plan: Plan
+    known: Preflight
+    recovered: int
+    output: Store
+
+    def execute(self, observer: Observer, *, partial: bool, waits: bool = False) -> Summary:
+        """Carry out the plan.
+
+        Args:
+            observer: told what happens.
+            partial: the plan is known not to be covered; do what the money reaches for.
+            waits: the caller will start again once the balance suffices, so that it is still the same run.
+        """
+        observer = Steady(observer)
+        run, _ = self.state.run_to_continue(self.job.name)
+        now = time.time()
+        limits = self._caps(now, partial=partial)
+        self.state.commit([RunStarted(run, self.job.name, now)])
+        standing = self._standing(now)
+        while group := list(itertools.islice(standing, _GROUP)):
+            self.state.commit(group)
+        others = set(self.plan.balances) - {"usd", "diem"}
+        listens = all(self.plan.balances[currency] == 0 for currency in others)
+        budget = RunBudget(limits, run, self.state.next_call(), now, listens=listens)
+        with self._context(budget, observer) as context:
+            driver = Driver(self.pipeline, self.plan, self.state, context)
+            with _signals(driver.signal):
+                summary = driver.run()
+        if summary.cause is None:
+            self.state.commit(tidy(self.job, self.state, self.output, observer.note))
+        code = summary.exit_code
+        closed = code in _LASTING_ENDS and not (waits and waits_for_balance(summary.cause))
+        self.state.commit([RunEnded(run, time.time(), int(code), closed)])
+        return summary
+
+    def _caps(self, now: float, *, partial: bool) -> tuple[Cap, ...]:
+        limits = caps(self.job.budget, self.state, self.job.name, now)
+        if not partial:
+            return limits
+        balance = sum(self.plan.balances.values())
+        return (*limits, Cap("balance", micros(balance) if balance else 0, 0))
+
+    def _standing(self, now: float) -> Iterator[Event]:
+        """Yield what the plan found out: what cannot be processed, what is to be done, and what is gone."""
+        name = self.job.name
+        for item in self.plan.items:
+            identity, version = ItemId(name, item.key, item.variant), item.candidate.version
+            if item.standing == "invalid":
+                reason = (item.code, item.reason)
+                yield ItemMoved(identity, version, item.fingerprint, "invalid", now, *reason, lasting=True)
+            elif item.standing in TO_DO:
+                yield ItemMoved(identity, version, item.fingerprint, "pending", now)
+        for key, variant in self.plan.vanished:
+            yield ItemMoved(ItemId(name, key, variant), "", "", "vanished", now, "vanished", "no longer in the source")
+
+    @contextmanager
+    def _context(self, budget: RunBudget, observer: Observer) -> Iterator[RunContext]:
+        job, cancel = self.job, Cancel()
+        gate = Gate(cancel, guard=self.state.lease.check)
+        lanes = Lanes(self.known.account.rpm, cancel=cancel)
+        with ExitStack() as stack:
+            client = stack.enter_context(
+                Client(
+                    self.api,
+                    gate=gate,
+                    lanes=lanes,
+                    breaker=Breaker(cancel=cancel),
+                    cancel=cancel,
+                    timeout=job.api.timeout,
+                    prefer="json" if job.api.transport == "json" else "multipart",
+                    on_wait=_Waits(observer),
+                )
+            )
+            source = open_store(job.source.path) if isinstance(job.source, FolderSource) else None
+            worker = Worker(
+                client=client,
+                source=source,
+                output=self.output,
+                existing=job.output.existing,
+                results=self.state.results,
+                scratch=self.state.scratch,
+                decoders=decoders(),
+            )
+            real = self.state.root == self.job.state
+            trial = stack.enter_context(to_read(self.job.state / EMULATED)) if real else None
+            owner = functools.partial(self._owner, trial=trial)
+            yield RunContext(self.known.catalogue, lanes, gate, cancel, worker, budget, observer, owner)
+
+    def _owner(self, path: str, trial: State | None) -> OutputRow | None:
+        """Return what is known of a finished file; a real run may replace what a trial on the emulator wrote."""
+        ours = self.state.output(self.job.name, path)
+        if trial is None or (ours is not None and ours.version is not None):
+            return ours
+        return trial.output(self.job.name, path) or ours
+
+
+def waits_for_balance(cause: VeniceBatchError | None) -> bool:
+    """Whether it was the balance that ended a run, so that new credits let it go on."""
+    return isinstance(cause, MoneyError) and not isinstance(cause, BudgetReached | ModelSwitched)
+
+
+@contextmanager
+def session(job: Job, api: Api, item_filter: ItemFilter) -> Iterator[Session]:
+    """Hold the lease, settle what a crash left, and plan.
+
+    Raises:
+        Locked: another run holds the state (exit 7).
+        VeniceBatchError: whatever keeps a run from starting; nothing was spent.
+    """
+    refuse_overlap(job)
+    pipeline = make_pipeline(job, api.host)
+    with state_to_write(job, api.host) as state:
+        output = open_store(job.output.path)
+        claim(output, job.output.path, job.state, state.scratch)
+        if isinstance(job.output.path, Path):
+            sweep_stale(job.output.path)
+        recovered = state.recover(time.time())
+        known = preflight(api, styles=pipeline.draws)
+        plan = _planned(pipeline, state, known, item_filter)
+        yield Session(job, api, pipeline, state, plan, known, recovered, output)
+
+
+class _Waits:
+    """Tells of waits for the server: the long ones, and each reason once in a while, however many threads wait."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self._lock = threading.Lock()
+        self._told: dict[str, float] = {}
+
+    def __call__(self, why: str, seconds: float) -> None:
+        """Take note of a wait of so many seconds; called in any thread."""
+        with self._lock:
+            silent = time.monotonic() < self._told.get(why, 0.0)
+            if seconds < 1 or silent:
+                return
+            self._told[why] = time.monotonic() + max(seconds, _QUIET)
+        self._observer.note(f"waiting {seconds:.0f} s: {why}")
+
+
+@contextmanager
+def _signals(tell: Callable[[int], None]) -> Iterator[None]:
+    """Have Ctrl-C and SIGTERM told to the driver while the block runs."""
+
+    def handler(number: int, _: FrameType | None) -> None:
+        tell(number)
+
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)

@@ -1,0 +1,167 @@
+"""Results in a folder: ``<aa>/<key>``, one file of bytes and one of facts for every answer.
+
+Order of writing (rule 3): the answer streams to a temporary file in its final folder, is made durable, then the facts
+are written, then the bytes are renamed to their key. That rename is the commit: bytes under a key are whole, and
+their facts exist. Only after it is the picture looked at; the verdict then joins the facts. A crash at any instant
+leaves either nothing, or a temporary file that nobody reads, or a whole result, judged or still to be judged.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from venice_batch.errors import ItemError, Unavailable
+from venice_batch.state.events import AnswerSetAside, Event, ResultStored
+from venice_batch.state.results import ANSWER, Facts, Result, Stored, index_text
+from venice_batch.storage import Store, fsync_folder, make_folder, temporary_beside, write_whole
+
+
+class FolderResults:
+    """The results of one state folder (see `Results`). The folder itself is the truth, the manifest only a copy."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def _place(self, key: str) -> Path:
+        return self._root / key[:2] / key
+
+    def incoming(self, key: str) -> Path:
+        """Return a new name in the folder where the answer will stay, so that the commit is a rename."""
+        target = self._place(key)
+        make_folder(target.parent)
+        return temporary_beside(target)
+
+    def keep(self, key: str, answer: Path, facts: Facts) -> Result:
+        """Make a whole answer durable under its key (see `Results.keep`)."""
+        earlier = self.find(key)
+        if earlier is not None:
+            # Another variant of the same call was lost, so all were bought anew: what was kept first stays.
+            answer.unlink()
+            return earlier
+        target = self._place(key)
+        with answer.open("rb") as file:
+            os.fsync(file.fileno())
+        facts = {**facts, "bytes": answer.stat().st_size}
+        self._write_facts(key, facts)
+        answer.replace(target)
+        fsync_folder(target.parent)
+        return Result(key, facts)
+
+    def note_verdict(self, result: Result, verdict: Facts) -> ResultStored:
+        """Write the verdict into the facts (see `Results.note_verdict`)."""
+        facts = {**result.facts, "verdict": verdict}
+        self._write_facts(result.key, facts)
+        return ResultStored(result.key, index_text(facts))
+
+    def set_aside(self, result: Result) -> AnswerSetAside:
+        """Rename the bytes to ``<key>.bad-<n>`` (see `Results.set_aside`)."""
+        place = self._place(result.key)
+        taken = [int(bad.name.rpartition("-")[2]) for bad in place.parent.glob(f"{place.name}.bad-*")]
+        number = 1 + max(taken, default=0)
+        place.replace(place.with_name(f"{place.name}.bad-{number}"))
+        fsync_folder(place.parent)
+        return AnswerSetAside(result.key, number)
+
+    def was_bad(self, key: str) -> bool:
+        """Whether an answer for `key` was put aside before, because it was no picture."""
+        place = self._place(key)
+        return next(place.parent.glob(f"{key}.bad-*"), None) is not None
+
+    def find(self, key: str) -> Result | None:
+        """Return the durable result for `key`, or None.
+
+        Raises:
+            Unavailable: bytes and facts do not belong together: somebody or the disk damaged them since. Taken for
+                absent it would be bought again, taken for whole it would be published.
+        """
+        place = self._place(key)
+        if not place.is_file():
+            return None
+        try:
+            facts = json.loads(_facts_of(place).read_text("utf-8"))
+        except (FileNotFoundError, ValueError) as error:
+            raise _damaged(place) from error
+        except OSError as error:
+            # No more files to open, say: nothing that would justify to buy it again.
+            raise Unavailable(
+                f"cannot read {_facts_of(place)}: {error.strerror}",
+                remedy="see to this machine's disk and limits, then run the job again",
+            ) from error
+        if facts.get("bytes") != place.stat().st_size:
+            raise _damaged(place)
+        return Result(key, facts)
+
+    def keys(self) -> Iterator[str]:
+        """Yield the key of every durable result."""
+        for facts in self._root.glob("??/*.json"):
+            if facts.with_suffix("").is_file():
+                yield facts.name.removesuffix(".json")
+
+    def bytes(self, key: str, spare: Path) -> Path:  # noqa: ARG002 - no copy is needed here
+        """Return the durable file itself (see `Results.bytes`)."""
+        place = self._place(key)
+        if not place.is_file():
+            raise gone(key)
+        return place
+
+    def copy_to(self, output: Store, key: str, name: str) -> None:
+        """Return None: no store reads this machine's files by itself (see `Results.copy_to`)."""
+
+    def stored(self) -> Iterator[Stored]:
+        """Walk the folders (see `Results.stored`)."""
+        for path in self._root.glob("??/*"):
+            name = ANSWER.fullmatch(path.name)
+            if name is not None and path.is_file():
+                found = path.stat()
+                yield Stored(name["key"], int(name["bad"]) if name["bad"] else None, found.st_size, found.st_mtime)
+
+    def remove(self, stored: Stored) -> None:
+        """Remove the file, its facts after it: facts alone are no result (see `Results.remove`)."""
+        place = self._place(stored.key)
+        if stored.bad is not None:
+            place.with_name(f"{place.name}.bad-{stored.bad}").unlink(missing_ok=True)
+            return
+        self.drop(stored.key)
+
+    def drop(self, key: str) -> None:
+        """Remove a result that is durable elsewhere."""
+        self._place(key).unlink(missing_ok=True)
+        _facts_of(self._place(key)).unlink(missing_ok=True)
+
+    def unrecorded(self, *, final: bool) -> list[Event]:  # noqa: ARG002 - the folder needs no manifest
+        """Return nothing: what is in the folder is found there (see `Results.unrecorded`)."""
+        return []
+
+    def recorded(self, events: Collection[Event]) -> None:
+        """Do nothing: the folder needs no manifest (see `Results.recorded`)."""
+
+    def adopt(self, keys: Collection[str], *, everything: bool) -> list[Result]:  # noqa: ARG002 - see below
+        """Return nothing: what is in the folder is known (see `Results.adopt`)."""
+        return []
+
+    def _write_facts(self, key: str, facts: Facts) -> None:
+        write_whole(_facts_of(self._place(key)), json.dumps(facts, sort_keys=True))
+
+
+def gone(key: str) -> ItemError:
+    """Return the error for a result that was there and is not any more."""
+    return ItemError(
+        "result-gone",
+        f"the stored result {key} was removed by somebody",
+        remedy="restore it, or run the job again: it is bought anew",
+        lasting=False,
+    )
+
+
+def _damaged(place: Path) -> Unavailable:
+    return Unavailable(
+        f"the stored result {place} and its facts beside it (.json) do not fit together",
+        remedy="restore both from a backup, or remove both: it is bought again then",
+    )
+
+
+def _facts_of(place: Path) -> Path:
+    return place.with_name(place.name + ".json")

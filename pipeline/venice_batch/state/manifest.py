@@ -1,0 +1,391 @@
+"""The manifest and ledger: what happened to each item, and every call with its price and fate.
+
+One thread writes (rule 8), in groups: everything handed to one `commit` becomes durable together or not at all.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar
+
+from venice_batch.errors import VeniceBatchError
+from venice_batch.state import schema
+from venice_batch.state.bucket_journal import AT_REST, UNDER_WAY, BucketJournal
+from venice_batch.state.events import COUNTED, Begun, Event, ItemId, ItemMoved, Reserved, Settled, apply
+from venice_batch.state.lease import Lease, NeverExpires
+from venice_batch.state.results import Result, Results
+from venice_batch.state.rows import CallRow, ItemRow, OutputRow, Purchased, RunRow, SourceRow, Spending
+from venice_batch.state.store_retry import Patience
+from venice_batch.storage import Place
+
+FILE = "manifest.sqlite3"
+Row = TypeVar("Row")
+#: Events of one transaction where there are many.
+_GROUP = 1000
+#: Keys of one question to `State.rows_of`.
+MOST_KEYS = 500
+_ITEM = "key, variant, version, fingerprint, state, code, reason, lasting, updated_at, result"
+_ROWS_OF = f"SELECT {_ITEM} FROM items WHERE job = ? AND key IN ({', '.join('?' * MOST_KEYS)})"
+_NO_LEASE = NeverExpires()
+_COUNTED = ", ".join(f"'{fate}'" for fate in COUNTED)
+
+
+class State:
+    """The memory of one or more jobs in one place.
+
+    Get one from `to_write` (the holder of the lease) or `to_read`.
+
+    Attributes:
+        root: the place.
+        results: the stored answers.
+        lease: to be checked just before money is spent.
+    """
+
+    def __init__(
+        self,
+        root: Place,
+        connection: sqlite3.Connection,
+        results: Results,
+        *,
+        scratch: Path | None = None,
+        lease: Lease = _NO_LEASE,
+        journal: BucketJournal | None = None,
+        patience: Patience | None = None,
+        complete: bool = True,
+    ) -> None:
+        """Put the parts together.
+
+        Args:
+            root: the place of manifest and results.
+            connection: the manifest: the durable one, or a working copy.
+            results: the stored answers.
+            scratch: a private folder of this run.
+            lease: is held for as long as this lives.
+            journal: makes commits durable, where the manifest is a working copy.
+            patience: of whatever waits for a store.
+            complete: whether the manifest is known to hold everything that was ever committed.
+        """
+        self.root = root
+        self.results = results
+        self.lease = lease
+        self._scratch = scratch
+        self._connection = connection
+        self._journal = journal
+        self._patience = patience
+        self._complete = complete
+        self._failed: VeniceBatchError | None = None
+
+    @property
+    def scratch(self) -> Path:
+        """A private folder of this run, for whatever need not outlive it."""
+        if self._scratch is None:
+            raise TypeError("a state in a folder that is only asked has no folder of its own")
+        return self._scratch
+
+    def give_up(self) -> None:
+        """Wait no longer for a store that cannot be reached; safe in a signal handler's thread."""
+        if self._patience is not None:
+            self._patience.gave_up.set()
+
+    def commit(self, events: Iterable[Event]) -> None:
+        """Make all events durable, in their order, in one transaction.
+
+        Raises:
+            Unavailable: the disk is full or read-only, or the store cannot be reached; none of the events is recorded
+                as far as this run can tell, and a state in a bucket takes no further ones.
+            LeaseLost: another run holds the state; likewise.
+        """
+        group = list(events)
+        if group:
+            self._record([*group, *self.results.unrecorded(final=False)])
+
+    def _record(self, events: Sequence[Event]) -> None:
+        if self._failed is not None:
+            raise type(self._failed)(self._failed.message, remedy=self._failed.remedy) from self._failed
+        try:
+            self._transact(events)
+        except VeniceBatchError as error:
+            # What is in the bucket and what is in the working copy may differ by now: it must not grow any further.
+            self._failed = error if self._journal is not None else None
+            raise
+        self.results.recorded(events)
+        if self._journal is not None:
+            self._journal.fold(self._connection, UNDER_WAY)
+
+    def _transact(self, events: Sequence[Event]) -> None:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                for event in events:
+                    apply(self._connection, event)
+                if self._journal is not None:
+                    self._journal.append(events)
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            file = self.scratch / FILE if self._journal is not None else f"{self.root}/{FILE}"
+            raise schema.unusable(file, error) from error
+
+    def finish(self) -> None:
+        """Record what is left to record before the state is closed; put a snapshot of it where one is due.
+
+        Does nothing once a commit has failed: that error is known already.
+
+        Raises:
+            LeaseLost, Unavailable: see `commit`.
+        """
+        if self._failed is not None:
+            return
+        left = self.results.unrecorded(final=True)
+        if left:
+            self._record(left)
+        if self._journal is not None:
+            self._journal.fold(self._connection, AT_REST)
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything that this run stored is recorded."""
+        return self._failed is None and not self.results.unrecorded(final=True)
+
+    def _rows(self, kind: Callable[..., Row], sql: str, *values: object) -> list[Row]:
+        return [kind(*row) for row in self._connection.execute(sql, values)]
+
+    def _number(self, sql: str, *values: object) -> int:
+        return int(self._connection.execute(sql, values).fetchone()[0] or 0)
+
+    # Items and their inputs
+
+    def items(self, job: str, state: str | None = None) -> Iterator[ItemRow]:
+        """Yield the items of `job`, all or those in one state, by key."""
+        chosen = "" if state is None else " AND state = ?"
+        values = (job,) if state is None else (job, state)
+        sql = f"SELECT {_ITEM} FROM items WHERE job = ?{chosen} ORDER BY key, variant"
+        for row in self._connection.execute(sql, values):
+            yield _item_row(row)
+
+    def rows_of(self, job: str, keys: Sequence[str]) -> list[ItemRow]:
+        """Return the items with one of these keys, all variants, in no particular order; at most `MOST_KEYS` keys."""
+        # Always the same statement, so that it is prepared once; what is too little is filled up with a NULL's no.
+        wanted = (job, *keys, *(None,) * (MOST_KEYS - len(keys)))
+        rows = self._connection.execute(_ROWS_OF, wanted)
+        return [_item_row(row) for row in rows]
+
+    def held_with(self, result: str) -> list[tuple[ItemId, ItemRow]]:
+        """Return the items of all jobs that wait because of this answer: twins share what is decided about it."""
+        sql = f"SELECT job, {_ITEM} FROM items WHERE result = ? AND result <> '' ORDER BY job, key, variant"
+        rows = self._connection.execute(sql, (result,))
+        return [(ItemId(job, row[0], row[1]), _item_row(row)) for job, *row in rows]
+
+    def released(self, result: Result) -> bool:
+        """Whether a person has accepted this answer, flagged as it is."""
+        sql = "SELECT EXISTS (SELECT 1 FROM released WHERE key = ? AND sha256 = ?)"
+        return self._number(sql, result.key, result.facts.get("sha256", "")) == 1
+
+    def present(self, job: str) -> int:
+        """Return how many items of `job` have not vanished."""
+        return self._number("SELECT count(*) FROM items WHERE job = ? AND state <> 'vanished'", job)
+
+    def keys(self, job: str) -> Iterator[tuple[str, int]]:
+        """Yield key and variant of every item of `job` that has not vanished, in order."""
+        yield from self._connection.execute(
+            "SELECT key, variant FROM items WHERE job = ? AND state <> 'vanished' ORDER BY key, variant", (job,)
+        )
+
+    def counts(self, job: str) -> dict[str, int]:
+        """Return how many items of `job` are in each state."""
+        return dict(self._connection.execute("SELECT state, count(*) FROM items WHERE job = ? GROUP BY state", (job,)))
+
+    def source(self, job: str, key: str) -> SourceRow | None:
+        """Return what is known of an input, whatever its version is now."""
+        sql = "SELECT key, version, size, sha256, facts FROM sources WHERE job = ? AND key = ?"
+        rows = self._rows(SourceRow, sql, job, key)
+        return rows[0] if rows else None
+
+    def source_of_version(self, size: int, version: str) -> SourceRow | None:
+        """Return what is known of any input of any job with this size and version.
+
+        Only for inputs in buckets: there the version is the etag with the size, and so stands for the bytes.
+        """
+        sql = "SELECT key, version, size, sha256, facts FROM sources WHERE size = ? AND version = ? LIMIT 1"
+        rows = self._rows(SourceRow, sql, size, version)
+        return rows[0] if rows else None
+
+    def knows_size(self, size: int) -> bool:
+        """Whether any input of any job had this size: only then can a new file be a renamed one."""
+        return self._number("SELECT EXISTS (SELECT 1 FROM sources WHERE size = ?)", size) == 1
+
+    def outputs(self, job: str) -> Iterator[OutputRow]:
+        """Yield every file that `job` writes or wrote, streamed."""
+        sql = "SELECT key, variant, path, version, sha256 FROM outputs WHERE job = ? ORDER BY path"
+        for row in self._connection.execute(sql, (job,)):
+            yield OutputRow(*row)
+
+    def orphans(self, job: str) -> list[OutputRow]:
+        """Return the files that `job` wrote for items that are no longer in its source."""
+        sql = (
+            "SELECT key, variant, path, outputs.version, sha256 FROM outputs JOIN items USING (job, key, variant)"
+            " WHERE job = ? AND outputs.version IS NOT NULL AND state = 'vanished' ORDER BY path"
+        )
+        return self._rows(OutputRow, sql, job)
+
+    def count_outputs(self, job: str) -> int:
+        """Return how many files `job` wrote."""
+        return self._number("SELECT count(*) FROM outputs WHERE job = ? AND version IS NOT NULL", job)
+
+    def output(self, job: str, path: str) -> OutputRow | None:
+        """Return what is known of the file `path` that `job` writes or wrote."""
+        sql = "SELECT key, variant, path, version, sha256 FROM outputs WHERE job = ? AND path = ?"
+        rows = self._rows(OutputRow, sql, job, path)
+        return rows[0] if rows else None
+
+    # Runs and money
+
+    def last_run(self, job: str) -> RunRow | None:
+        """Return the newest run of `job`."""
+        sql = "SELECT id, started_at, ended_at, exit_code, closed FROM runs WHERE job = ? ORDER BY id DESC LIMIT 1"
+        rows = self._rows(RunRow, sql, job)
+        return replace(rows[0], closed=bool(rows[0].closed)) if rows else None
+
+    def run_to_continue(self, job: str) -> tuple[int, bool]:
+        """Return (run number, whether it continues an interrupted one).
+
+        A run lasts until it ended in good order: what an interrupted start spent counts against the same `max_usd`.
+        """
+        last = self.last_run(job)
+        if last is not None and not last.closed:
+            return last.id, True
+        return self._number("SELECT max(id) FROM runs") + 1, False
+
+    def next_call(self) -> int:
+        """Return the number that the next reservation gets."""
+        return self._number("SELECT max(id) FROM calls") + 1
+
+    def counted_in_run(self, run: int, *, reserved: bool = True) -> int:
+        """Return spent + reserved + uncertain of one run, in millionths of a US dollar (rule 7).
+
+        Args:
+            run: its number.
+            reserved: False leaves out what was reserved and never begun: of a run that died, it will be released.
+        """
+        sql = f"SELECT sum(micros) FROM calls WHERE run = ? AND fate IN ({_COUNTED}) AND (? OR fate <> 'reserved')"
+        return self._number(sql, run, reserved)
+
+    def counted_since(self, at: float, *, reserved: bool = True) -> int:
+        """Return the same of everything reserved at or after `at`, over all jobs of the state."""
+        sql = (
+            f"SELECT sum(micros) FROM calls WHERE reserved_at >= ? AND fate IN ({_COUNTED})"
+            " AND (? OR fate <> 'reserved')"
+        )
+        return self._number(sql, at, reserved)
+
+    def uncertain_results(self) -> set[str]:
+        """Return the keys whose call was lost after it was sent and that were never answered since."""
+        rows = self._connection.execute("SELECT DISTINCT result FROM calls WHERE fate = 'uncertain'")
+        return {key for (key,) in rows if key is not None and self.results.find(key) is None}
+
+    def spending(self, job: str, run: int | None = None) -> list[Spending]:
+        """Return the money of `job` by step and model, of one run or of all."""
+        sql = (
+            "SELECT step, coalesce(model_served, model, ''), sum(CASE fate WHEN 'spent' THEN micros ELSE 0 END),"
+            " sum(CASE fate WHEN 'spent' THEN 0 ELSE micros END), count(*) FROM calls"
+            " WHERE job = ?1 AND fate IN ('begun', 'spent', 'uncertain') AND (?2 IS NULL OR run = ?2)"
+            " GROUP BY 1, 2 ORDER BY 1, 2"
+        )
+        return self._rows(Spending, sql, job, run)
+
+    def purchases(self) -> Iterator[Purchased]:
+        """Yield which result was bought for which item, over all jobs and runs."""
+        sql = (
+            "SELECT calls.result, calls.job, calls.key, coalesce(max(updated_at), 0) FROM calls"
+            " LEFT JOIN items USING (job, key) WHERE calls.result IS NOT NULL GROUP BY 1, 2, 3"
+        )
+        yield from self._rows(Purchased, sql)
+
+    def jobs(self) -> list[str]:
+        """Return the names of all jobs that have items here."""
+        return [job for (job,) in self._connection.execute("SELECT DISTINCT job FROM items ORDER BY job")]
+
+    def hashes(self) -> Iterator[tuple[str, str, str]]:
+        """Yield job, key and SHA-256 of every input that was ever read."""
+        yield from self._connection.execute("SELECT job, key, sha256 FROM sources")
+
+    def calls(self, job: str) -> Iterator[CallRow]:
+        """Yield the ledger of `job`, oldest first, streamed."""
+        names = ", ".join(CallRow.__dataclass_fields__)
+        for row in self._connection.execute(f"SELECT {names} FROM calls WHERE job = ? ORDER BY id", (job,)):
+            yield CallRow(*row)
+
+    # After a crash
+
+    def recover(self, now: float) -> int:
+        """Settle what a killed run left open; return how many calls became uncertain.
+
+        Only for the holder of the lease, before anything else. A call that had begun is spent if its answer is
+        durable and uncertain otherwise; what was reserved but never begun is released. Answers of calls that the
+        ledger has lost are entered as spent.
+        """
+        found = self.look_for_answers()
+        # The ledger first: what is found is looked up only until it is recorded.
+        for group in (self._events_of_lost_calls(found, now), self.results.unrecorded(final=False)):
+            for start in range(0, len(group), _GROUP):
+                self._record(group[start : start + _GROUP])
+        events: list[Event] = []
+        for call, fate, result in self._open_calls():
+            events.append(self._settle_after_crash(call, fate, result, now))
+        for job, row in self._interrupted():
+            item = ItemId(job, row.key, row.variant)
+            events.append(ItemMoved(item, row.version, row.fingerprint, "pending", now, "interrupted"))
+        self.commit(events)
+        return sum(isinstance(event, Settled) and event.fate == "uncertain" for event in events)
+
+    def look_for_answers(self) -> list[Result]:
+        """Find answers that are stored, but that the manifest has no word of; it is not changed by this."""
+        fates = "SELECT DISTINCT result FROM calls WHERE fate IN ('begun', 'uncertain') AND result IS NOT NULL"
+        doubtful = {key for (key,) in self._connection.execute(fates)}
+        # The ledger names one picture of an answer; if it had several, some may be stored without that one.
+        several = any("." in result for _, fate, result in self._open_calls() if fate == "begun" and result)
+        return self.results.adopt(doubtful, everything=several or not self._complete)
+
+    def _open_calls(self) -> list[tuple[int, str, str | None]]:
+        sql = "SELECT id, fate, result FROM calls WHERE fate IN ('reserved', 'begun') ORDER BY id"
+        return self._connection.execute(sql).fetchall()
+
+    def _events_of_lost_calls(self, found: Sequence[Result], now: float) -> list[Event]:
+        """Return ledger entries for answers that no call of the ledger has brought, so that budgets count them."""
+        rows = self._connection.execute("SELECT DISTINCT result FROM calls WHERE result IS NOT NULL") if found else ()
+        named = {key.partition(".")[0] for (key,) in rows}
+        lost = [result for result in found if result.key.partition(".")[0] not in named]
+        run, call = self._number("SELECT max(id) FROM runs"), self.next_call()
+        events: list[Event] = []
+        for number, result in enumerate(lost, call):
+            micros = int(Decimal(str(result.facts.get("price_usd") or 0)) * 1_000_000)
+            at = float(result.facts.get("at") or now)
+            model = result.facts.get("model_served")
+            events.append(Reserved(number, run, ItemId("", ""), "", "", model, micros, at))
+            events.append(Begun(number, result.key, at))
+            events.append(Settled(number, "spent", "found in the store", now, model_served=model))
+        return events
+
+    def _settle_after_crash(self, call: int, fate: str, result: str | None, now: float) -> Settled:
+        if fate == "reserved" or result is None:
+            return Settled(call, "released", "never begun", now)
+        if self.results.find(result) is not None:
+            return Settled(call, "spent", "answered", now)
+        return Settled(call, "uncertain", "the run was killed before the answer was durable", now)
+
+    def _interrupted(self) -> list[tuple[str, ItemRow]]:
+        jobs = [job for (job,) in self._connection.execute("SELECT DISTINCT job FROM items WHERE state = 'running'")]
+        return [(job, row) for job in jobs for row in self.items(job, "running")]
+
+
+def _item_row(row: Sequence[Any]) -> ItemRow:
+    """Make an item of a row whose columns are those of `_ITEM`."""
+    key, variant, version, fingerprint, state, code, reason, lasting, at, result = row
+    return ItemRow(key, variant, version, fingerprint, state, code, reason, bool(lasting), at, result)

@@ -1,0 +1,203 @@
+"""What the rest of the program sees of stored answers, wherever they lie: ``results/<aa>/<key>``."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from venice_batch.state.events import AnswerSetAside, Event, ResultStored
+from venice_batch.storage import Entry, Store
+
+Facts = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A durable answer.
+
+    Attributes:
+        key: what was bought.
+        facts: what the answer said (model served, price, request id, …) and, once judged, ``verdict``.
+    """
+
+    key: str
+    facts: Facts
+
+    @property
+    def judged(self) -> bool:
+        """Whether the picture has been looked at."""
+        return "verdict" in self.facts
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Why the picture is held back; empty for an accepted one."""
+        return tuple(self.facts.get("verdict", {}).get("flags", ()))
+
+
+#: What answers are called below their folder of two letters.
+ANSWER = re.compile(r"(?P<key>[0-9a-f]{64}(?:\.\d+)?)(?:\.bad-(?P<bad>\d+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One file or object among the results.
+
+    Attributes:
+        key: what was bought.
+        bad: the number under which the answer was set aside; None: it is the durable result.
+        bytes: its size.
+        modified: when it was written, Unix seconds.
+    """
+
+    key: str
+    bad: int | None
+    bytes: int
+    modified: float
+
+
+class Results(Protocol):
+    """The stored answers of one state. Safe for several threads: a key has one buyer at a time (rule 4)."""
+
+    def incoming(self, key: str) -> Path:
+        """Return the name of a new file, where the answer for `key` is to be streamed."""
+
+    def keep(self, key: str, answer: Path, facts: Facts) -> Result:
+        """Make a whole answer durable under its key; what was kept under it before stays, and is returned.
+
+        Args:
+            key: what was bought.
+            answer: the file from `incoming`; gone afterwards.
+            facts: JSON-able facts about the answer.
+
+        Raises:
+            Unavailable, OSError: it could not be stored.
+        """
+
+    def note_verdict(self, result: Result, verdict: Facts) -> ResultStored:
+        """Keep what was found when the picture was looked at; return what the manifest should record."""
+
+    def set_aside(self, result: Result) -> AnswerSetAside:
+        """Put an answer that is not to be used out of the way, kept as ``<key>.bad-<n>``; it can be bought anew then.
+
+        Returns:
+            What the manifest should record.
+        """
+
+    def was_bad(self, key: str) -> bool:
+        """Whether an answer for `key` was put aside before."""
+
+    def find(self, key: str) -> Result | None:
+        """Return the durable result for `key`, or None. Cheap: a bucket is not asked.
+
+        Raises:
+            Unavailable: what is stored was damaged since.
+        """
+
+    def keys(self) -> Iterator[str]:
+        """Yield the key of every durable result."""
+
+    def bytes(self, key: str, spare: Path) -> Path:
+        """Return a local file with the result's bytes, which must not be changed.
+
+        Args:
+            key: what was bought.
+            spare: a name that is not taken, for a copy where the bytes lie elsewhere.
+
+        Raises:
+            ItemError: ``result-gone``: somebody removed the result. It is forgotten, and can be bought anew.
+            Unavailable: it cannot be read, or was damaged since.
+        """
+
+    def copy_to(self, output: Store, key: str, name: str) -> Entry | None:
+        """Copy a result's bytes to the output without moving them through this machine.
+
+        Args:
+            output: where finished files go.
+            key: what was bought.
+            name: of the finished file; what is there is replaced.
+
+        Returns:
+            The finished file, or None where that cannot be done: the two are not in the same store.
+
+        Raises:
+            ItemError: ``result-gone``, see `bytes`.
+            Unavailable: the store cannot be reached.
+        """
+
+    def stored(self) -> Iterator[Stored]:
+        """List what really lies there, durable results and answers that were set aside, in no particular order.
+
+        Raises:
+            Unavailable, SourceError: it cannot be listed.
+        """
+
+    def remove(self, stored: Stored) -> None:
+        """Remove it; `ResultGone` is to be committed before, so that the manifest never names what is not there.
+
+        Raises:
+            Unavailable, OSError: it could not be removed.
+        """
+
+    # For `State` alone
+
+    def unrecorded(self, *, final: bool) -> list[Event]:
+        """Return what the manifest should record besides what callers were given to note.
+
+        Args:
+            final: also what callers were given, but seem to have lost; the manifest is about to be closed.
+        """
+
+    def recorded(self, events: Collection[Event]) -> None:
+        """Take note that these events are in the manifest now."""
+
+    def adopt(self, keys: Collection[str], *, everything: bool) -> list[Result]:
+        """Look for durable answers that the manifest does not know, and return them.
+
+        Args:
+            keys: those that may have been answered.
+            everything: look at all there are, not only at `keys`.
+        """
+
+
+def portable(facts: Facts) -> dict[str, Any]:
+    """Return the facts without the answer's headers, most of their bulk: all that is used of them is a fact itself."""
+    return {name: value for name, value in facts.items() if name != "headers"}
+
+
+def index_text(facts: Facts) -> str:
+    """Return facts as the manifest keeps them: ASCII JSON with sorted names."""
+    return json.dumps(portable(facts), sort_keys=True, separators=(",", ":"))
+
+
+def metadata_text(facts: Facts) -> str:
+    """Return facts as an S3 object carries them, which allows 2 KB for all names and values.
+
+    Texts that are longer than any API sends in good faith are cut.
+
+    Raises:
+        ValueError: even so there are too many of them.
+    """
+    for most in (1000, 200, 60):
+        text = index_text({name: _cut(value, most) for name, value in portable(facts).items()})
+        if len(text) <= _MOST:
+            return text
+    raise ValueError("these facts are too many to be stored with a result")
+
+
+_MOST = 1900
+
+
+def _cut(value: Any, most: int) -> Any:
+    match value:
+        case str():
+            return value[:most]
+        case dict():
+            return {name: _cut(each, most) for name, each in value.items()}
+        case list() | tuple():
+            return [_cut(each, most) for each in value]
+        case _:
+            return value

@@ -1,0 +1,158 @@
+"""A step with an item's own values in it: in the texts that it sends and in the names of the files that it takes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import quote
+
+from pydantic import JsonValue
+
+from venice_batch.errors import ItemError
+from venice_batch.imaging.local_ops import Overlay
+from venice_batch.steps.canonical_json import canonical
+from venice_batch.steps.chain import Step
+from venice_batch.steps.local import LocalStep
+from venice_batch.steps.paid import PaidStep
+from venice_batch.steps.placeholders import fill, names
+from venice_batch.steps.references import BesideRef, FileRef, ImageRef, UrlRef
+
+#: Gives an item's value of a column.
+Value = Callable[[str], str]
+#: Where a placeholder stands, below the step's own fields.
+Place = tuple[str | int, ...]
+
+#: Fields that hold free text; whatever else a step sends is chosen from a list, and the same for all items.
+TEXTS = ("prompt", "negative_prompt", "enhancePrompt", "style_preset")
+_LONGEST_TEXT = 32_768
+
+
+def asked(step: Step, folder: Path) -> Iterator[tuple[Place, str]]:
+    """Yield every placeholder of a step: where it stands, and its name.
+
+    Args:
+        step: as the job file has it.
+        folder: the job file's; braces in its own path are no placeholders.
+    """
+    if isinstance(step, LocalStep):
+        if isinstance(step.operation, Overlay):
+            yield from ((("file",), name) for name in names(_written(step.operation.file, folder)))
+        return
+    for field in TEXTS:
+        yield from (((field,), name) for name in names(str(step.sent.get(field, ""))))
+    for number, reference in enumerate(_style_references(step)):
+        yield from ((("style_references", number), name) for name in names(str(reference["image"])))
+    for number, ref in enumerate(step.images):
+        yield from ((("images", number), name) for name in names(_named(ref, folder)))
+
+
+def filled(step: Step, value: Value, folder: Path, fixed: Mapping[str, str] | None = None) -> Step:
+    """Return the step with the values of one item.
+
+    Args:
+        step: as the job file has it.
+        value: gives the item's value of a column.
+        folder: the job file's, where relative paths start.
+        fixed: texts that the item brings along whole; braces in them are only letters.
+
+    Raises:
+        ItemError: a value cannot stand where it is wanted: it leads out of a folder, or the text grows too long.
+    """
+    if isinstance(step, LocalStep):
+        return _overlaid(step, value, folder)
+    sent: dict[str, JsonValue] = dict(step.sent)
+    fixed = fixed or {}
+    for field in TEXTS:
+        if field in sent and field not in fixed:
+            sent[field] = _fits(field, fill(str(sent[field]), value))
+    if _style_references(step):
+        sent["style_references"] = [
+            {**reference, "image": _address(str(reference["image"]), value)} for reference in _style_references(step)
+        ]
+    sent |= {field: _fits(field, text) for field, text in fixed.items() if field in TEXTS}
+    return replace(step, sent=sent, images=tuple(_reference(ref, value, folder) for ref in step.images))
+
+
+def _fits(field: str, text: str) -> str:
+    if len(text) > _LONGEST_TEXT:
+        raise ItemError("prompt", f"{field} has {len(text):,} characters, and {_LONGEST_TEXT:,} are the most")
+    return text
+
+
+def _style_references(step: PaidStep) -> list[dict[str, JsonValue]]:
+    written = step.sent.get("style_references")
+    return [one for one in written if isinstance(one, dict)] if isinstance(written, list) else []
+
+
+def _overlaid(step: LocalStep, value: Value, folder: Path) -> LocalStep:
+    operation = step.operation
+    if not isinstance(operation, Overlay) or not names(_written(operation.file, folder)):
+        return step
+    file = _file(operation.file, value, folder)
+    written = {**json.loads(step.parameters), "file": str(file)}
+    return replace(step, operation=replace(operation, file=file), parameters=canonical(written), unpinned=(file,))
+
+
+def _named(ref: ImageRef, folder: Path) -> str:
+    match ref:
+        case FileRef(path):
+            return _written(path, folder)
+        case UrlRef(url):
+            return url
+        case BesideRef(name):
+            return name
+        case _:
+            return ""
+
+
+def _reference(ref: ImageRef, value: Value, folder: Path) -> ImageRef:
+    match ref:
+        case FileRef(path):
+            return FileRef(_file(path, value, folder))
+        case UrlRef(url):
+            return UrlRef(_address(url, value))
+        case BesideRef(name):
+            return BesideRef(fill(name, lambda column: one_part(column, value(column))))
+        case _:
+            return ref
+
+
+def is_open(path: Path, folder: Path) -> bool:
+    """Whether the name of a file is still to be filled in."""
+    return bool(names(_written(path, folder)))
+
+
+def one_part(column: str, text: str) -> str:
+    """Return a value that is to be a part of a name.
+
+    Raises:
+        ItemError: it has a slash, so that it would name another folder.
+    """
+    if "/" in text or "\\" in text:
+        raise ItemError("name", f"column {column!r} holds {text!r}: a slash cannot be a part of a name")
+    return text
+
+
+def _written(path: Path, folder: Path) -> str:
+    """Return a path as the job file has it: without the job's own folder."""
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+
+
+def _file(path: Path, value: Value, folder: Path) -> Path:
+    """Return the file that a path with placeholders means for an item; it cannot leave the part that is fixed."""
+    text = _written(path, folder)
+    if not names(text):
+        return path
+    parts = Path(text).parts
+    first = next(number for number, part in enumerate(parts) if names(part))
+    fixed, made = folder.joinpath(*parts[:first]), folder / fill(text, value)
+    # Links are followed: what a catalogue names is not to be trusted with all that this machine holds.
+    if "\0" in str(made) or not made.resolve().is_relative_to(fixed.resolve()):
+        raise ItemError("reference", f"{text!r} is filled to {str(made)!r}, which leads out of {fixed}")
+    return made
+
+
+def _address(url: str, value: Value) -> str:
+    return fill(url, lambda column: quote(value(column), safe="/"))

@@ -1,0 +1,283 @@
+"""A folder as a store."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from venice_batch.errors import ItemError, OutputError, SourceError, Unavailable
+from venice_batch.storage.store import Changed, Entry, Exists
+
+#: Ours, and what the client unpacks beside it (`<name>.answer`).
+_TEMPORARY = re.compile(r"^\.vb-[0-9a-f]{16}(\.answer)?$")
+_CHUNK = 1 << 20
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+
+
+class LocalStore:
+    """The files below one folder; hidden files and folders do not count, linked folders are not entered."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def list(self) -> Iterator[Entry]:
+        """Yield every file below the root in the order of a sorted folder walk (see `Store.list`)."""
+        try:
+            real_root = self.root.resolve(strict=True)
+            if not real_root.is_dir():
+                raise SourceError(f"{self.root} is not a folder", remedy="give the folder that holds the pictures")
+            yield from self._walk(real_root, real_root, "")
+        except FileNotFoundError:
+            raise SourceError(f"no such folder: {self.root}", remedy="check `source.path`") from None
+        except PermissionError as error:
+            raise SourceError(
+                f"may not read {error.filename}", remedy="give this user the right to read and enter it"
+            ) from None
+
+    def _walk(self, real_root: Path, folder: Path, prefix: str) -> Iterator[Entry]:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            key = prefix + entry.name
+            if entry.is_dir(follow_symlinks=False):
+                yield from self._walk(real_root, Path(entry.path), key + "/")
+            else:
+                described = _describe(entry, key, real_root)
+                if described is not None:
+                    yield described
+
+    def stat(self, key: str) -> Entry | None:
+        """Return the file as it is now, or None where there is no regular file."""
+        path = self._inside(key)
+        if path is None:
+            return None
+        try:
+            found = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise Unavailable(f"cannot look at {path}: {error.strerror}", remedy=_remedy(error)) from error
+        if not stat.S_ISREG(found.st_mode):
+            return None
+        return Entry(key, found.st_size, _version(found), modified=found.st_mtime)
+
+    def read(self, key: str, into: Path, version: str | None = None) -> str:
+        """Copy the file and return the hash of exactly the bytes copied (see `Store.read`).
+
+        Raises:
+            ItemError: this one file may not be read.
+        """
+        if (path := self._inside(key)) is None:
+            raise Changed(key)
+        with into.open("xb") as copy:
+            try:
+                sha256 = _copied(path, copy)
+                # A file may be written in place while it is read: look after the last byte, not before the first.
+                self._expect(key, version)
+            except BaseException:
+                into.unlink(missing_ok=True)
+                raise
+        return sha256
+
+    def _inside(self, key: str) -> Path | None:
+        # Keys also come from a file of the user's, which may not be used to read what lies beside the source.
+        return None if key.startswith("/") or ".." in key.split("/") else self.root / key
+
+    def _expect(self, key: str, version: str | None) -> None:
+        now = None if version is None else self.stat(key)
+        if version is not None and (now is None or now.version != version):
+            raise Changed(key)
+
+    def peek(self, key: str, into: Path, count: int) -> Path:  # noqa: ARG002 - a local file is looked at where it lies
+        """Return the file itself (see `Store.peek`)."""
+        path = self._inside(key)
+        if path is None or not path.is_file():
+            raise Changed(key)
+        return path
+
+    def put(self, file: Path, key: str, *, replace: bool) -> Entry:
+        """Write through a temporary file in the target's own folder (see `Store.put`)."""
+        target = self.root / key
+        try:
+            self._make_room(target)
+            temporary = temporary_beside(target)
+            try:
+                _copy_durably(file, temporary)
+                _move(temporary, target, replace=replace)
+            finally:
+                temporary.unlink(missing_ok=True)
+            fsync_folder(target.parent)
+            found = target.stat()
+            return Entry(key, found.st_size, _version(found), modified=found.st_mtime)
+        except OSError as error:
+            raise Unavailable(f"cannot write {target}: {error.strerror}", remedy=_remedy(error)) from error
+
+    def _make_room(self, target: Path) -> None:
+        # A folder in the output may be a link that leads elsewhere: what counts is where it really ends. Looked at
+        # before anything is made, or folders would appear at the other end.
+        if not _real(target.parent).is_relative_to(_real(self.root)):
+            raise OutputError(f"{target} leads out of {self.root} through a link", remedy="remove the linked folder")
+        try:
+            make_folder(target.parent)
+        except (FileExistsError, NotADirectoryError):
+            raise OutputError(
+                f"{target} needs a folder where there is a file", remedy="move that file away or change `output.name`"
+            ) from None
+        if target.is_dir():
+            raise OutputError(f"{target} is a folder", remedy="rename the folder or change `output.name`")
+
+    def delete(self, key: str) -> None:
+        """Remove the file, if there is one.
+
+        Raises:
+            OutputError: this one cannot be removed.
+        """
+        try:
+            (self.root / key).unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"cannot remove {self.root / key}: {error.strerror}", remedy="look at its rights, and what it is"
+            ) from error
+
+
+def temporary_beside(target: Path) -> Path:
+    """Return an unused name in the folder of `target`, so that a rename onto it never crosses file systems."""
+    return target.with_name(f".vb-{secrets.token_hex(8)}")
+
+
+def write_whole(target: Path, text: str) -> None:
+    """Write a small file in one step, durably: readers and a kill at any instant find the old text or the new one.
+
+    Raises:
+        OSError: it could not be written; what was there before is untouched.
+    """
+    temporary = temporary_beside(target)
+    try:
+        with temporary.open("x", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    fsync_folder(target.parent)
+
+
+def sweep_stale(root: Path) -> int:
+    """Remove temporary files that a killed run left anywhere below `root`; return how many.
+
+    Only for the holder of the lease: a running job's temporary files carry the same kind of name.
+    """
+    removed = 0
+    for folder, _, names in os.walk(root):
+        for name in names:
+            if _TEMPORARY.match(name):
+                Path(folder, name).unlink(missing_ok=True)
+                removed += 1
+    return removed
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder` and what is missing above it, each name durable before anything is put below it."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    fsync_folder(folder.parent)
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make renames in `folder` durable; without it a power cut can undo a rename that was already acted upon."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _describe(entry: os.DirEntry[str], key: str, real_root: Path) -> Entry | None:
+    """Describe one file of the listing; None for what is no file at all (sockets, pipes, linked folders)."""
+    shown = key.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    if entry.is_symlink():
+        if Path(entry.path).is_dir():
+            return None
+        if not _real(Path(entry.path)).is_relative_to(real_root):
+            return Entry(shown, 0, "", "is a link that leads out of the source")
+    try:
+        found = entry.stat()
+    except OSError as error:
+        return Entry(shown, 0, "", f"cannot be looked at: {error.strerror}")
+    if not entry.is_file():
+        return None
+    problem = "" if shown == key else "has a name that is not valid UTF-8"
+    return Entry(shown, found.st_size, _version(found), problem, found.st_mtime)
+
+
+def _real(path: Path) -> Path:
+    """Return where a path really ends; unlike `Path.resolve`, a link that leads to itself is no error here."""
+    return Path(os.path.realpath(path))
+
+
+def _version(found: os.stat_result) -> str:
+    return f"{found.st_size}-{found.st_mtime_ns}"
+
+
+def _copied(file: Path, copy: IO[bytes]) -> str:
+    digest = hashlib.sha256()
+    try:
+        with file.open("rb") as original:
+            while chunk := original.read(_CHUNK):
+                digest.update(chunk)
+                copy.write(chunk)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise Changed(file.name) from error
+    except PermissionError as error:
+        raise ItemError("unreadable", f"cannot be read: {error.strerror}", lasting=False) from error
+    return digest.hexdigest()
+
+
+def _copy_durably(file: Path, temporary: Path) -> None:
+    with file.open("rb") as source, temporary.open("xb") as copy:
+        shutil.copyfileobj(source, copy, _CHUNK)
+        copy.flush()
+        os.fsync(copy.fileno())
+        written = os.fstat(copy.fileno()).st_size
+    if written != (wanted := file.stat().st_size):
+        raise OSError(errno.EIO, f"{written} of {wanted} bytes were written")
+
+
+def _move(temporary: Path, target: Path, *, replace: bool) -> None:
+    if replace:
+        temporary.replace(target)
+        return
+    try:
+        # A hard link refuses an existing name in one step; a look before a rename would leave a gap.
+        os.link(temporary, target)
+    except FileExistsError:
+        raise Exists(str(target)) from None
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        with contextlib.suppress(FileNotFoundError):
+            target.lstat()
+            raise Exists(str(target)) from None
+        temporary.replace(target)
+
+
+def _remedy(error: OSError) -> str:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return "free some space and run the job again: it goes on where it stopped"
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return "give this user the right to write there, or choose another output"
+    return "see whether the disk is in order, then run the job again"

@@ -1,0 +1,358 @@
+"""The client of the Venice image API: one method per paid endpoint, and the free ones by inheritance.
+
+Order before a paid request's first byte: the breaker admits it, its lane gives it a start, the gate
+lets it pass. Retries are driven by tenacity; a wait that is cancelled raises, so nothing more is sent.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self, TypeAlias
+
+import httpx2
+
+from venice_batch.venice.address import Api, is_loopback
+from venice_batch.venice.breaker import Breaker
+from venice_batch.venice.download import create, type_of, unpack_generated
+from venice_batch.venice.failures import CallFailed, FailureClass, counts_as_client_error, own_failure
+from venice_batch.venice.fields import Fields, Image, Url
+from venice_batch.venice.free import FreeCalls
+from venice_batch.venice.gate import Gate
+from venice_batch.venice.lanes import Lane, Lanes
+from venice_batch.venice.request_bodies import Body, json_object, multipart
+from venice_batch.venice.responses import Answer, Received, bare_type, read_answer
+from venice_batch.venice.retry import RetryPolicy
+from venice_batch.venice.transport import Outgoing, Wire
+from venice_batch.venice.waits import Cancel, Cancelled
+
+Transport: TypeAlias = Literal["multipart", "json"]
+OnWait: TypeAlias = Callable[[str, float], None]
+
+MAX_ANSWER_BYTES = 200_000_000
+#: Seconds to hold a lane after a 429 that names no time, by its code.
+_HOLDS = {"rate-limited": 15.0, "overloaded": 30.0, "error-budget": 30.0}
+#: Body fields that hold pictures; a job never sets them itself.
+_PICTURE_FIELDS = frozenset({"image", "images", "image_url"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One paid call: where to, how to build its body, what its lane is, where its answer goes."""
+
+    endpoint: str
+    lane: Lane
+    into: Path
+    build: Callable[[bool], Body]
+    json_only: bool = False
+    by_url: bool = False
+    permits: int = 1
+
+
+class Client(FreeCalls):
+    """All calls to one API, to be shared by all threads of a run.
+
+    Args:
+        api: where to, and the key.
+        gate: shared with the driver, which reads the first cause from it.
+        lanes: rate limits per model.
+        breaker: the key's error budget.
+        cancel: the run's switch for "no new calls".
+        clock: monotonic seconds, for deadlines.
+        rng: the retries' jitter.
+        timeout: seconds per attempt, from its start to the answer's last byte.
+        prefer: the form of bodies with files; JSON is used for addresses, and after a 415.
+        attempts: requests per call at most for passing failures (RETRY).
+        transport: instead of real connections.
+        on_wait: told a reason and seconds before a wait for the server.
+        max_answer_bytes: of one answer.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        *,
+        gate: Gate,
+        lanes: Lanes,
+        breaker: Breaker,
+        cancel: Cancel,
+        clock: Callable[[], float] = time.monotonic,
+        rng: random.Random | None = None,
+        timeout: float = 300.0,
+        prefer: Transport = "multipart",
+        attempts: int = 4,
+        transport: httpx2.BaseTransport | None = None,
+        on_wait: OnWait | None = None,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
+    ) -> None:
+        wire = Wire(api, cancel=cancel, clock=clock, transport=transport)
+        rng = rng or random.Random()  # noqa: S311 - jitter, no secret
+        super().__init__(api, wire, cancel=cancel, rng=rng, on_wait=on_wait, attempts=attempts)
+        self._gate = gate
+        self._lanes = lanes
+        self._breaker = breaker
+        self._clock = clock
+        self._timeout = timeout
+        self._max_answer_bytes = max_answer_bytes
+        self._prefer_multipart = prefer == "multipart"
+        self._json_only: set[str] = set()
+        self._json_only_lock = threading.Lock()
+
+    @classmethod
+    def alone(cls, api: Api) -> Self:
+        """Return a client that shares nothing with a run: for the free calls that plans and questions are made of."""
+        cancel = Cancel()
+        return cls(
+            api, gate=Gate(cancel), lanes=Lanes({}, cancel=cancel), breaker=Breaker(cancel=cancel), cancel=cancel
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Client({self.api.base_url})"
+
+    def close(self) -> None:
+        """Close every connection; calls in flight fail."""
+        self._wire.close()
+
+    def upscale(self, image: Path, fields: Fields, *, into: Path, lane: str) -> Answer:
+        """``POST /image/upscale``: a PNG.
+
+        Args:
+            image: the file to send.
+            fields: ``scale``, ``creativity`` and the like, sent exactly as given.
+            into: a new file for the answer's bytes.
+            lane: the model id whose rate limit counts, ``upscaler``.
+
+        Raises:
+            CallFailed: with the call's fate. So do all paid methods, and nothing else but bugs.
+        """
+        return self._one("image/upscale", image, fields, into=into, lane=lane)
+
+    def background_remove(self, image: Image, *, into: Path, lane: str) -> Answer:
+        """``POST /image/background-remove``: a PNG with alpha; the endpoint knows no other field.
+
+        Args:
+            image: a file, or an address, which goes as ``image_url``.
+            into: a new file for the answer's bytes.
+            lane: the model id whose rate limit counts, ``bria-bg-remover``.
+        """
+        name = "image_url" if isinstance(image, Url) else "image"
+        return self._one("image/background-remove", image, {}, into=into, lane=lane, name=name)
+
+    def edit(self, image: Image, fields: Fields, *, into: Path, lane: str) -> Answer:
+        """``POST /image/edit``: PNG, JPEG or WebP.
+
+        Args:
+            image: a file or an https address.
+            fields: ``prompt``, ``model`` and the like, sent exactly as given.
+            into: a new file for the answer's bytes.
+            lane: the model id whose rate limit counts.
+        """
+        return self._one("image/edit", image, fields, into=into, lane=lane)
+
+    def multi_edit(self, images: Sequence[Image], fields: Fields, *, into: Path, lane: str) -> Answer:
+        """``POST /image/multi-edit``: as `edit`, with several pictures, the base first.
+
+        Args:
+            images: files and addresses in any mixture; one address sends all of them as JSON.
+            fields: ``prompt``, ``modelId`` (not ``model``) and the like, sent exactly as given.
+            into: a new file for the answer's bytes.
+            lane: the model id whose rate limit counts.
+        """
+        _refuse_picture_fields(fields)
+        files = [image for image in images if isinstance(image, Path)]
+
+        def build(multi: bool) -> Body:  # noqa: FBT001 - called in one place, by position
+            if multi:
+                return multipart(fields, "images", files)
+            return json_object(fields, {"images": tuple(images)})
+
+        by_url = len(files) < len(images)
+        call = _Call("image/multi-edit", self._lanes.lane(lane), into, build, by_url, by_url)
+        return self._picture(call)
+
+    def generate(self, fields: Fields, *, into: Sequence[Path], lane: str) -> Answer:
+        """``POST /image/generate``: always JSON; the answer's pictures are decoded to files.
+
+        An answer without a picture that can be decoded is kept as it came at ``into[0]``, with its own
+        content type, for others to judge.
+
+        Args:
+            fields: ``model``, ``prompt`` and the like, sent exactly as given.
+            into: new files, one per variant.
+            lane: the model id whose rate limit counts, once per variant.
+        """
+        raw = into[0].with_name(f"{into[0].name}.answer")
+        call = _Call(
+            "image/generate",
+            self._lanes.lane(lane),
+            raw,
+            lambda _: json_object(fields, {}),
+            json_only=True,
+            permits=max(len(into), 1),
+        )
+        try:
+            received, persistence = self._paid(call)
+        except CallFailed:
+            if raw.exists():  # the part of a broken-off answer, kept where the caller looks for it
+                _move(raw, into[0])
+            raise
+        paths, content_type = _land_generated(received, raw, into)
+        return read_answer(received, paths, content_type, attempts=persistence.requests, transport="json")
+
+    def _one(
+        self, endpoint: str, image: Image, fields: Fields, *, into: Path, lane: str, name: str = "image"
+    ) -> Answer:
+        _refuse_picture_fields(fields)
+
+        def build(multi: bool) -> Body:  # noqa: FBT001 - called in one place, by position
+            if multi and isinstance(image, Path):
+                return multipart(fields, name, [image])
+            return json_object(fields, {name: image})
+
+        by_url = isinstance(image, Url)
+        call = _Call(endpoint, self._lanes.lane(lane), into, build, by_url, by_url)
+        return self._picture(call)
+
+    def _picture(self, call: _Call) -> Answer:
+        received, persistence = self._paid(call)
+        transport = "multipart" if persistence.multipart else "json"
+        return read_answer(
+            received,
+            (call.into,),
+            bare_type(received.headers),
+            attempts=persistence.requests,
+            transport=transport,
+        )
+
+    def _paid(self, call: _Call) -> tuple[Received, RetryPolicy]:
+        """Make a paid call until it has an answer or a fate that more requests cannot change."""
+        self._refuse_without_key()
+        persistence = RetryPolicy(attempts=self._attempts, rng=self._rng, clock=self._clock, on_wait=self._announce)
+        retrying = persistence.retrying(lambda seconds: self._cancel.sleep(seconds, self._gate.check))
+        try:
+            return retrying(self._attempt, call, persistence), persistence
+        except CallFailed as failure:
+            failure.attempts = persistence.requests
+            raise
+        except Cancelled as cancelled:
+            stopped = own_failure("cancelled")
+            # Mostly none: the ledger must not tell of a request that was never begun.
+            stopped.attempts = persistence.requests
+            raise stopped from cancelled
+
+    def _attempt(self, call: _Call, persistence: RetryPolicy) -> Received:
+        """Make one request, through breaker, lane and gate; tell all three how it went."""
+        persistence.multipart = self._may_multipart(call)
+        body = call.build(persistence.multipart)
+        try:
+            return self._send(call, body, persistence)
+        except CallFailed as failure:
+            self._learn(call, failure, body)
+            raise
+
+    def _send(self, call: _Call, body: Body, persistence: RetryPolicy) -> Received:
+        outcome: bool | None = None
+        with ExitStack() as stack:
+            self._breaker.admit(self._gate.check)
+            stack.callback(lambda: self._breaker.settle(outcome))
+            stack.enter_context(call.lane.permit(call.permits, self._gate.check))
+            try:
+                received = self._wire.exchange(
+                    self._outgoing(call, body),
+                    call.into,
+                    self._gate,
+                    lambda headers: call.lane.correct(headers, time.time()),
+                )
+            except CallFailed as failure:
+                persistence.requests += failure.begun_at is not None
+                if failure.status is not None:
+                    outcome = counts_as_client_error(failure.status)
+                raise
+            persistence.requests += 1
+            outcome = False
+            call.lane.landed(received.seconds)
+            return received
+
+    def _learn(self, call: _Call, failure: CallFailed, body: Body) -> None:
+        """Turn what a failure says about the call, its lane or its endpoint into state."""
+        if failure.fate is FailureClass.WAIT:
+            self._hold(call.lane, failure)
+        elif failure.status == httpx2.codes.UNSUPPORTED_MEDIA_TYPE and body.is_multipart:
+            with self._json_only_lock:
+                self._json_only.add(call.endpoint)
+            # Refused for its form alone, unbilled: once more at once, as JSON.
+            failure.fate = FailureClass.RETRY
+        elif call.by_url and failure.fate is FailureClass.ITEM_FAILS and "corrupt" in failure.text.lower():
+            raise _unreachable(failure) from failure
+
+    def _hold(self, lane: Lane, failure: CallFailed) -> None:
+        if failure.retry_after is None:
+            failure.retry_after = _HOLDS[failure.code]
+        until = self._clock() + failure.retry_after
+        if failure.code == "error-budget":
+            self._lanes.hold_all(until)
+        else:
+            lane.hold(until)
+
+    def _may_multipart(self, call: _Call) -> bool:
+        return self._prefer_multipart and not call.json_only and call.endpoint not in self._json_only
+
+    def _outgoing(self, call: _Call, body: Body) -> Outgoing:
+        url = f"{self.api.base_url}/{call.endpoint}"
+        return Outgoing("POST", url, self._timeout, self._max_answer_bytes, body)
+
+    def _announce(self, reason: str, seconds: float) -> None:
+        """Tell of a wait, unless the gate is closed: nobody waits then, and the reason would hide the first cause."""
+        if self._on_wait is not None and self._gate.cause is None:
+            self._on_wait(reason, seconds)
+
+    def _refuse_without_key(self) -> None:
+        # Sent without one, the call would end in a 402 for wallets, which hides what is wrong.
+        if self.api.key is None and not is_loopback(self.api.base_url):
+            raise own_failure("no-key")
+
+
+def _refuse_picture_fields(fields: Fields) -> None:
+    """Refuse fields that would be sent twice: the pictures are arguments of their own."""
+    clash = sorted(_PICTURE_FIELDS & fields.keys())
+    if clash:
+        raise ValueError(f"pictures are given as arguments, not as fields: {', '.join(clash)}")
+
+
+def _unreachable(failure: CallFailed) -> CallFailed:
+    """Say that the API could not read an address, so that the caller fetches it and sends bytes."""
+    told = own_failure("url-unreachable", failure.text)
+    told.status, told.request_id, told.begun_at = failure.status, failure.request_id, failure.begun_at
+    return told
+
+
+def _land_generated(received: Received, raw: Path, into: Sequence[Path]) -> tuple[tuple[Path, ...], str]:
+    """Put a generate answer's pictures where they belong; return their paths and content type."""
+    kind = bare_type(received.headers)
+    try:
+        paths = None if kind.startswith("image/") else unpack_generated(raw, into)
+        if paths is not None:
+            return paths, type_of(paths[0])
+        _move(raw, into[0])
+    except OSError as error:
+        raise own_failure("disk", error.strerror or "", billed=True) from error
+    finally:
+        raw.unlink(missing_ok=True)
+    return (into[0],), kind
+
+
+def _move(source: Path, target: Path) -> None:
+    """Rename to a new file; made first, because a rename would replace what is there."""
+    create(target).close()
+    source.replace(target)

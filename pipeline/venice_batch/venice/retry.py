@@ -1,0 +1,104 @@
+"""How often one call is tried again, and how long it waits in between."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import tenacity
+
+from venice_batch.venice.failures import CallFailed, FailureClass
+
+#: Full jitter: uniform between 0 and the doubling bound, so that threads that failed together part.
+_BASE, _CAP = 1.0, 30.0
+#: Answers 429 that one call sits out, and for how many seconds in all.
+_MOST_WAITS, _LONGEST_WAITING = 20, 15 * 60.0
+#: Seconds before a free call is repeated after a 429 that names no time.
+_FREE_WAIT = 10.0
+
+OnWait = Callable[[str, float], None]
+
+
+class RetryPolicy:
+    """The tries of one call.
+
+    RETRY is repeated up to ``attempts`` requests; WAIT up to 20 times and 15 minutes. The other fates
+    end the call. Both limits end with the last failure as it is: its fate says "another time".
+
+    Args:
+        attempts: requests at most for RETRY.
+        rng: the jitter.
+        clock: monotonic seconds.
+        on_wait: told a reason and seconds before each wait.
+        free: a free call has no lane that is held for it, so it sleeps for a WAIT itself, and repeats
+            an UNCERTAIN one, since asking twice costs nothing.
+
+    Attributes:
+        requests: requests of which at least one byte was sent.
+        multipart: the form of the latest request.
+    """
+
+    def __init__(
+        self,
+        *,
+        attempts: int,
+        rng: random.Random,
+        clock: Callable[[], float],
+        on_wait: OnWait | None,
+        free: bool = False,
+    ) -> None:
+        self.requests = 0
+        self.multipart = False
+        self._attempts = attempts
+        self._rng = rng
+        self._clock = clock
+        self._on_wait = on_wait
+        self._free = free
+        self._failures = 0
+        self._waits = 0
+        self._give_up = clock() + _LONGEST_WAITING
+
+    def retrying(self, sleep: Callable[[float], None]) -> tenacity.Retrying:
+        """Return the loop; ``sleep`` must raise when the run is cancelled, or one more would be sent."""
+        return tenacity.Retrying(
+            sleep=sleep,
+            retry=tenacity.retry_if_exception(self._is_worth_it),
+            wait=self._pause,
+            before_sleep=self._announce,
+            reraise=True,
+        )
+
+    def _is_worth_it(self, error: BaseException) -> bool:
+        """Count a failure and decide; tenacity asks once per failure."""
+        if not isinstance(error, CallFailed):
+            return False
+        if error.fate is FailureClass.WAIT:
+            self._waits += 1
+            return self._waits <= _MOST_WAITS and self._clock() < self._give_up
+        if error.fate is FailureClass.RETRY or (self._free and error.fate is FailureClass.UNCERTAIN):
+            self._failures += 1
+            return self._failures < self._attempts
+        return False
+
+    def _pause(self, state: tenacity.RetryCallState) -> float:
+        failure = _failure(state)
+        if failure.fate is FailureClass.WAIT:
+            # A paid call's lane is held already and gives the next start.
+            return (failure.retry_after or _FREE_WAIT) if self._free else 0.0
+        if failure.code == "wrong-content-type":
+            return 0.0
+        bound: float = min(_CAP, _BASE * 2.0 ** (self._failures - 1))
+        return max(self._rng.uniform(0.0, bound), failure.retry_after or 0.0)
+
+    def _announce(self, state: tenacity.RetryCallState) -> None:
+        if self._on_wait is not None:
+            failure = _failure(state)
+            seconds = failure.retry_after if failure.fate is FailureClass.WAIT else state.upcoming_sleep
+            self._on_wait(failure.message, seconds or 0.0)
+
+
+def _failure(state: tenacity.RetryCallState) -> CallFailed:
+    error = state.outcome.exception() if state.outcome is not None else None
+    if not isinstance(error, CallFailed):
+        raise TypeError("only failed calls are repeated")
+    return error

@@ -1,0 +1,71 @@
+"""The account's own ledger, as ``GET /billing/usage-history`` (ADMIN) tells it; read leniently."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, AliasChoices, AliasPath, BaseModel, BeforeValidator, ConfigDict, Field
+
+from venice_batch.venice.account import Amount
+
+
+def _in_utc(moment: datetime) -> datetime:
+    # A time without a zone would be read as this machine's own, and be hours off.
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _text(value: Any) -> Any:
+    return "" if value is None else value
+
+
+Moment = Annotated[datetime, AfterValidator(_in_utc)]
+Text = Annotated[str, BeforeValidator(_text)]
+
+
+class UsageRow(BaseModel):
+    """One line of the account's ledger.
+
+    Attributes:
+        timestamp: when it was booked, UTC.
+        sku: the vendor's name of what was sold.
+        units: how many.
+        price_per_unit_usd: as the vendor says; may be rounded.
+        amount: negative for a charge, positive for a credit, in `currency`.
+        currency: USD, DIEM and the like; all count one to one in US dollars.
+        notes: for people.
+        request_id: of the request that was charged, or None where the row tells none.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
+
+    timestamp: Moment
+    sku: Text = ""
+    units: Amount | None = None
+    price_per_unit_usd: Amount | None = Field(default=None, validation_alias="pricePerUnitUsd")
+    amount: Amount
+    currency: Text = ""
+    notes: Text = ""
+    request_id: str | None = Field(
+        default=None, validation_alias=AliasChoices(AliasPath("inferenceDetails", "requestId"), "request_id")
+    )
+
+    @property
+    def charged(self) -> Decimal:
+        """What was taken, in US dollars: the amount with its sign turned."""
+        return -self.amount
+
+
+class UsagePage(BaseModel):
+    """One page of the ledger; `cursor` is None on the last one."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    rows: tuple[UsageRow, ...] = Field(validation_alias="data")
+    cursor: str | None = Field(default=None, validation_alias="nextCursor")
+
+
+def stamp(moment: datetime) -> str:
+    """Return a time in the one form that the endpoint's filters take: ISO 8601 in UTC, ending in Z."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -16,12 +16,11 @@ from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 
+from tests.servers.bucket import Bucket
+from tests.servers.seaweed import running
 from venice_batch.emulator import Running, Settings, serve_in_thread
 from venice_batch.emulator.photos import draw_catalogue
 from venice_batch.errors import Exit
-
-from tests.servers.bucket import Bucket
-from tests.servers.seaweed import running
 
 ROOT = Path(__file__).parents[1]
 JOB = ROOT / "configs" / "nightly-s3.yaml"

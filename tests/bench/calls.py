@@ -16,6 +16,7 @@ from pathlib import Path
 
 import httpx2
 from PIL import Image
+
 from venice_batch.venice import Api, Breaker, Cancel, Client, Gate, Lanes, Secret
 
 FIELDS = {"scale": "2"}

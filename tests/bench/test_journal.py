@@ -7,11 +7,11 @@ import time
 from pathlib import Path
 
 import pytest
-from venice_batch.state import Begun, ItemId, ItemMoved, Reserved, ResultStored, RunStarted, Settled, State, to_write
-from venice_batch.storage import Place
 
 from tests.bench.conftest import Figure
 from tests.servers.bucket import Bucket
+from venice_batch.state import Begun, ItemId, ItemMoved, Reserved, ResultStored, RunStarted, Settled, State, to_write
+from venice_batch.storage import Place
 
 pytestmark = pytest.mark.bench
 

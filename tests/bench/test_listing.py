@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 import pytest
-from venice_batch.storage import S3Place, open_store
 
 from tests.bench.conftest import Figure
 from tests.servers.bucket import Bucket
 from tests.servers.canned import Canned, Reply, Request, page
+from venice_batch.storage import S3Place, open_store
 
 pytestmark = pytest.mark.bench
 

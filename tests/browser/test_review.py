@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
-from venice_batch.state import ItemId, ItemMoved
 
 from tests.browser.conftest import Browser
 from tests.unit.report.nights import HOSTILE, JOB, Night, large
+from venice_batch.state import ItemId, ItemMoved
 
 pytestmark = pytest.mark.browser
 

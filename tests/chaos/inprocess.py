@@ -20,6 +20,8 @@ from types import FrameType
 from typing import Any
 
 import yaml
+
+from tests.e2e.conftest import Vendor
 from venice_batch.job import FolderSource, Job, load
 from venice_batch.plan.model import PlannedItem
 from venice_batch.plan.selection import ItemFilter
@@ -32,8 +34,6 @@ from venice_batch.run.worker import Worker
 from venice_batch.state import Event, RunStarted, State
 from venice_batch.storage import Place, open_store
 from venice_batch.venice import Api, Breaker, Cancel, Client, Gate, Lanes, Secret
-
-from tests.e2e.conftest import Vendor
 
 #: How many schedules are played: 1000 for the full suite, a few in `make test`.
 SCHEDULES = int(os.environ.get("VENICE_CHAOS_SCHEDULES", "40"))

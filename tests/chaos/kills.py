@@ -29,13 +29,13 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from venice_batch.state import to_read
 
 from tests.bench.vendor import serving
 from tests.e2e.cloud import Cloud
 from tests.e2e.conftest import CUT, ENLARGE, Vendor, Work
 from tests.servers.bucket import only_these_variables
 from tests.servers.seaweed import running
+from venice_batch.state import to_read
 
 ITEMS = 24
 STEPS = [CUT, ENLARGE, {"edit": {"prompt": "on white marble", "output_format": "jpeg"}}]

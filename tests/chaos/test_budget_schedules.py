@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.chaos.inprocess import SCHEDULES, api_of, at_most, carry_out, seeded, started, summarised, write_job
+from tests.e2e.conftest import CUT, ENLARGE, Vendor, draw
 from venice_batch.emulator import Settings, serve_in_thread
 from venice_batch.errors import Exit
 from venice_batch.job import Budget, Job
@@ -25,9 +28,6 @@ from venice_batch.plan.money import MICRO
 from venice_batch.plan.selection import ItemFilter
 from venice_batch.run.session import plan_only
 from venice_batch.state import State, to_read
-
-from tests.chaos.inprocess import SCHEDULES, api_of, at_most, carry_out, seeded, started, summarised, write_job
-from tests.e2e.conftest import CUT, ENLARGE, Vendor, draw
 
 PICTURES = 12
 #: Starts of one run before a schedule counts as one that never ends.

@@ -17,10 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from venice_batch.emulator import Settings, serve_in_thread
 
 from tests.chaos.kills import is_whole
 from tests.e2e.conftest import CUT, ENLARGE, FAST, Vendor, Work
+from venice_batch.emulator import Settings, serve_in_thread
 
 STRIDE = int(os.environ.get("VENICE_CHAOS_STRIDE", "13"))
 STEPS = [CUT, ENLARGE]

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.chaos.inprocess import FULL, SCHEDULES, Parts, at_most, drive, started, write_job
+from tests.e2e.conftest import CUT, Vendor, Work, draw
 from venice_batch.emulator import Running, Settings, serve_in_thread
 from venice_batch.errors import Exit
 from venice_batch.state import to_read
 from venice_batch.venice import CallFailed
-
-from tests.chaos.inprocess import FULL, SCHEDULES, Parts, at_most, drive, started, write_job
-from tests.e2e.conftest import CUT, Vendor, Work, draw
 
 BAD, REFUSED = 500, 60
 #: Client errors within a window that the client never exceeds; the API blocks a key beyond 20.

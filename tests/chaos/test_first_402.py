@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.chaos.inprocess import Parts, at_most, drive, started, summarised, write_job
+from tests.e2e.conftest import CUT, Vendor, Work, draw
 from venice_batch.emulator import Settings, serve_in_thread
 from venice_batch.errors import Exit, MoneyError
 from venice_batch.state import to_read
 from venice_batch.venice import Answer, CallFailed
-
-from tests.chaos.inprocess import Parts, at_most, drive, started, summarised, write_job
-from tests.e2e.conftest import CUT, Vendor, Work, draw
 
 LANE = "bria-bg-remover"
 PATH = "/image/background-remove"

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from venice_batch.emulator import Settings, serve_in_thread
-from venice_batch.run.observer import Summary
-from venice_batch.state import Event, Reserved, Settled, State
 
 from tests.chaos.inprocess import at_most, started, summarised, write_job
 from tests.e2e.conftest import CUT, ENLARGE, Vendor, draw
+from venice_batch.emulator import Settings, serve_in_thread
+from venice_batch.run.observer import Summary
+from venice_batch.state import Event, Reserved, Settled, State
 
 CUTS = "/image/background-remove"
 ENLARGEMENTS = "/image/upscale"

@@ -24,10 +24,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
 
-from venice_batch.errors import Exit
-
 from tests.deploy.dockerfile import Instruction, Stage, stages
 from tests.deploy.dockerignore import context
+from venice_batch.errors import Exit
 
 ROOT = Path(__file__).parents[2]
 MIRROR = "http://deb.debian.org/debian"

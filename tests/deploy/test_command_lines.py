@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 import pytest
-from venice_batch.cli.commands import cli
-from venice_batch.job import Job, load
 
 from tests.deploy.recipes import CommandLine, command_lines, container, document, pod, unit
+from venice_batch.cli.commands import cli
+from venice_batch.job import Job, load
 
 LINES = command_lines()
 EACH = pytest.mark.parametrize("line", LINES, ids=lambda line: line.where)

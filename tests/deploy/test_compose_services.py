@@ -18,9 +18,9 @@ import boto3
 import pytest
 from botocore.config import Config
 from PIL import Image
-from venice_batch.errors import Exit
 
 from tests.deploy.recipes import DEPLOY, ROOT, document
+from venice_batch.errors import Exit
 
 SERVICES = document("compose.yaml")["services"]
 #: The ports that the parts of the S3 server talk over; in a container they are its own.

@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-from venice_batch.errors import Exit
 
 from tests.deploy.recipes import DEPLOY, cron_lines, cronjob, document
+from venice_batch.errors import Exit
 
 #: Minute, hour, day, month, weekday (0 and 7 are Sunday).
 RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))

@@ -10,13 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from venice_batch import __version__
-from venice_batch.cli import run as command
-from venice_batch.cli.commands import cli
 
 from tests.deploy.dockerfile import stages
 from tests.deploy.dockerignore import Ignored, context
 from tests.deploy.recipes import ROOT, container, pod
+from venice_batch import __version__
+from venice_batch.cli import run as command
+from venice_batch.cli.commands import cli
 
 FILE = ROOT / "Dockerfile"
 BUILD, FINAL = stages(FILE)

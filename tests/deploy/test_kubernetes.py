@@ -6,9 +6,9 @@ from typing import Any
 
 import kubernetes_validate  # type: ignore[import-untyped]  # it has no annotations
 import pytest
-from venice_batch.errors import Exit
 
 from tests.deploy.recipes import container, cronjob, documents, pod
+from venice_batch.errors import Exit
 
 #: The oldest that is worth supporting, since podFailurePolicy is stable (1.31), and a recent one.
 VERSIONS = ("1.31", "1.34")

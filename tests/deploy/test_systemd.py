@@ -7,9 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from venice_batch.errors import Exit
 
 from tests.deploy.recipes import DEPLOY, unit
+from venice_batch.errors import Exit
 
 ANALYZE = shutil.which("systemd-analyze")
 NEEDS_SYSTEMD = pytest.mark.skipif(ANALYZE is None, reason="there is no systemd-analyze on this machine")

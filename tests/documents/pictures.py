@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw
+
 from venice_batch.emulator.photos import draw_catalogue
 from venice_batch.steps.fields import FIELDS
 from venice_batch.steps.local import LocalStep, reshaped

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+
 from venice_batch.cli.commands import cli
 from venice_batch.job.json_schema import json_schema
 from venice_batch.steps.fields import FIELDS, LOCAL, PAID, SUMMARIES

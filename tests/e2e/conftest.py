@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 import yaml
 from PIL import Image, ImageDraw
+
 from venice_batch.emulator import Running, Settings, serve_in_thread
 from venice_batch.emulator.photos import draw_catalogue
 from venice_batch.state import CallRow, ItemRow, to_read

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from venice_batch.emulator import Settings, serve_in_thread
 
 from tests.e2e.conftest import CUT, ENLARGE, FAST, Ended, Vendor, Work, draw, tree
+from venice_batch.emulator import Settings, serve_in_thread
 
 NEW_LINE = "new\nline.jpg"
 NOT_UTF_8 = os.fsdecode(b"caf\xe9.jpg")

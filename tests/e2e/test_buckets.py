@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from venice_batch.errors import Exit
-from venice_batch.storage.s3 import S3Store
 
 from tests.e2e.cloud import LEASE, Cloud
 from tests.e2e.conftest import CUT, ENLARGE, OpenVendor, Vendor, draw, visible
 from tests.servers.bucket import Bucket
 from tests.servers.proxy import Answer, Proxy, Refuse
+from venice_batch.errors import Exit
+from venice_batch.storage.s3 import S3Store
 
 OpenCloud = Callable[..., Cloud]
 

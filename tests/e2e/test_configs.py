@@ -6,11 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from venice_batch.emulator.photos import draw_catalogue
-from venice_batch.storage import S3Place
 
 from tests.e2e.conftest import REPOSITORY, Work
 from tests.servers.bucket import Bucket
+from venice_batch.emulator.photos import draw_catalogue
+from venice_batch.storage import S3Place
 
 CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))
 

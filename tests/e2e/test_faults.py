@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from venice_batch.emulator import Settings, serve_in_thread
 
 from tests.e2e.conftest import CUT, ENLARGE, FAST, Vendor, Work
+from venice_batch.emulator import Settings, serve_in_thread
 
 PATH = "/image/background-remove"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from venice_batch.emulator import Key
 
 from tests.e2e.conftest import CUT, OpenVendor, Work
+from venice_batch.emulator import Key
 
 INFERENCE = "VENICE_INFERENCE_KEY_quite.secret-1234"
 ADMIN = "VENICE_ADMIN_KEY_very.secret-5678"

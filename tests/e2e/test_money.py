@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from venice_batch.emulator import Key
 
 from tests.e2e.conftest import CUT, ENLARGE, OpenVendor, Work
+from venice_batch.emulator import Key
 
 #: What one item costs: a cut-out and an enlargement.
 EACH = Decimal("0.05")

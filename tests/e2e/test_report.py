@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from venice_batch.storage import S3Place
-from venice_batch.storage.s3 import S3Store
 
 from tests.e2e.cloud import Cloud
 from tests.e2e.conftest import CUT, ENLARGE, Vendor, Work
 from tests.servers.bucket import Bucket
 from tests.servers.listener import Listener, listening
+from venice_batch.storage import S3Place
+from venice_batch.storage.s3 import S3Store
 
 
 @pytest.fixture

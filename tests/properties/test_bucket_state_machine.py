@@ -22,6 +22,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+
 from venice_batch.state import Begun, ItemId, Reserved, RunEnded, RunStarted, Settled, State, to_write
 
 if TYPE_CHECKING:

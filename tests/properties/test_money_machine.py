@@ -25,6 +25,7 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
+
 from venice_batch.job import Budget
 from venice_batch.plan.money import MICRO, caps, day_start, month_start
 from venice_batch.run.budget import Reservation, RunBudget

@@ -6,8 +6,9 @@ import os
 import unicodedata
 from pathlib import PurePosixPath
 
-from hypothesis import assume, example, given
+from hypothesis import example, given
 from hypothesis import strategies as st
+
 from venice_batch.errors import ItemError
 from venice_batch.imaging import Rendition
 from venice_batch.job.model import RenditionSpec
@@ -44,8 +45,8 @@ def name_of(template: str, key: str, variant: int, extension: str) -> str | None
 @example("{dir}/{stem}.{ext}", "", 0, "png")
 def test_a_name_never_leaves_the_output(template: str, key: str, variant: int, extension: str) -> None:
     name = name_of(template, key, variant, extension)
-    assume(name is not None)
-    assert name is not None
+    if name is None:
+        return  # refused: it can leave nothing
     assert not name.startswith("/")
     assert os.path.normpath(f"/out/{name}") == f"/out/{name}"
     assert all(0 < len(part.encode()) <= 255 for part in name.split("/"))
@@ -62,8 +63,8 @@ def test_a_name_can_be_made_again(template: str, key: str, variant: int, extensi
 @given(st.lists(st.integers(1, 4), min_size=2, max_size=4, unique=True), st.text("abc/", min_size=1, max_size=6))
 def test_variants_of_one_row_never_share_a_file(variants: list[int], key: str) -> None:
     names = [name_of("{dir}/{stem}.{ext}", key, variant, "png") for variant in variants]
-    assume(None not in names)
-    assert len(set(names)) == len(variants)
+    made = [name for name in names if name is not None]
+    assert len(set(made)) == len(made)
 
 
 def rendition(suffix: str, extension: str) -> RenditionSpec:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import boto3
 from botocore.config import Config
+
 from venice_batch.storage.place import Access, S3Place
 
 if TYPE_CHECKING:

@@ -11,6 +11,9 @@ import click
 import jsonschema
 import pytest
 import yaml
+
+from tests.documents import pictures, reference
+from tests.documents.reference import DOCS, ROOT, SCHEMA
 from venice_batch.cli.commands import cli
 from venice_batch.errors import Exit
 from venice_batch.imaging.answer_verdict import FLAGS
@@ -19,9 +22,6 @@ from venice_batch.job.json_schema import json_schema
 from venice_batch.job.load import TOP_KEYS
 from venice_batch.state.events import STATES
 from venice_batch.steps.fields import FIELDS
-
-from tests.documents import pictures, reference
-from tests.documents.reference import DOCS, ROOT, SCHEMA
 
 README = ROOT / "README.md"
 PAGES = [README, *sorted(DOCS.rglob("*.md"))]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import click
 import pytest
+
 import venice_batch
 from venice_batch import errors
 from venice_batch.cli import run

@@ -13,6 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 from PIL import Image, ImageDraw
+
 from venice_batch.emulator import Running, Settings, serve_in_thread
 
 BACKDROP = (242, 242, 238)

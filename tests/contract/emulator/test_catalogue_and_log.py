@@ -9,9 +9,9 @@ import sys
 
 import httpx2
 import pytest
-from venice_batch.emulator import Key, Settings, serve_in_thread
 
 from tests.contract.emulator.conftest import Desk, photo, text
+from venice_batch.emulator import Key, Settings, serve_in_thread
 
 
 def test_the_catalogue_lists_edit_models_with_exact_prices(desk: Desk) -> None:

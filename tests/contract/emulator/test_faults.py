@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 from PIL import Image, ImageStat
-from venice_batch.emulator import Settings, serve_in_thread
 
 from tests.contract.emulator.conftest import Desk, OpenDesk, opened, photo
+from venice_batch.emulator import Settings, serve_in_thread
 
 PRICE = Decimal("0.03")
 

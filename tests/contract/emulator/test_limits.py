@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from venice_batch.emulator import Settings
 
 from tests.contract.emulator.conftest import Clock, Desk, OpenDesk, photo, text
+from venice_batch.emulator import Settings
 
 PICTURE = text(photo())
 

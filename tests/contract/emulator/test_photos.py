@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageOps
+
 from venice_batch.emulator.cutout import cut_out
 from venice_batch.emulator.photos import draw_catalogue
 

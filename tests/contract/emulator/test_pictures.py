@@ -12,10 +12,10 @@ from contextlib import contextmanager
 import httpx2
 import pytest
 from PIL import Image, ImageChops, ImageStat
-from venice_batch.emulator import Settings
-from venice_batch.emulator.pictures import UPSCALE_CAP, upscaled_size
 
 from tests.contract.emulator.conftest import BACKDROP, SUBJECT, Desk, OpenDesk, opened, photo, text
+from venice_batch.emulator import Settings
+from venice_batch.emulator.pictures import UPSCALE_CAP, upscaled_size
 
 
 def _far(one: object, other: tuple[int, int, int]) -> int:

@@ -7,9 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from venice_batch.emulator import Key, Settings
 
 from tests.contract.emulator.conftest import Desk, OpenDesk, photo, text
+from venice_batch.emulator import Key, Settings
 
 PICTURE = text(photo())
 EDIT = {"image": PICTURE, "prompt": "on marble"}

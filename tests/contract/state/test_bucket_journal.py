@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.contract.state.conftest import Home, Interposed, moved
 from venice_batch.errors import LeaseLost, Unavailable
 from venice_batch.state import FolderResults, State
 from venice_batch.state.bucket_journal import BucketJournal
 from venice_batch.state.store_retry import Patience
 from venice_batch.storage import Entry, open_store
 from venice_batch.storage.s3 import S3Store
-
-from tests.contract.state.conftest import Home, Interposed, moved
 
 
 class Flaky(Interposed):

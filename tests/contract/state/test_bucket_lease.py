@@ -15,15 +15,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from tests.contract.state.conftest import Home, Interposed
+from tests.contract.state.contenders import compete
+from tests.servers.bucket import Bucket
 from venice_batch.errors import LeaseLost, Locked, Unavailable
 from venice_batch.state import LeasePolicy
 from venice_batch.state.bucket_lease import BucketLease, hold
 from venice_batch.storage import open_store
 from venice_batch.storage.s3 import Blob, S3Store
-
-from tests.contract.state.conftest import Home, Interposed
-from tests.contract.state.contenders import compete
-from tests.servers.bucket import Bucket
 
 ROOT = Path(__file__).parents[3]
 SHORT = LeasePolicy(ttl=1.0)

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.contract.state.conftest import FACTS, STARTED, Home, keep, key, moved
 from venice_batch.errors import ItemError, Unavailable
 from venice_batch.state import AnswerSetAside, Result, State, schema
 from venice_batch.state.bucket_results import BucketResults
@@ -19,8 +21,6 @@ from venice_batch.state.index import Index
 from venice_batch.state.store_retry import Patience
 from venice_batch.storage import open_store
 from venice_batch.storage.s3 import S3Store
-
-from tests.contract.state.conftest import FACTS, STARTED, Home, keep, key, moved
 
 ROOT = Path(__file__).parents[3]
 KEY = key(1)

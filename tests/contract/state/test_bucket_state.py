@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from tests.contract.state.conftest import STARTED, Home, begun, keep, key, moved
 from venice_batch.errors import LeaseLost, Locked, StateTooNew, Unavailable
 from venice_batch.state import Begun, ItemId, ItemMoved, Reserved, RunEnded, Settled, to_write
 from venice_batch.state.bucket_journal import AT_REST
 from venice_batch.storage import S3Place
-
-from tests.contract.state.conftest import STARTED, Home, begun, keep, key, moved
 
 
 def test_what_was_committed_is_there_on_an_empty_disk(either_home: Home, tmp_path: Path) -> None:

@@ -6,12 +6,12 @@ import time
 from pathlib import Path
 
 import pytest
+
+from tests.contract.state.conftest import Home, begun, key, moved
 from venice_batch.errors import LeaseLost, Locked
 from venice_batch.state import LeasePolicy, lease
 from venice_batch.state.bucket_lease import BucketLease, break_off, hold, look
 from venice_batch.storage import open_store
-
-from tests.contract.state.conftest import Home, begun, key, moved
 
 POLICY = LeasePolicy(3.0)
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from venice_batch.storage import Entry, LocalStore, Store, open_store, temporary_beside
 
 from tests.servers.bucket import Bucket
+from venice_batch.storage import Entry, LocalStore, Store, open_store, temporary_beside
 
 
 @dataclass(frozen=True)

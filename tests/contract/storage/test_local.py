@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+
 from venice_batch.errors import OutputError, SourceError, Unavailable
 from venice_batch.storage import Changed, Exists, LocalStore, make_folder, sweep_stale, temporary_beside
 

@@ -14,13 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from venice_batch.errors import ItemError, OutputError
-from venice_batch.storage import Access, Changed, Entry, Exists, LocalStore, S3Place, open_store
-from venice_batch.storage.s3 import S3Store
 
 from tests.servers.bucket import SECRET, Bucket
 from tests.servers.canned import Canned, Reply, error
 from tests.servers.proxy import Cut, Proxy
+from venice_batch.errors import ItemError, OutputError
+from venice_batch.storage import Access, Changed, Entry, Exists, LocalStore, S3Place, open_store
+from venice_batch.storage.s3 import S3Store
 
 
 @pytest.fixture(params=["moto", "seaweed"])

@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from venice_batch.storage import Access, S3Place, open_store
-from venice_batch.storage.s3 import clients
 
 from tests.servers.bucket import Bucket
 from tests.servers.canned import Canned, Reply, Request, error, page
 from tests.servers.proxy import in_front_of
+from venice_batch.storage import Access, S3Place, open_store
+from venice_batch.storage.s3 import clients
 
 pytestmark = pytest.mark.usefixtures("aws_variables")
 

@@ -12,13 +12,13 @@ import pytest
 from botocore import exceptions as boto
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
-from venice_batch.errors import OutputError, SourceError, Unavailable, VeniceBatchError
-from venice_batch.storage import Access, Changed, S3Place, open_store
-from venice_batch.storage.s3 import S3Store, errors
 
 from tests.servers.bucket import KEY_ID, SECRET, Bucket
 from tests.servers.canned import Canned, Reply
 from tests.servers.proxy import Answer, Cut, Delay, Proxy, Refuse
+from venice_batch.errors import OutputError, SourceError, Unavailable, VeniceBatchError
+from venice_batch.storage import Access, Changed, S3Place, open_store
+from venice_batch.storage.s3 import S3Store, errors
 
 PLACE = S3Place("bucket", "prefix/")
 READING = errors.Call("read s3://bucket/prefix/a", "s3:GetObject", PLACE)

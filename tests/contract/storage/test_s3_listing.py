@@ -9,12 +9,12 @@ from itertools import islice
 from urllib.parse import quote_plus, urlsplit
 
 import pytest
-from venice_batch.errors import SourceError, Unavailable
-from venice_batch.storage import Entry, open_store
-from venice_batch.storage.s3 import listing
 
 from tests.servers.bucket import Bucket
 from tests.servers.canned import Canned, Reply, Request, error, page
+from venice_batch.errors import SourceError, Unavailable
+from venice_batch.storage import Entry, open_store
+from venice_batch.storage.s3 import listing
 
 ODD = ["a+b.png", "a b.png", "100%.png", "%2B.png", "ü+%20 ü.png", "a&b<c>'\".png", "日本/🙂.png", "x/" + "k" * 1000]
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from itertools import islice
 
 import pytest
-from venice_batch.errors import OutputError
-from venice_batch.storage import Changed, Entry, Exists
 
 from tests.contract.storage.conftest import Shop
+from venice_batch.errors import OutputError
+from venice_batch.storage import Changed, Entry, Exists
 
 ODD_KEYS = [
     "with space.png",

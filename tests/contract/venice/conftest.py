@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
 from venice_batch.venice.address import Api, Secret
 from venice_batch.venice.breaker import Breaker
 from venice_batch.venice.client import Client

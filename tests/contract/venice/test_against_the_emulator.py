@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from tests.contract.venice.conftest import Kit, MakeKit
 from venice_batch.emulator.server import Running, serve_in_thread
 from venice_batch.emulator.settings import Settings
 from venice_batch.errors import CatalogueError, Exit
@@ -18,8 +20,6 @@ from venice_batch.venice.account import Account
 from venice_batch.venice.catalogue import Catalogue
 from venice_batch.venice.failures import CallFailed, FailureClass
 from venice_batch.venice.fields import Fields
-
-from tests.contract.venice.conftest import Kit, MakeKit
 
 Connect = Callable[..., Kit]
 

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+
+from tests.contract.venice.conftest import KEY, PNG, Kit, MakeKit, Play, Talk, head, picture, refuse, reply
 from venice_batch.errors import KeyRefused, MoneyError
 from venice_batch.venice.download import Download
 from venice_batch.venice.failures import CallFailed, FailureClass, own_failure
 from venice_batch.venice.fields import Url
 from venice_batch.venice.waits import Cancelled
-
-from tests.contract.venice.conftest import KEY, PNG, Kit, MakeKit, Play, Talk, head, picture, refuse, reply
 
 
 def upscale(kit: Kit, data: bytes = PNG, name: str = "answer") -> None:

@@ -4,6 +4,7 @@ import inspect
 
 import httpx2
 import pytest
+
 from venice_batch.errors import CatalogueError, Exit, KeyRefused, MoneyError, Unavailable, VeniceBatchError
 from venice_batch.venice.error_body import refusal
 from venice_batch.venice.failures import (
@@ -12,13 +13,15 @@ from venice_batch.venice.failures import (
     OWN_ROWS,
     STATUS_ROWS,
     CallFailed,
-    FailureClass,
     Sent,
     clean,
     closes_gate,
     counts_as_client_error,
     exception_failure,
     row_of_status,
+)
+from venice_batch.venice.failures import (
+    FailureClass as Fails,
 )
 
 NOW = 1_790_000_000.0
@@ -78,14 +81,7 @@ def test_the_documented_statuses_have_the_documented_fates() -> None:
     [
         (400, {}, '{"error":"Invalid model id"}', Fails.RUN_STOPS, "bad-model", CatalogueError),
         (404, {}, '{"error":"Model x not found, try y"}', Fails.RUN_STOPS, "bad-model", CatalogueError),
-        (
-            400,
-            {},
-            '{"error":"The model \\"x\\" does not support it"}',
-            Fails.RUN_STOPS,
-            "bad-model",
-            CatalogueError,
-        ),
+        (400, {}, '{"error":"The model \\"x\\" does not support it"}', Fails.RUN_STOPS, "bad-model", CatalogueError),
         (410, {}, '{"error":"endpoint retired"}', Fails.RUN_STOPS, "gone", CatalogueError),
         (
             400,
@@ -135,23 +131,9 @@ def test_the_documented_statuses_have_the_documented_fates() -> None:
             "bad-parameter",
             CatalogueError,
         ),
-        (
-            400,
-            {},
-            '{"error":"Image dimensions too small for scale 2"}',
-            Fails.ITEM_FAILS,
-            "refused-input",
-            Unavailable,
-        ),
+        (400, {}, '{"error":"Image dimensions too small for scale 2"}', Fails.ITEM_FAILS, "refused-input", Unavailable),
         (400, {}, '{"error":"Image 1 is invalid or corrupt"}', Fails.ITEM_FAILS, "refused-input", Unavailable),
-        (
-            400,
-            {},
-            '{"error":"The model could not process the image"}',
-            Fails.ITEM_FAILS,
-            "refused-input",
-            Unavailable,
-        ),
+        (400, {}, '{"error":"The model could not process the image"}', Fails.ITEM_FAILS, "refused-input", Unavailable),
         (
             422,
             {},
@@ -161,30 +143,9 @@ def test_the_documented_statuses_have_the_documented_fates() -> None:
             Unavailable,
         ),
         (401, {}, '{"error":"Authentication failed"}', Fails.RUN_STOPS, "key-refused", KeyRefused),
-        (
-            402,
-            {},
-            '{"error":"Insufficient USD or Diem balance"}',
-            Fails.RUN_STOPS,
-            "no-money-account",
-            MoneyError,
-        ),
-        (
-            402,
-            {},
-            '{"error":"API key USD spend limit exceeded"}',
-            Fails.RUN_STOPS,
-            "no-money-key-usd",
-            MoneyError,
-        ),
-        (
-            402,
-            {},
-            '{"error":"API key DIEM spend limit exceeded"}',
-            Fails.RUN_STOPS,
-            "no-money-key-diem",
-            MoneyError,
-        ),
+        (402, {}, '{"error":"Insufficient USD or Diem balance"}', Fails.RUN_STOPS, "no-money-account", MoneyError),
+        (402, {}, '{"error":"API key USD spend limit exceeded"}', Fails.RUN_STOPS, "no-money-key-usd", MoneyError),
+        (402, {}, '{"error":"API key DIEM spend limit exceeded"}', Fails.RUN_STOPS, "no-money-key-diem", MoneyError),
         (402, {}, '{"x402Version":1,"accepts":[]}', Fails.RUN_STOPS, "no-money-x402", MoneyError),
         (402, {"payment-required": "e30="}, "", Fails.RUN_STOPS, "no-money-x402", MoneyError),
         (429, {}, '{"error":"Rate limit exceeded"}', Fails.WAIT, "rate-limited", Unavailable),
@@ -196,7 +157,7 @@ def test_the_documented_statuses_have_the_documented_fates() -> None:
     ],
 )  # fmt: skip - a table
 def test_the_servers_words_decide_what_a_status_leaves_open(  # noqa: PLR0917 - the table's columns
-    status: int, headers: dict[str, str], body: str, fate: FailureClass, code: str, ending: type[VeniceBatchError]
+    status: int, headers: dict[str, str], body: str, fate: Fails, code: str, ending: type[VeniceBatchError]
 ) -> None:
     failure = refusal(status, headers, body.encode(), NOW)
     assert (failure.fate, failure.code) == (fate, code)

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.contract.venice.conftest import KEY, PNG, Kit, picture, refuse, reply
 from venice_batch.errors import CatalogueError, Exit, KeyRefused, SourceError, UsageError
 from venice_batch.venice import prices
 from venice_batch.venice.account import Account, BillingBalance, RateLimits
 from venice_batch.venice.address import OFFICIAL_URL, Api, Secret, host_id, is_loopback, is_official
 from venice_batch.venice.catalogue import Catalogue, Model
 from venice_batch.venice.failures import CallFailed, FailureClass
-
-from tests.contract.venice.conftest import KEY, PNG, Kit, picture, refuse, reply
 
 LIMITS = {
     "accessPermitted": True,

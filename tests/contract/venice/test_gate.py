@@ -5,12 +5,12 @@ import threading
 from contextlib import suppress
 
 import pytest
+
+from tests.contract.venice.conftest import KEY, Kit, MakeKit, picture
 from venice_batch.venice.error_body import refusal
 from venice_batch.venice.failures import CallFailed, FailureClass, own_failure
 from venice_batch.venice.gate import Gate, Passage
 from venice_batch.venice.waits import Cancel
-
-from tests.contract.venice.conftest import KEY, Kit, MakeKit, picture
 
 
 def test_the_first_cause_is_kept_and_explained_only_by_its_own_call() -> None:

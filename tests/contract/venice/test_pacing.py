@@ -9,6 +9,7 @@ from email.utils import formatdate
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from venice_batch.venice.breaker import Breaker
 from venice_batch.venice.lanes import Lane, Lanes
 from venice_batch.venice.waits import Cancel, Cancelled, retry_after

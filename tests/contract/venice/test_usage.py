@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 from PIL import Image
+
+from tests.contract.venice.conftest import KEY, Kit, MakeKit, Play, refuse
 from venice_batch.emulator.server import Running, serve_in_thread
 from venice_batch.emulator.settings import Settings
 from venice_batch.errors import Exit
 from venice_batch.venice.failures import CallFailed, FailureClass
 from venice_batch.venice.usage import UsageRow, stamp
-
-from tests.contract.venice.conftest import KEY, Kit, MakeKit, Play, refuse
 
 START = datetime(2026, 10, 2, 1, 2, 3, 456000, tzinfo=UTC)
 END = START + timedelta(hours=1)

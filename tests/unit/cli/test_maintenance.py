@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+from tests.servers.bucket import Bucket
 from venice_batch.cli import run
 from venice_batch.cli.commands import cli
 from venice_batch.state import LeasePolicy, to_write
 from venice_batch.state.bucket_lease import BucketLease, look
 from venice_batch.storage import S3Place, open_store
-
-from tests.servers.bucket import Bucket
 
 Write = Callable[..., Path]
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+
 from venice_batch.cli.output import output_for
 from venice_batch.errors import Exit, MoneyError
 from venice_batch.plan.model import Caution, Coverage, Plan, Range, Rest, StepCost

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
+
+from tests.unit.imaging.conftest import corner_picture
 from venice_batch.errors import ItemError
 from venice_batch.imaging import Limits, probe, reshape
 from venice_batch.imaging.geometry import Length, Size
@@ -28,8 +30,6 @@ from venice_batch.imaging.local_ops import (
     Trim,
     size_after,
 )
-
-from tests.unit.imaging.conftest import corner_picture
 
 Save = Callable[..., Path]
 Pixel = tuple[int, ...]

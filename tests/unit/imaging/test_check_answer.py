@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
+
 from venice_batch.errors import ItemError
 from venice_batch.imaging import Expect, NotAPicture, judge, probe
 from venice_batch.imaging.answer_verdict import FLAGS

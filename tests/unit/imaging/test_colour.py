@@ -9,9 +9,6 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from venice_batch.imaging import Rendition, render, reshape, rgb
-from venice_batch.imaging.colour import is_foreign, srgb_profile
-from venice_batch.imaging.local_ops import ToSrgb
 
 from tests.unit.imaging.profiles import (
     ADOBE_GAMMA,
@@ -25,6 +22,9 @@ from tests.unit.imaging.profiles import (
     srgb_to_linear,
     to_srgb,
 )
+from venice_batch.imaging import Rendition, render, reshape, rgb
+from venice_batch.imaging.colour import is_foreign, srgb_profile
+from venice_batch.imaging.local_ops import ToSrgb
 
 Save = Callable[..., Path]
 #: Colours that exist in sRGB too; beyond it, clipping is right and no formula agrees on how.

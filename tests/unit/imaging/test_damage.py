@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+
 from venice_batch.errors import ItemError
 from venice_batch.imaging import verify
 from venice_batch.imaging.facts import READ_FORMATS

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+
 from venice_batch.errors import ItemError
 from venice_batch.imaging import Facts, probe, verify
 from venice_batch.imaging.containers import is_whole

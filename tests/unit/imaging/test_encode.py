@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+
 from venice_batch.errors import Unavailable
 from venice_batch.imaging.encode import Encoding, jpeg, ladder, png, webp, webp_lossless, write
 from venice_batch.imaging.facts import API_FORMATS

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+
 from venice_batch.errors import ItemError
 from venice_batch.imaging import API_MIN_PIXELS, EXTENSIONS, Facts, Limits, check_minimum, fitted_size, needs, oriented
 from venice_batch.imaging.facts import READ_FORMATS

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageDraw, JpegImagePlugin
+
 from venice_batch.errors import ItemError
 from venice_batch.imaging import Facts, Limits, convert, fitted_size, needs, oriented, prepare, probe
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+
 from venice_batch.errors import ItemError
 from venice_batch.imaging import probe
 from venice_batch.imaging.probe_head import probe_head

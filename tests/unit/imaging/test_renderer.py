@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageChops
+
 from venice_batch import imaging
 from venice_batch.errors import ItemError
 from venice_batch.imaging import Rendition

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+
 from venice_batch.errors import JobError
 from venice_batch.job import Job, loads
 

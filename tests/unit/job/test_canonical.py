@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from venice_batch.steps.canonical_json import canonical, digest
 
 _JSON = st.recursive(

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from venice_batch.imaging.facts import READ_FORMATS
 from venice_batch.steps.canonical_json import digest
 from venice_batch.steps.conditions import KEYS, All, AnyOf, BadCondition, Compare, Known, Not, parse

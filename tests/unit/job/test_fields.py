@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+
 from venice_batch.steps.fields import (
     FIELDS,
     Current,

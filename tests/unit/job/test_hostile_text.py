@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from venice_batch.errors import JobError
 from venice_batch.job import load
 

@@ -8,6 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+
 from venice_batch.job import Job
 from venice_batch.job.json_schema import json_schema
 from venice_batch.job.load import TOP_KEYS

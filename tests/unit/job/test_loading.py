@@ -5,6 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+
 from venice_batch.errors import UsageError
 from venice_batch.job import FolderSource, Job, PromptsSource, UrlsSource, load
 from venice_batch.steps.conditions import All

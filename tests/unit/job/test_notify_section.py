@@ -12,6 +12,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+
 from venice_batch.job.environment import fill
 from venice_batch.job.notify import EVENTS, Address, Metrics, Notify, Ping
 from venice_batch.job.notify_section import NotifySection, notify_of

@@ -5,6 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+
 from venice_batch.job import FolderSource, Job
 from venice_batch.steps.fields import as_sent
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from PIL import Image
+
 from venice_batch.job import Job
 from venice_batch.job.presets import CHECKED, PRESETS, Preset
 from venice_batch.steps.local import LocalStep, rendered

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+
 from venice_batch.imaging import Rendition
 from venice_batch.job import Job
 

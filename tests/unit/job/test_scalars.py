@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from venice_batch.job import Job
 from venice_batch.job.positions import plain
 from venice_batch.job.yaml_tree import compose

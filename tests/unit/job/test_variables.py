@@ -4,6 +4,7 @@ from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
+
 from venice_batch.job import Job
 from venice_batch.steps.fields import as_sent
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 from PIL import Image
+
+from tests.unit.steps.conftest import catalogue_of
 from venice_batch.job import Job, loads
 from venice_batch.plan.model import Plan, PlannedItem
 from venice_batch.plan.pipeline import Pipeline, make_pipeline
@@ -19,8 +21,6 @@ from venice_batch.plan.planner import make_plan
 from venice_batch.plan.selection import ItemFilter
 from venice_batch.state import ItemId, ItemMoved, State, to_write
 from venice_batch.venice import Account, Catalogue
-
-from tests.unit.steps.conftest import catalogue_of
 
 HOST = "api.venice.ai"
 RICH = {"USD": Decimal(1000)}

@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from tests.servers.bucket import Bucket
+from tests.servers.proxy import Proxy
+from tests.unit.plan.conftest import Bench, amounts, standings
 from venice_batch import imaging
 from venice_batch.errors import ItemError, JobError, OutputError
 from venice_batch.imaging import Facts
@@ -29,10 +33,6 @@ from venice_batch.steps.conditions import Known
 from venice_batch.steps.input_key import InputKey
 from venice_batch.storage import Access, Entry, S3Place, parse
 from venice_batch.storage.s3 import S3Store
-
-from tests.servers.bucket import Bucket
-from tests.servers.proxy import Proxy
-from tests.unit.plan.conftest import Bench, amounts, standings
 
 BY_URL = "api: {transport: url}"
 

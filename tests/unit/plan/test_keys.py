@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
+from tests.unit.plan.conftest import Bench, standings
 from venice_batch.errors import SourceError
 from venice_batch.plan.keys import listed
 from venice_batch.plan.sources import Candidate, candidates
 from venice_batch.state import ItemId, ItemMoved, OutputWritten
-
-from tests.unit.plan.conftest import Bench, standings
 
 SOURCE = "{path: ./in, keys: keys.txt}"
 

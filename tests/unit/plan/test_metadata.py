@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from tests.unit.plan.conftest import Bench, standings
+from tests.unit.steps.conftest import MODELS, catalogue_of, entry, usd
 from venice_batch.errors import JobError, SourceError
 from venice_batch.job.model import MetadataFile
 from venice_batch.plan.metadata import Table
@@ -20,9 +23,6 @@ from venice_batch.plan.selection import ItemFilter
 from venice_batch.plan.sources import Candidate
 from venice_batch.steps.chain import Purchase
 from venice_batch.steps.paid import PaidStep
-
-from tests.unit.plan.conftest import Bench, standings
-from tests.unit.steps.conftest import MODELS, catalogue_of, entry, usd
 
 Factory = pytest.TempPathFactory
 TITLED = "edit: {prompt: 'put the {title} on marble'}"

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+
+from tests.unit.plan.conftest import Bench
 from venice_batch.job import Budget
 from venice_batch.plan.model import Coverage, Range, dollars
 from venice_batch.plan.money import Cap, caps, coverage, day_start, micros, month_start
 from venice_batch.state import ItemId, Reserved, RunEnded, RunStarted, Settled
-
-from tests.unit.plan.conftest import Bench
 
 RICH = {"usd": "50"}
 NOON = datetime(2026, 3, 15, 12, tzinfo=UTC).timestamp()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from venice_batch.errors import ItemError
 from venice_batch.plan.naming import collision_key, finished_name
 

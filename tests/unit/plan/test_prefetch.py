@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+
 from venice_batch.plan.prefetch import in_order
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from tests.unit.plan.conftest import Bench, amounts, standings
 from venice_batch import imaging
 from venice_batch.errors import OutputError
 from venice_batch.imaging import Facts
@@ -21,8 +23,6 @@ from venice_batch.steps.canonical_json import canonical
 from venice_batch.steps.chain import Purchase
 from venice_batch.steps.conditions import Known
 from venice_batch.steps.input_key import InputKey
-
-from tests.unit.plan.conftest import Bench, amounts, standings
 
 
 def calls(plan: Plan) -> dict[str, tuple[int, int]]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from PIL import Image
-from venice_batch.plan.model import Plan
-from venice_batch.state import ItemId, OutputWritten
 
 from tests.unit.plan.conftest import Bench, standings
+from venice_batch.plan.model import Plan
+from venice_batch.state import ItemId, OutputWritten
 
 OUTPUT = "{path: ./out, renditions: [{format: jpeg, background: white}, {suffix: -s, format: webp, max_side: 99}]}"
 CUT = "background-remove"

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 import pytest
+
+from tests.unit.plan.conftest import Bench, amounts, standings
 from venice_batch.plan.model import Plan, Range, Rest
 from venice_batch.plan.sampling import in_turn
 from venice_batch.plan.selection import ItemFilter
 from venice_batch.report.text import plan_text
-
-from tests.unit.plan.conftest import Bench, amounts, standings
 
 
 def sample(bench: Bench, count: int, *steps: str, **job: str) -> Plan:

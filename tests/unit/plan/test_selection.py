@@ -6,11 +6,11 @@ import os
 from typing import Any
 
 import pytest
+
+from tests.unit.plan.conftest import Bench, standings
 from venice_batch.imaging import Facts
 from venice_batch.plan.selection import ItemFilter
 from venice_batch.state import ItemId, ItemMoved, OutputWritten
-
-from tests.unit.plan.conftest import Bench, standings
 
 HOLD = "run: {uncertain: hold}"
 

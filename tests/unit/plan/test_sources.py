@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from venice_batch.errors import SourceError
-from venice_batch.plan.sources import Candidate, candidates, glob
 
 from tests.unit.plan.conftest import Bench
+from venice_batch.errors import SourceError
+from venice_batch.plan.sources import Candidate, candidates, glob
 
 GENERATE = "generate: {model: z-image-turbo}"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from venice_batch.errors import JobError, SourceError
-from venice_batch.plan.model import Plan
 
 from tests.unit.plan.conftest import Bench
 from tests.unit.steps.conftest import MODELS, catalogue_of
+from venice_batch.errors import JobError, SourceError
+from venice_batch.plan.model import Plan
 
 TIERED = "edit: {prompt: p, model: nano-banana-pro-edit, resolution: 2K}"
 

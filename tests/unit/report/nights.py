@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image, ImageDraw
+
 from venice_batch.report.gather import Access, Effort, beside, gather
 from venice_batch.report.page import write_report
 from venice_batch.report.report_data import ReportData

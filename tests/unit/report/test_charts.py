@@ -7,6 +7,7 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from venice_batch.report.charts import charts
 from venice_batch.state import CallRow
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from venice_batch.job.notify import Address
 from venice_batch.report.chat_payload import letter
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from tests.unit.report.nights import JOB, START, STEPS, Night, draw
 from venice_batch.errors import Unavailable
 from venice_batch.report.gather import Access, Effort, beside
 from venice_batch.report.report_data import ReportData, ReportItem
 from venice_batch.report.summary import figures
 from venice_batch.state import Begun, ItemId, ItemMoved, ItemRow, Reserved, Settled, SourceRead
-
-from tests.unit.report.nights import JOB, START, STEPS, Night, draw
 
 
 def only(data: ReportData, name: str) -> ReportItem:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import pytest
+
 from venice_batch.errors import Exit, MoneyError
 from venice_batch.plan.model import PlannedItem
 from venice_batch.report.logs import JsonLines, JsonLog

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+
 from venice_batch.errors import Exit, UsageError
 from venice_batch.job.notify import Metrics, Notify
 from venice_batch.report import metrics

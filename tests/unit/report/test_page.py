@@ -8,12 +8,12 @@ import re
 from pathlib import Path
 
 import pytest
+
+from tests.unit.report.nights import HOSTILE, STEPS, Night, mixed, night
 from venice_batch.report.page import render
 from venice_batch.report.page_payload import embedded
 from venice_batch.report.summary import OUTCOMES
 from venice_batch.state import to_read
-
-from tests.unit.report.nights import HOSTILE, STEPS, Night, mixed, night
 
 
 def failures(happening: Night) -> list[dict[str, str]]:

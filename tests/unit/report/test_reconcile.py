@@ -11,6 +11,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from venice_batch.report.reconcile import Reconciliation, match, reconciliation_json, reconciliation_text
 from venice_batch.state import CallRow
 from venice_batch.venice.usage import UsageRow

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.servers.bucket import Bucket
+from tests.unit.report.nights import draw
 from venice_batch.job import Job, loads
 from venice_batch.report.report_files import file_report, last_summary, page_of
 from venice_batch.state import ItemId, ItemMoved, OutputWritten, RunStarted, SourceRead, State, to_write
 from venice_batch.storage import LocalStore, Place, S3Place
 from venice_batch.storage.s3 import S3Store
-
-from tests.servers.bucket import Bucket
-from tests.unit.report.nights import draw
 
 
 @dataclass

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 import pytest
+
 from venice_batch.errors import Exit
 from venice_batch.report.run_result import RunResult, outcome_text
 

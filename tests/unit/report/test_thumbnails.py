@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+
 from venice_batch.errors import ItemError
 from venice_batch.report.thumbnails import SIDE, Thumbnails, Wanted, shrunk, sweep
 

@@ -12,6 +12,8 @@ from typing import Any
 import httpx2
 import pytest
 from PIL import Image
+
+from tests.unit.steps.conftest import HOST, step
 from venice_batch.emulator import Running, Settings, serve_in_thread
 from venice_batch.plan.hashing import file_hash
 from venice_batch.run.publish import Existing
@@ -23,8 +25,6 @@ from venice_batch.steps.conditions import Known
 from venice_batch.steps.input_key import InputKey
 from venice_batch.storage import LocalStore
 from venice_batch.venice import Api, Breaker, Cancel, Client, Gate, Lanes, Secret
-
-from tests.unit.steps.conftest import HOST, step
 
 SIZE = (300, 260)
 

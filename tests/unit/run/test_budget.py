@@ -8,12 +8,12 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+
+from tests.unit.steps.conftest import paid
 from venice_batch.plan.money import Cap
 from venice_batch.run.budget import Reservation, RunBudget
 from venice_batch.state import Event, ItemId, Reserved, Settled
 from venice_batch.venice import Answer, CallFailed, FailureClass
-
-from tests.unit.steps.conftest import paid
 
 LATE = datetime(2026, 3, 31, 23, 59, 50, tzinfo=UTC).timestamp()
 NEXT = LATE + 20

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.unit.run.conftest import Shop
+from tests.unit.steps.conftest import step
 from venice_batch.errors import ItemError
 from venice_batch.plan.hashing import file_hash
 from venice_batch.plan.sources import Candidate
@@ -31,9 +34,6 @@ from venice_batch.steps.conditions import Known
 from venice_batch.steps.input_key import InputKey
 from venice_batch.steps.references import BesideRef, FileRef
 from venice_batch.venice import FailureClass
-
-from tests.unit.run.conftest import Shop
-from tests.unit.steps.conftest import step
 
 
 def candidate(path: Path) -> Candidate:

@@ -16,6 +16,9 @@ from pathlib import Path
 import pytest
 import yaml
 from PIL import Image
+
+from tests.servers.bucket import Bucket
+from tests.servers.canned import Canned, Reply, Request, error, page
 from venice_batch.emulator import Settings, serve_in_thread
 from venice_batch.emulator.settings import Key
 from venice_batch.errors import Exit, KeyRefused, MoneyError, Unavailable, UsageError
@@ -25,9 +28,6 @@ from venice_batch.run.doctor import Finding, Probe, examine, machine, most_serio
 from venice_batch.state import to_write
 from venice_batch.storage import S3Place
 from venice_batch.venice import Api, Secret
-
-from tests.servers.bucket import Bucket
-from tests.servers.canned import Canned, Reply, Request, error, page
 
 
 def told(probes: list[Probe]) -> list[Finding]:

@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.chaos.inprocess import api_of, carry_out, seeded, started, summarised, write_job
+from tests.e2e.conftest import CUT, ENLARGE, Vendor, draw, durable, visible
 from venice_batch.emulator import Settings, serve_in_thread
 from venice_batch.errors import Locked, UsageError
 from venice_batch.job import Job
@@ -20,9 +23,6 @@ from venice_batch.run.decisions import Decided, Decision, chosen, decide, held
 from venice_batch.run.observer import Summary
 from venice_batch.run.session import plan_only, session, state_to_write
 from venice_batch.state import ItemRow, to_read
-
-from tests.chaos.inprocess import api_of, carry_out, seeded, started, summarised, write_job
-from tests.e2e.conftest import CUT, ENLARGE, Vendor, draw, durable, visible
 
 CUTS = "/image/background-remove"
 GENERATE = {"generate": {"model": "z-image-turbo", "variants": 3}}

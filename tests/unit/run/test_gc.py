@@ -12,6 +12,8 @@ import httpx2
 import pytest
 import yaml
 from PIL import Image
+
+from tests.servers.bucket import Bucket
 from venice_batch.emulator import Running
 from venice_batch.errors import SourceError
 from venice_batch.job import Job, load
@@ -25,8 +27,6 @@ from venice_batch.state import State, to_read, to_write
 from venice_batch.state.results import Stored
 from venice_batch.storage import Place
 from venice_batch.venice import Api, Secret
-
-from tests.servers.bucket import Bucket
 
 CUT = "background-remove"
 TWICE, FOUR_TIMES = {"upscale": {"scale": 2}}, {"upscale": {"scale": 4}}

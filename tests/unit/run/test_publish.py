@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+
+from tests.unit.run.conftest import OpenShop, Shop
 from venice_batch import imaging
 from venice_batch.plan.hashing import file_hash
 from venice_batch.run.tasks import Broken, FinishedFile, Refused, WrittenFile
 from venice_batch.state import OutputRow
-
-from tests.unit.run.conftest import OpenShop, Shop
 
 
 def ours(written: WrittenFile) -> OutputRow:

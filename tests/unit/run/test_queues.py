@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from pathlib import Path
 
+from tests.unit.steps.conftest import HOST, SOURCE, paid
 from venice_batch.plan.model import PlannedItem
 from venice_batch.plan.sources import Candidate
 from venice_batch.run.queues import InFlightItem, Queues
@@ -12,8 +13,6 @@ from venice_batch.run.tasks import Buy, ReadInput, Ticket
 from venice_batch.steps.chain import Chain, Purchase
 from venice_batch.steps.conditions import Known
 from venice_batch.venice import Cancel, Lanes
-
-from tests.unit.steps.conftest import HOST, SOURCE, paid
 
 CHAIN = Chain(HOST, (paid("upscale"),))
 

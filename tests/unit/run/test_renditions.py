@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 from PIL import Image
+
+from tests.unit.run.conftest import OpenShop, Shop
 from venice_batch import imaging
 from venice_batch.imaging import Rendition
 from venice_batch.plan.hashing import file_hash
 from venice_batch.run.publish import filed
 from venice_batch.run.tasks import FinishedFile, Published, Refused, WrittenFile
 from venice_batch.state import ItemId, OutputDropped, OutputRow, OutputWritten
-
-from tests.unit.run.conftest import OpenShop, Shop
 
 MAIN = FinishedFile("x/a.jpg", Rendition("JPEG", 88, max_side=200), None)
 THUMB = FinishedFile("x/a-thumb.webp", Rendition("WEBP", max_side=50), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from venice_batch.errors import CatalogueError, Unavailable
 from venice_batch.run.stop_rules import StopRules
 

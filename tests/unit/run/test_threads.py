@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from venice_batch.errors import Unavailable
 from venice_batch.run.engines.threads import Threads
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
 from venice_batch.state import Event, ItemId, ItemMoved, Reserved, RunStarted, State, to_write
 
 FACTS = {"content_type": "image/png", "price_usd": "0.02"}

@@ -6,10 +6,9 @@ import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
+from tests.unit.state.conftest import moved
 from venice_batch.state import AnswerSetAside, Released, Result, ResultGone, State, schema, to_read, to_write
 from venice_batch.state.event_json import from_json, to_json
-
-from tests.unit.state.conftest import moved
 
 RESULT = Result("key", {"sha256": "abc"})
 RELEASED = Released("key", "abc", 7.0)

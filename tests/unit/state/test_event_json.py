@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from venice_batch.state import Event, ItemId, ResultGone, RunEnded, Settled
 from venice_batch.state.event_json import from_json, to_json
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from venice_batch.errors import StateTooNew
 from venice_batch.state import ResultGone, journal, schema, snapshot
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
 from venice_batch.errors import Locked, Unavailable
 from venice_batch.state import to_read, to_write
 from venice_batch.state.lease import NETWORK_FILE_SYSTEMS, hold, refuse_network_file_system

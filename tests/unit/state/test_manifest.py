@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+
+from tests.unit.state.conftest import answer, item, moved, reserved, started
 from venice_batch.errors import Unavailable
 from venice_batch.state import (
     Begun,
@@ -21,8 +23,6 @@ from venice_batch.state import (
     SourceRead,
     State,
 )
-
-from tests.unit.state.conftest import answer, item, moved, reserved, started
 
 ONE_OF_EACH: list[Event] = [
     started(),

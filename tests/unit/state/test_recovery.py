@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from venice_batch.state import Begun, Settled, State, to_write
 
 from tests.unit.state.conftest import answer, moved, reserved, started
+from venice_batch.state import Begun, Settled, State, to_write
 
 
 def fates(state: State) -> dict[int, str]:

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from tests.unit.state.conftest import FACTS
 from venice_batch.errors import ItemError, Unavailable
 from venice_batch.state import AnswerSetAside, FolderResults
 from venice_batch.storage import sweep_stale
-
-from tests.unit.state.conftest import FACTS
 
 ROOT = Path(__file__).parents[3]
 KEY = "ab" + "0" * 62

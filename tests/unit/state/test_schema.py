@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from venice_batch.errors import StateTooNew, Unavailable
-from venice_batch.state import schema, to_read, to_write
 
 from tests.unit.state.conftest import moved, started
+from venice_batch.errors import StateTooNew, Unavailable
+from venice_batch.state import schema, to_read, to_write
 
 ROOT = Path(__file__).parents[3]
 

@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 import pytest
+
 from venice_batch.errors import Unavailable
 from venice_batch.state import FolderResults, to_write
 from venice_batch.state.file_cache import FileCache

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+
 from venice_batch.steps.chain import Step
 from venice_batch.steps.conditions import parse
 from venice_batch.steps.fields import FIELDS

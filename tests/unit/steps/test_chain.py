@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
+
+from tests.unit.steps.conftest import HOST, SOURCE, paid, step
 from venice_batch.steps.chain import Chain, Finished, Position, Purchase, Stage, Step, Undecided, needs_bytes
 from venice_batch.steps.conditions import Known
 from venice_batch.steps.fields import MultiEditFields
 from venice_batch.steps.input_key import InputKey
 from venice_batch.steps.local import LocalStep, orient
 from venice_batch.steps.registry import build
-
-from tests.unit.steps.conftest import HOST, SOURCE, paid, step
 
 LARGE, SMALL = (
     Known(4000, 3000, has_alpha=False, format="JPEG", bytes=9_000_000),

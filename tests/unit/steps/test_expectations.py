@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from PIL import Image, ImageDraw
 from pydantic import ValidationError
+
+from tests.unit.steps.conftest import paid
 from venice_batch.imaging import Expect, Facts
 from venice_batch.steps.check_result import judge
 from venice_batch.steps.expectations import ExpectFields, expected
-
-from tests.unit.steps.conftest import paid
 
 SENT = Facts(1200, 800, "JPEG", "RGB", has_alpha=False, orientation=1, frames=1, bytes=9)
 

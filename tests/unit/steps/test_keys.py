@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
+from tests.unit.steps.conftest import HOST, SOURCE, key, paid, step
 from venice_batch.steps.chain import Chain, Purchase, Step
 from venice_batch.steps.conditions import Known
 from venice_batch.steps.fields import MultiEditFields
@@ -12,8 +14,6 @@ from venice_batch.steps.input_key import InputKey
 from venice_batch.steps.local import orient
 from venice_batch.steps.paid import Generate, PaidStep
 from venice_batch.steps.registry import build, for_row
-
-from tests.unit.steps.conftest import HOST, SOURCE, key, paid, step
 
 OTHER = InputKey("source", "7" * 64)
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from tests.unit.steps.conftest import SOURCE, step
 from venice_batch import imaging
 from venice_batch.errors import ItemError
 from venice_batch.imaging import Limits, Rendition
@@ -15,8 +17,6 @@ from venice_batch.steps.fields import FIELDS
 from venice_batch.steps.input_key import InputKey
 from venice_batch.steps.local import LocalStep, orient, rendered, reshaped, sendable
 from venice_batch.steps.registry import build
-
-from tests.unit.steps.conftest import SOURCE, step
 
 
 def picture(folder: Path, size: tuple[int, int] = (600, 300), orientation: int = 1) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 from pydantic import ValidationError
+
 from venice_batch.imaging.geometry import Length
 from venice_batch.imaging.local_ops import Crop, Operation, Overlay, Pad, Resize, Trim
 from venice_batch.steps.fields import FIELDS, LOCAL, PAID, SUMMARIES

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from venice_batch.steps.conditions import Condition, Known, Settled, parse
 from venice_batch.steps.placeholders import fill, names
 from venice_batch.steps.row_conditions import columns_of, needs_picture, settled

@@ -9,10 +9,10 @@ import time
 
 import httpx2
 import pytest
-from venice_batch.job.notify import Address
-from venice_batch.report.delivery import Message, Patience, deliver
 
 from tests.servers.listener import OK, Listener, status
+from venice_batch.job.notify import Address
+from venice_batch.report.delivery import Message, Patience, deliver
 
 SECRET = "s3cr3t-token"  # noqa: S105 - made up, to be looked for where it must not be
 QUICK = Patience(seconds=3.0, tries=3, pause=0.01)

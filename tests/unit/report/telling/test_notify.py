@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
+from tests.servers.listener import Listener, status
 from venice_batch.errors import Exit
 from venice_batch.job.notify import Address, Event, Metrics, Notify, Ping
 from venice_batch.report.delivery import Message, Patience
 from venice_batch.report.notify import Notifier
 from venice_batch.report.run_result import RunResult
-
-from tests.servers.listener import Listener, status
 
 QUICK = Patience(seconds=3.0, tries=2, pause=0.01)
 ALL: frozenset[Event] = frozenset({"success", "failure", "money"})

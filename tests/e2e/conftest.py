@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import yaml
@@ -117,6 +117,7 @@ class Work:
 
     root: Path
     vendor: Vendor
+    command: ClassVar[Path] = COMMAND
     job: Path = field(init=False)
     photos: Path = field(init=False)
     finished: Path = field(init=False)
@@ -152,7 +153,7 @@ class Work:
 
     def venice(self, *arguments: str | Path, env: Mapping[str, str | None] | None = None) -> Ended:
         done = subprocess.run(
-            [COMMAND, *map(str, arguments)],
+            [self.command, *map(str, arguments)],
             cwd=self.root,
             env=environment(self.root.with_name("scratch"), self.vendor, env),
             stdin=subprocess.DEVNULL,
@@ -168,7 +169,7 @@ class Work:
     def start(self, *options: str, env: Mapping[str, str | None] | None = None) -> subprocess.Popen[str]:
         """Start a run without waiting for it."""
         return subprocess.Popen(
-            [COMMAND, "run", str(self.job), *options],
+            [self.command, "run", str(self.job), *options],
             cwd=self.root,
             env=environment(self.root.with_name("scratch"), self.vendor, env),
             stdin=subprocess.DEVNULL,

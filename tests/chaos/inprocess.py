@@ -21,6 +21,7 @@ from typing import Any
 
 import yaml
 
+from tests.contract.venice.conftest import TimedGate
 from tests.e2e.conftest import Vendor
 from venice_batch.job import FolderSource, Job, load
 from venice_batch.plan.model import PlannedItem
@@ -33,7 +34,7 @@ from venice_batch.run.session import Session, session
 from venice_batch.run.worker import Worker
 from venice_batch.state import Event, RunStarted, State
 from venice_batch.storage import Place, open_store
-from venice_batch.venice import Api, Breaker, Cancel, Client, Gate, Lanes, Secret
+from venice_batch.venice import Api, Breaker, Cancel, Client, Lanes, Secret
 
 #: How many schedules are played: 1000 for the full suite, a few in `make test`.
 SCHEDULES = int(os.environ.get("VENICE_CHAOS_SCHEDULES", "40"))
@@ -178,7 +179,7 @@ class Parts:
     """The shared parts of a client that a test looks at or sets up differently."""
 
     cancel: Cancel
-    gate: Gate
+    gate: TimedGate
     breaker: Breaker
     lanes: Lanes
 
@@ -186,7 +187,7 @@ class Parts:
     def fresh(**breaker: Any) -> Parts:
         cancel = Cancel()
         lanes = Lanes({}, default_rpm=6000, cancel=cancel)
-        return Parts(cancel, Gate(cancel), Breaker(cancel=cancel, **breaker), lanes)
+        return Parts(cancel, TimedGate(cancel), Breaker(cancel=cancel, **breaker), lanes)
 
     def client(self, vendor: Vendor) -> Client:
         return Client(

@@ -80,7 +80,7 @@ def _well_tried() -> Parts:
     parts = Parts.fresh()
     for _ in range(40):
         assert parts.breaker.try_admit() == 0
-        parts.breaker.settle(False)  # noqa: FBT003 - the one thing it tells
+        parts.breaker.record(False)  # noqa: FBT003 - the one thing it tells
     return parts
 
 

@@ -27,7 +27,7 @@ from venice_batch.steps.row_conditions import needs_picture
 from venice_batch.steps.templating import asked, is_open
 from venice_batch.storage import S3Place
 from venice_batch.venice import Catalogue
-from venice_batch.venice.prices import Refusal
+from venice_batch.venice.prices import InvalidField
 
 #: API hosts that reach whatever this machine reaches.
 _ON_THIS_MACHINE = frozenset({"emulator", "loopback"})
@@ -264,11 +264,11 @@ def _told(ref: ImageRef, chain: Chain) -> str:
             return "Current()"
 
 
-def _refusals(step: PaidStep, catalogue: Catalogue) -> list[Refusal]:
+def _refusals(step: PaidStep, catalogue: Catalogue) -> list[InvalidField]:
     try:
         found = step.problems(catalogue)
         if not found:
             step.price(catalogue)
     except CatalogueError as error:
-        return [Refusal("model", error.told)]
+        return [InvalidField("model", error.told)]
     return found

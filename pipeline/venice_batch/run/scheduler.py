@@ -225,12 +225,12 @@ class Scheduler:
 
     def _call_lost(self, in_flight: InFlightItem, outcome: CallLost) -> None:
         failure, purchase = outcome.failure, outcome.task.purchase
-        if failure.fate is FailureClass.UNCERTAIN or failure.billed:
+        if failure.failure_class is FailureClass.UNCERTAIN or failure.billed:
             self._recorder.lose(in_flight, purchase.step, failure.code, failure)
             self._attempts.lost(purchase)
         else:
             self._recorder.release(in_flight, purchase.step, failure.code, failure)
-        match failure.fate:
+        match failure.failure_class:
             case FailureClass.UNCERTAIN:
                 self._go_on(in_flight)
             case FailureClass.RUN_STOPS:
@@ -243,8 +243,8 @@ class Scheduler:
                 and in_flight.copy is None
             ):
                 self._queues.give(ReadInput(Ticket(in_flight.number), in_flight.item.candidate))
-            case fate:
-                self._call_failed(in_flight, outcome, lasting=fate is FailureClass.ITEM_FAILS)
+            case failure_class:
+                self._call_failed(in_flight, outcome, lasting=failure_class is FailureClass.ITEM_FAILS)
 
     def _call_failed(self, in_flight: InFlightItem, outcome: CallLost, *, lasting: bool) -> None:
         failure, step = outcome.failure, outcome.task.purchase.step

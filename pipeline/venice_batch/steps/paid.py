@@ -80,7 +80,7 @@ class PaidStep(ABC):
             CatalogueError: the catalogue has no price for it. An unknown price is never zero.
         """
 
-    def problems(self, catalogue: Catalogue) -> list[prices.Refusal]:
+    def problems(self, catalogue: Catalogue) -> list[prices.InvalidField]:
         """Return what the catalogue says the API will refuse in these fields.
 
         Raises:
@@ -89,7 +89,7 @@ class PaidStep(ABC):
         entry = catalogue.find(self.lane(catalogue))
         if self.kind in {"", entry.type}:
             return []
-        return [prices.Refusal("model", f"{entry.id} is no model for {self.name}: its type is {entry.type}")]
+        return [prices.InvalidField("model", f"{entry.id} is no model for {self.name}: its type is {entry.type}")]
 
     def key(self, host: str, inputs: Sequence[InputKey]) -> str:
         """Return the name of what is bought: the same inputs and fields give the same key in any run, item or job."""
@@ -113,7 +113,7 @@ class PaidStep(ABC):
         """Make the call and stream the answer to `into`, one path a variant.
 
         Raises:
-            CallFailed: with the fate of the call.
+            CallFailed: with its failure class.
         """
 
 
@@ -208,7 +208,7 @@ class Edit(PaidStep):
         """Return the price by tier, quality and extra images."""
         return prices.edit(catalogue, self.lane(catalogue), self.sent)
 
-    def problems(self, catalogue: Catalogue) -> list[prices.Refusal]:
+    def problems(self, catalogue: Catalogue) -> list[prices.InvalidField]:
         """Return what the catalogue says against model, ratio, tier, quality or the length of the prompt."""
         entry = catalogue.find(self.lane(catalogue))
         return super().problems(catalogue) or prices.check(entry, self.endpoint_name, self.sent, len(self.images))
@@ -276,7 +276,7 @@ class Generate(PaidStep):
         """Return the price of one call with all its variants."""
         return prices.generate(catalogue, self.lane(catalogue), self.sent)
 
-    def problems(self, catalogue: Catalogue) -> list[prices.Refusal]:
+    def problems(self, catalogue: Catalogue) -> list[prices.InvalidField]:
         """Return what the catalogue says against model, ratio, tier, quality or the length of the prompt."""
         entry = catalogue.find(self.lane(catalogue))
         return super().problems(catalogue) or [

@@ -23,32 +23,34 @@ Amount = Annotated[Decimal, BeforeValidator(_exact)]
 DEFAULT_RPM = 20
 
 
-class _Lenient(BaseModel):
+class Lenient(BaseModel):
+    """A part of an answer of which only the known fields are read."""
+
     model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
 
 
-class ModelLimit(_Lenient):
+class ModelLimit(Lenient):
     """One kind of limit of one model; type RPM is requests per minute."""
 
     type: str = ""
     amount: float = 0
 
 
-class ModelLimits(_Lenient):
+class ModelLimits(Lenient):
     """The limits of one model."""
 
     model: str = Field(validation_alias=AliasChoices("apiModelId", "model"))
     limits: tuple[ModelLimit, ...] = Field(default=(), validation_alias=AliasChoices("rateLimits", "limits"))
 
 
-class Tier(_Lenient):
+class Tier(Lenient):
     """The account's tier; ``is_charged`` is False where calls cost nothing."""
 
     id: str = ""
     is_charged: bool = Field(default=True, validation_alias=AliasChoices("isCharged", "is_charged"))
 
 
-class RateLimits(_Lenient):
+class RateLimits(Lenient):
     """``GET /api_keys/rate_limits``: the pre-check, for any key.
 
     Attributes:
@@ -77,13 +79,12 @@ class RateLimits(_Lenient):
         }
 
 
-class BillingBalance(_Lenient):
+class BillingBalance(Lenient):
     """``GET /billing/balance`` (ADMIN): the account without the key's limits."""
 
     can_consume: bool = Field(validation_alias="canConsume")
     currency: str | None = Field(default=None, validation_alias="consumptionCurrency")
     balances: Mapping[str, Amount | None] = Field(default_factory=dict)
-    diem_epoch_allocation: Amount | None = Field(default=None, validation_alias="diemEpochAllocation")
 
 
 _CURRENCIES = {"usd": "USD", "diem": "DIEM", "bundledcredits": "BUNDLED_CREDITS", "earnedcredits": "EARNED_CREDITS"}

@@ -1,4 +1,4 @@
-"""The breaker: keeps client errors well below the number at which the API blocks the key.
+"""The circuit breaker: keeps client errors well below the number at which the API blocks the key.
 
 More than 20 client errors (4xx except 429) within 30 s make every call answer 429 for 30 s, which
 hides the real cause. So a call is admitted only while the errors of the last 30 s, and those to be
@@ -52,7 +52,7 @@ class Breaker:
         cancel.link(self._condition)
 
     def admit(self, check: Callable[[], None] | None = None) -> None:
-        """Wait until one more call may begin, and count it; every `admit` needs its `settle`.
+        """Wait until one more call may begin, and count it; every `admit` needs its `record`.
 
         Args:
             check: looked at before each wait; may raise.
@@ -75,7 +75,7 @@ class Breaker:
 
         Returns:
             0 when it was counted; otherwise the seconds after which to ask again, or earlier when a
-            call settles. At most the window.
+            call ends. At most the window.
         """
         with self._condition:
             now = self._clock()
@@ -87,8 +87,8 @@ class Breaker:
             oldest = self._errors[0] if self._errors else now
             return max(oldest + self._window - now, 1e-3)
 
-    def settle(self, client_error: bool | None) -> None:  # noqa: FBT001 - the one thing it tells
-        """Count a call as over.
+    def record(self, client_error: bool | None) -> None:  # noqa: FBT001 - its one argument
+        """Count a call as over, with its outcome.
 
         Args:
             client_error: whether the API answered 4xx except 429; None where nothing was sent, which

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AliasChoices, Field, field_validator
 
 from venice_batch.errors import CatalogueError
-from venice_batch.venice.account import Amount
+from venice_batch.venice.account import Amount, Lenient
 
 #: The entry whose price and rate limit count for background removal (listed under type ``image``).
 BACKGROUND_REMOVER = "bria-bg-remover"
@@ -21,25 +21,20 @@ _REPLACED_BY_DEFAULT = frozenset({"qwen-edit"})
 TYPES = ("image", "inpaint", "upscale")
 
 
-class _Lenient(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
-
-
-class Price(_Lenient):
-    """One amount in both currencies; only USD is reckoned with."""
+class Price(Lenient):
+    """One amount; the catalogue tells it in DIEM, too, one to one."""
 
     usd: Amount | None = None
-    diem: Amount | None = None
 
 
-class InputImages(_Lenient):
+class InputImages(Lenient):
     """How many input images a price covers, and what each further one adds."""
 
     included: int = 1
     additional: Price | None = None
 
 
-class Pricing(_Lenient):
+class Pricing(Lenient):
     """Every form of price that an image model may have; each may be absent."""
 
     inpaint: Price | None = None
@@ -50,11 +45,10 @@ class Pricing(_Lenient):
     input_images: InputImages | None = Field(default=None, validation_alias=AliasChoices("inputImages", "input_images"))
 
 
-class Constraints(_Lenient):
+class Constraints(Lenient):
     """What a model accepts; empty or None where the catalogue is silent."""
 
     aspect_ratios: tuple[str, ...] = Field(default=(), validation_alias="aspectRatios")
-    default_aspect_ratio: str | None = Field(default=None, validation_alias="defaultAspectRatio")
     prompt_limit: int | None = Field(default=None, validation_alias="promptCharacterLimit")
     combine_images: bool | None = Field(default=None, validation_alias="combineImages")
     max_input_images: int | None = Field(default=None, validation_alias="maxInputImages")
@@ -70,14 +64,13 @@ class Constraints(_Lenient):
         return () if value is None else value
 
 
-class Deprecation(_Lenient):
+class Deprecation(Lenient):
     """When a model goes, and what comes instead."""
 
     date: str | None = None
     starts_at: str | None = Field(default=None, validation_alias="startsAt")
     removes_at: str | None = Field(default=None, validation_alias="removesAt")
     replacement: str | None = Field(default=None, validation_alias="replacementModelId")
-    auto_remap: bool = Field(default=False, validation_alias="autoRemap")
 
     def removed_on(self) -> dt.date | None:
         """Return the day from which the model is gone, or None where it is not known."""
@@ -89,11 +82,10 @@ class Deprecation(_Lenient):
         return None
 
 
-class Spec(_Lenient):
+class Spec(Lenient):
     """The ``model_spec`` of an entry."""
 
     name: str = ""
-    privacy: str = ""
     offline: bool = False
     beta: bool = Field(default=False, validation_alias=AliasChoices("beta", "betaModel"))
     traits: tuple[str, ...] = ()
@@ -101,7 +93,7 @@ class Spec(_Lenient):
     constraints: Constraints = Constraints()
     pricing: Pricing = Pricing()
 
-    @field_validator("constraints", "pricing", "traits", "name", "privacy", "offline", "beta", mode="before")
+    @field_validator("constraints", "pricing", "traits", "name", "offline", "beta", mode="before")
     @classmethod
     def _null_is_absent(cls, value: object, info: object) -> object:
         if value is not None:
@@ -110,7 +102,7 @@ class Spec(_Lenient):
         return cls.model_fields[name].default
 
 
-class Model(_Lenient):
+class Model(Lenient):
     """One catalogue entry."""
 
     id: str

@@ -1,7 +1,7 @@
 """The client of the Venice image API: one method per paid endpoint, and the free ones by inheritance.
 
-Order before a paid request's first byte: the breaker admits it, its lane gives it a start, the gate
-lets it pass. Retries are driven by tenacity; a wait that is cancelled raises, so nothing more is sent.
+Order before a paid request's first byte: the circuit breaker admits it, its lane (the model's rate limiter) gives it a
+permit, the gate is open. Retries are driven by tenacity; a wait that is cancelled raises, so nothing more is sent.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ import httpx2
 from venice_batch.venice.address import Api, is_loopback
 from venice_batch.venice.breaker import Breaker
 from venice_batch.venice.download import create, type_of, unpack_generated
-from venice_batch.venice.failures import CallFailed, FailureClass, counts_as_client_error, own_failure
-from venice_batch.venice.fields import Fields, Image, Url
+from venice_batch.venice.failures import CallFailed, FailureClass, counts_as_client_error
+from venice_batch.venice.fields import PICTURE_FIELDS, Fields, Image, Url
 from venice_batch.venice.free import FreeCalls
 from venice_batch.venice.gate import Gate
 from venice_batch.venice.lanes import Lane, Lanes
 from venice_batch.venice.request_bodies import Body, json_object, multipart
 from venice_batch.venice.responses import Answer, Received, bare_type, read_answer
 from venice_batch.venice.retry import RetryPolicy
-from venice_batch.venice.transport import Outgoing, Wire
+from venice_batch.venice.transport import HttpClient, Outgoing
 from venice_batch.venice.waits import Cancel, Cancelled
 
 Transport: TypeAlias = Literal["multipart", "json"]
@@ -37,8 +37,6 @@ OnWait: TypeAlias = Callable[[str, float], None]
 MAX_ANSWER_BYTES = 200_000_000
 #: Seconds to hold a lane after a 429 that names no time, by its code.
 _HOLDS = {"rate-limited": 15.0, "overloaded": 30.0, "error-budget": 30.0}
-#: Body fields that hold pictures; a job never sets them itself.
-_PICTURE_FIELDS = frozenset({"image", "images", "image_url"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +88,9 @@ class Client(FreeCalls):
         on_wait: OnWait | None = None,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
     ) -> None:
-        wire = Wire(api, cancel=cancel, clock=clock, transport=transport)
+        http = HttpClient(api, cancel=cancel, clock=clock, transport=transport)
         rng = rng or random.Random()  # noqa: S311 - jitter, no secret
-        super().__init__(api, wire, cancel=cancel, rng=rng, on_wait=on_wait, attempts=attempts)
+        super().__init__(api, http, cancel=cancel, rng=rng, on_wait=on_wait, attempts=attempts)
         self._gate = gate
         self._lanes = lanes
         self._breaker = breaker
@@ -122,7 +120,7 @@ class Client(FreeCalls):
 
     def close(self) -> None:
         """Close every connection; calls in flight fail."""
-        self._wire.close()
+        self._http.close()
 
     def upscale(self, image: Path, fields: Fields, *, into: Path, lane: str) -> Answer:
         """``POST /image/upscale``: a PNG.
@@ -134,7 +132,7 @@ class Client(FreeCalls):
             lane: the model id whose rate limit counts, ``upscaler``.
 
         Raises:
-            CallFailed: with the call's fate. So do all paid methods, and nothing else but bugs.
+            CallFailed: with its failure class. So do all paid methods, and nothing else but bugs.
         """
         return self._one("image/upscale", image, fields, into=into, lane=lane)
 
@@ -202,13 +200,13 @@ class Client(FreeCalls):
             permits=max(len(into), 1),
         )
         try:
-            received, persistence = self._paid(call)
+            received, policy = self._paid(call)
         except CallFailed:
             if raw.exists():  # the part of a broken-off answer, kept where the caller looks for it
                 _move(raw, into[0])
             raise
-        paths, content_type = _land_generated(received, raw, into)
-        return read_answer(received, paths, content_type, attempts=persistence.requests, transport="json")
+        paths, content_type = _save_generated(received, raw, into)
+        return read_answer(received, paths, content_type, attempts=policy.requests, transport="json")
 
     def _one(
         self, endpoint: str, image: Image, fields: Fields, *, into: Path, lane: str, name: str = "image"
@@ -225,75 +223,75 @@ class Client(FreeCalls):
         return self._picture(call)
 
     def _picture(self, call: _Call) -> Answer:
-        received, persistence = self._paid(call)
-        transport = "multipart" if persistence.multipart else "json"
+        received, policy = self._paid(call)
+        transport = "multipart" if policy.multipart else "json"
         return read_answer(
             received,
             (call.into,),
             bare_type(received.headers),
-            attempts=persistence.requests,
+            attempts=policy.requests,
             transport=transport,
         )
 
     def _paid(self, call: _Call) -> tuple[Received, RetryPolicy]:
-        """Make a paid call until it has an answer or a fate that more requests cannot change."""
+        """Make a paid call until it has an answer or a failure that more requests cannot change."""
         self._refuse_without_key()
-        persistence = RetryPolicy(attempts=self._attempts, rng=self._rng, clock=self._clock, on_wait=self._announce)
-        retrying = persistence.retrying(lambda seconds: self._cancel.sleep(seconds, self._gate.check))
+        policy = RetryPolicy(attempts=self._attempts, rng=self._rng, clock=self._clock, on_wait=self._report_wait)
+        retrying = policy.retrying(lambda seconds: self._cancel.sleep(seconds, self._gate.check))
         try:
-            return retrying(self._attempt, call, persistence), persistence
+            return retrying(self._attempt, call, policy), policy
         except CallFailed as failure:
-            failure.attempts = persistence.requests
+            failure.attempts = policy.requests
             raise
         except Cancelled as cancelled:
-            stopped = own_failure("cancelled")
+            stopped = CallFailed("cancelled")
             # Mostly none: the ledger must not tell of a request that was never begun.
-            stopped.attempts = persistence.requests
+            stopped.attempts = policy.requests
             raise stopped from cancelled
 
-    def _attempt(self, call: _Call, persistence: RetryPolicy) -> Received:
-        """Make one request, through breaker, lane and gate; tell all three how it went."""
-        persistence.multipart = self._may_multipart(call)
-        body = call.build(persistence.multipart)
+    def _attempt(self, call: _Call, policy: RetryPolicy) -> Received:
+        """Make one request, through breaker, lane and gate; each of them learns how it went."""
+        policy.multipart = self._may_multipart(call)
+        body = call.build(policy.multipart)
         try:
-            return self._send(call, body, persistence)
+            return self._send(call, body, policy)
         except CallFailed as failure:
-            self._learn(call, failure, body)
+            self._note_failure(call, failure, body)
             raise
 
-    def _send(self, call: _Call, body: Body, persistence: RetryPolicy) -> Received:
+    def _send(self, call: _Call, body: Body, policy: RetryPolicy) -> Received:
         outcome: bool | None = None
         with ExitStack() as stack:
             self._breaker.admit(self._gate.check)
-            stack.callback(lambda: self._breaker.settle(outcome))
+            stack.callback(lambda: self._breaker.record(outcome))
             stack.enter_context(call.lane.permit(call.permits, self._gate.check))
             try:
-                received = self._wire.exchange(
+                received = self._http.exchange(
                     self._outgoing(call, body),
                     call.into,
                     self._gate,
-                    lambda headers: call.lane.correct(headers, time.time()),
+                    lambda headers: call.lane.apply_headers(headers, time.time()),
                 )
             except CallFailed as failure:
-                persistence.requests += failure.begun_at is not None
+                policy.requests += failure.begun_at is not None
                 if failure.status is not None:
                     outcome = counts_as_client_error(failure.status)
                 raise
-            persistence.requests += 1
+            policy.requests += 1
             outcome = False
-            call.lane.landed(received.seconds)
+            call.lane.record_latency(received.seconds)
             return received
 
-    def _learn(self, call: _Call, failure: CallFailed, body: Body) -> None:
-        """Turn what a failure says about the call, its lane or its endpoint into state."""
-        if failure.fate is FailureClass.WAIT:
+    def _note_failure(self, call: _Call, failure: CallFailed, body: Body) -> None:
+        """Remember what a failure says about the lane or the endpoint; it may change the failure itself."""
+        if failure.failure_class is FailureClass.WAIT:
             self._hold(call.lane, failure)
         elif failure.status == httpx2.codes.UNSUPPORTED_MEDIA_TYPE and body.is_multipart:
             with self._json_only_lock:
                 self._json_only.add(call.endpoint)
             # Refused for its form alone, unbilled: once more at once, as JSON.
-            failure.fate = FailureClass.RETRY
-        elif call.by_url and failure.fate is FailureClass.ITEM_FAILS and "corrupt" in failure.text.lower():
+            failure.failure_class = FailureClass.RETRY
+        elif call.by_url and failure.failure_class is FailureClass.ITEM_FAILS and "corrupt" in failure.text.lower():
             raise _unreachable(failure) from failure
 
     def _hold(self, lane: Lane, failure: CallFailed) -> None:
@@ -312,7 +310,7 @@ class Client(FreeCalls):
         url = f"{self.api.base_url}/{call.endpoint}"
         return Outgoing("POST", url, self._timeout, self._max_answer_bytes, body)
 
-    def _announce(self, reason: str, seconds: float) -> None:
+    def _report_wait(self, reason: str, seconds: float) -> None:
         """Tell of a wait, unless the gate is closed: nobody waits then, and the reason would hide the first cause."""
         if self._on_wait is not None and self._gate.cause is None:
             self._on_wait(reason, seconds)
@@ -320,24 +318,28 @@ class Client(FreeCalls):
     def _refuse_without_key(self) -> None:
         # Sent without one, the call would end in a 402 for wallets, which hides what is wrong.
         if self.api.key is None and not is_loopback(self.api.base_url):
-            raise own_failure("no-key")
+            raise CallFailed("no-key")
 
 
 def _refuse_picture_fields(fields: Fields) -> None:
     """Refuse fields that would be sent twice: the pictures are arguments of their own."""
-    clash = sorted(_PICTURE_FIELDS & fields.keys())
+    clash = sorted(PICTURE_FIELDS & fields.keys())
     if clash:
         raise ValueError(f"pictures are given as arguments, not as fields: {', '.join(clash)}")
 
 
 def _unreachable(failure: CallFailed) -> CallFailed:
     """Say that the API could not read an address, so that the caller fetches it and sends bytes."""
-    told = own_failure("url-unreachable", failure.text)
-    told.status, told.request_id, told.begun_at = failure.status, failure.request_id, failure.begun_at
-    return told
+    unreachable = CallFailed("url-unreachable", failure.text)
+    unreachable.status, unreachable.request_id, unreachable.begun_at = (
+        failure.status,
+        failure.request_id,
+        failure.begun_at,
+    )
+    return unreachable
 
 
-def _land_generated(received: Received, raw: Path, into: Sequence[Path]) -> tuple[tuple[Path, ...], str]:
+def _save_generated(received: Received, raw: Path, into: Sequence[Path]) -> tuple[tuple[Path, ...], str]:
     """Put a generate answer's pictures where they belong; return their paths and content type."""
     kind = bare_type(received.headers)
     try:
@@ -346,7 +348,7 @@ def _land_generated(received: Received, raw: Path, into: Sequence[Path]) -> tupl
             return paths, type_of(paths[0])
         _move(raw, into[0])
     except OSError as error:
-        raise own_failure("disk", error.strerror or "", billed=True) from error
+        raise CallFailed("disk", error.strerror or "", billed=True) from error
     finally:
         raw.unlink(missing_ok=True)
     return (into[0],), kind

@@ -1,4 +1,4 @@
-"""The way to the API, piece by piece: its name, its TLS, its clock. For finding out what is wrong, without a key."""
+"""Connectivity checks, one by one and without a key: proxy, DNS, TLS, one free request, and the server's clock."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
-class Greeting:
-    """An answer of the API.
+class Ping:
+    """The API's answer to `ping`.
 
     Attributes:
         seconds: how long it took, connection included.
@@ -84,7 +84,7 @@ def handshake(api: Api, timeout: float) -> str:
         ) from error
 
 
-def greet(api: Api, timeout: float) -> Greeting:
+def ping(api: Api, timeout: float) -> Ping:
     """Ask for something that is free and needs no key.
 
     Raises:
@@ -103,9 +103,9 @@ def greet(api: Api, timeout: float) -> Greeting:
     try:
         date = parsedate_to_datetime(answer.headers["date"]).timestamp()
     except (KeyError, ValueError):
-        return Greeting(seconds, None)
+        return Ping(seconds, None)
     # Half-way between asking and being answered; the header's date was cut to whole seconds.
-    return Greeting(seconds, at + seconds / 2 - (date + 0.5))
+    return Ping(seconds, at + seconds / 2 - (date + 0.5))
 
 
 def _endpoint(api: Api) -> tuple[str, int]:

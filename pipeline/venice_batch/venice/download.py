@@ -1,4 +1,4 @@
-"""Writing an answer to disk: into files that did not exist before, private, and never left half done."""
+"""Download of an answer to disk: into files that did not exist before, private, and never left half done."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from venice_batch.venice.failures import own_failure
+from venice_batch.venice.failures import CallFailed
 from venice_batch.venice.request_bodies import sniff_type
 
 
@@ -49,7 +49,7 @@ class Download:
         try:
             self._stream = create(self._path)
         except OSError as error:
-            raise own_failure("disk", _reason(error)) from error
+            raise CallFailed("disk", _reason(error)) from error
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
@@ -75,7 +75,7 @@ class Download:
         for chunk in chunks:
             if self.size + len(chunk) > self._at_most:
                 self._partial = False
-                raise own_failure("answer-too-large", f"more than {self._at_most} bytes")
+                raise CallFailed("answer-too-large", f"more than {self._at_most} bytes")
             self._write(chunk)
             self._partial = True
             guard()
@@ -87,7 +87,7 @@ class Download:
             write_all(self._stream, chunk)
         except OSError as error:
             self._partial = False
-            raise own_failure("disk", _reason(error), billed=True) from error
+            raise CallFailed("disk", _reason(error), billed=True) from error
         self.size += len(chunk)
 
 
@@ -124,7 +124,7 @@ def unpack_generated(answer: Path, paths: Sequence[Path]) -> tuple[Path, ...] | 
         return None
     except OSError as error:
         _unlink(written)
-        raise own_failure("disk", _reason(error), billed=True) from error
+        raise CallFailed("disk", _reason(error), billed=True) from error
     return tuple(written) or None
 
 

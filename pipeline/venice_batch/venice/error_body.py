@@ -1,4 +1,4 @@
-"""Reading a failing answer: the server's words decide what its status leaves open.
+"""Reading the body of an error: the server's words decide what its status leaves open.
 
 One status means several things here: a 400 may be about this picture or about every call of the job,
 a 402 about the account or about the key, a 429 about the rate, the model or the error budget. The
@@ -12,8 +12,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from venice_batch.errors import CatalogueError
-from venice_batch.venice.failures import CallFailed, FailureClass, Row, row_of_status
+from venice_batch.venice.failures import CallFailed, code_of_status
+from venice_batch.venice.fields import MODEL_FIELDS, PARAMETERS
 from venice_batch.venice.waits import reset_after, retry_after
 
 #: The error budget's block, in seconds, where no header says otherwise.
@@ -36,45 +36,13 @@ _MODEL = re.compile(
     r"|invalid|unknown|unsupported|retired|deprecated|removed|offline|unavailable|no longer|is required)",
     re.IGNORECASE,
 )
-_PARAMETERS = (
-    "aspect_ratio",
-    "cfg_scale",
-    "creativity",
-    "disable_prompt_optimization_thinking",
-    "embed_exif_metadata",
-    "enable_web_search",
-    "enhance",
-    "enhanceCreativity",
-    "enhancePrompt",
-    "enhance_prompt",
-    "format",
-    "height",
-    "hide_watermark",
-    "lora_strength",
-    "negative_prompt",
-    "output_format",
-    "quality",
-    "replication",
-    "resolution",
-    "return_binary",
-    "safe_mode",
-    "scale",
-    "seed",
-    "steps",
-    "style_preset",
-    "style_references",
-    "variants",
-    "width",
-)  # fmt: skip - one block of field names reads better than a column of thirty lines
 _PARAMETER = re.compile(
     r"unrecogni[sz]ed key|unknown (?:key|field|parameter)|unexpected (?:key|field|parameter)"
-    r"|aspect ratio|\b(?:" + "|".join(sorted(_PARAMETERS, key=len, reverse=True)) + r")\b",
+    r"|aspect ratio|\b(?:" + "|".join(sorted(PARAMETERS, key=len, reverse=True)) + r")\b",
     re.IGNORECASE,
 )
 #: What an error says, it says at its beginning; patterns take seconds over 64 KB that are made for it.
 _MOST_TEXT = 4096
-_ABOUT_THE_ITEM = frozenset({"image", "images", "image_url", "prompt"})
-_MODEL_FIELDS = frozenset({"model", "modelId"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +53,13 @@ class ErrorBody:
         text: the error as one line, for people.
         fields: the request fields that ``issues`` and ``details`` complain about.
         unknown_keys: whether the body was refused for fields the endpoint does not know.
-        body: the parsed JSON object, empty where the body was none.
+        json: the parsed JSON object, empty where the body was none.
     """
 
     text: str
     fields: frozenset[str]
     unknown_keys: bool
-    body: Mapping[str, object]
+    json: Mapping[str, object]
 
 
 def read_error_body(raw: bytes) -> ErrorBody:
@@ -105,14 +73,14 @@ def read_error_body(raw: bytes) -> ErrorBody:
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
-        return ErrorBody(_plain(raw), frozenset(), unknown_keys=False, body={})
+        return ErrorBody(_plain(raw), frozenset(), unknown_keys=False, json={})
     issues = [issue for issue in _as_list(body.get("issues")) if isinstance(issue, dict)]
     fields = _issue_fields(issues) | _detail_fields(body.get("details"))
     unknown = any(issue.get("code") == "unrecognized_keys" for issue in issues)
-    return ErrorBody(_sentence(body, issues)[:_MOST_TEXT], fields, unknown_keys=unknown, body=body)
+    return ErrorBody(_sentence(body, issues)[:_MOST_TEXT], fields, unknown_keys=unknown, json=body)
 
 
-def refusal(status: int, headers: Mapping[str, str], raw: bytes, now: float) -> CallFailed:
+def response_failure(status: int, headers: Mapping[str, str], raw: bytes, now: float) -> CallFailed:
     """Turn a failing answer into its failure.
 
     Args:
@@ -121,17 +89,10 @@ def refusal(status: int, headers: Mapping[str, str], raw: bytes, now: float) -> 
         raw: the start of the body, with every key already blanked.
         now: Unix seconds.
     """
-    words = read_error_body(raw)
-    row = _refine(status, headers, words)
-    return CallFailed(
-        row.fate,
-        row.code,
-        status=status,
-        text=words.text,
-        request_id=request_id(headers),
-        retry_after=_asked_wait(row.code, headers, now),
-        ends_in=row.ends_in,
-    )
+    body = read_error_body(raw)
+    code = _code(status, headers, body)
+    wait = _retry_after(code, headers, now)
+    return CallFailed(code, body.text, status=status, request_id=request_id(headers), retry_after=wait)
 
 
 def request_id(headers: Mapping[str, str]) -> str | None:
@@ -139,60 +100,53 @@ def request_id(headers: Mapping[str, str]) -> str | None:
     return headers.get("cf-ray") or headers.get("x-request-id") or headers.get("x-venice-request-id")
 
 
-def concerns_every_item(words: ErrorBody) -> Row | None:
-    """Decide whether a 400, 404 or 422 would meet every item: it names the model or a parameter.
+def _code(status: int, headers: Mapping[str, str], body: ErrorBody) -> str:
+    code = code_of_status(status)
+    if code is None:
+        raise ValueError(f"{status} is no failure")
+    if code == "refused-input":
+        return _job_code(body) or ("content-policy" if _POLICY.search(body.text) else code)
+    if code == "no-money-account":
+        return _money_code(headers, body)
+    if code == "rate-limited":
+        return _wait_code(headers, body)
+    if code == "gone" and (body.fields & MODEL_FIELDS or "model" in body.text.lower()):
+        return "bad-model"
+    return code
+
+
+def _job_code(body: ErrorBody) -> str | None:
+    """Return the code of an error that every item would meet, since it names the model or a parameter.
 
     A complaint about the picture or the prompt is about this item, even if it mentions a model.
 
     Returns:
-        The row that stops the run (exit 2), or None where the item alone fails.
+        A code that stops the run (exit 2), or None where the item alone fails.
     """
-    if words.fields & _MODEL_FIELDS:
-        return _BAD_MODEL
-    if words.unknown_keys or (words.fields - _ABOUT_THE_ITEM) & set(_PARAMETERS):
-        return _BAD_PARAMETER
-    if words.fields or _PICTURE.search(words.text) or _POLICY.search(words.text):
+    if body.fields & MODEL_FIELDS:
+        return "bad-model"
+    if body.unknown_keys or body.fields & PARAMETERS:
+        return "bad-parameter"
+    if body.fields or _PICTURE.search(body.text) or _POLICY.search(body.text):
         return None
-    if _MODEL.search(words.text):
-        return _BAD_MODEL
-    return _BAD_PARAMETER if _PARAMETER.search(words.text) else None
+    if _MODEL.search(body.text):
+        return "bad-model"
+    return "bad-parameter" if _PARAMETER.search(body.text) else None
 
 
-_BAD_MODEL = Row(FailureClass.RUN_STOPS, "bad-model", CatalogueError)
-_BAD_PARAMETER = Row(FailureClass.RUN_STOPS, "bad-parameter", CatalogueError)
-
-
-def _refine(status: int, headers: Mapping[str, str], words: ErrorBody) -> Row:
-    row = row_of_status(status)
-    if row is None:
-        raise ValueError(f"{status} is no refusal")
-    if row.code == "refused-input":
-        return concerns_every_item(words) or _item_row(row, words)
-    code = {402: _money_kind, 429: _wait_kind}.get(status)
-    if code is not None:
-        return Row(row.fate, code(headers, words), row.ends_in)
-    if status in {404, 410} and (words.fields & _MODEL_FIELDS or "model" in words.text.lower()):
-        return _BAD_MODEL
-    return row
-
-
-def _item_row(row: Row, words: ErrorBody) -> Row:
-    return Row(row.fate, "content-policy", row.ends_in) if _POLICY.search(words.text) else row
-
-
-def _money_kind(headers: Mapping[str, str], words: ErrorBody) -> str:
-    if "payment-required" in headers or {"x402Version", "accepts"} & words.body.keys():
+def _money_code(headers: Mapping[str, str], body: ErrorBody) -> str:
+    if "payment-required" in headers or {"x402Version", "accepts"} & body.json.keys():
         return "no-money-x402"
-    if words.body.get("code") == "PAYMENT_REQUIRED":
+    if body.json.get("code") == "PAYMENT_REQUIRED":
         return "no-money-x402"
-    text = words.text.lower()
+    text = body.text.lower()
     if "key" in text and "limit" in text:
         return "no-money-key-diem" if "diem" in text else "no-money-key-usd"
     return "no-money-account"
 
 
-def _wait_kind(headers: Mapping[str, str], words: ErrorBody) -> str:
-    text = words.text.lower()
+def _wait_code(headers: Mapping[str, str], body: ErrorBody) -> str:
+    text = body.text.lower()
     if "failed attempts" in text or "x-ratelimit-resets" in headers:
         return "error-budget"
     if "overload" in text or "capacity" in text:
@@ -201,7 +155,7 @@ def _wait_kind(headers: Mapping[str, str], words: ErrorBody) -> str:
     return "overloaded" if "retry-after" in headers and not limited else "rate-limited"
 
 
-def _asked_wait(code: str, headers: Mapping[str, str], now: float) -> float | None:
+def _retry_after(code: str, headers: Mapping[str, str], now: float) -> float | None:
     if code == "error-budget":
         # Never less than the documented block: a reset header may speak of another window.
         return max(reset_after(headers, now) or 0.0, retry_after(headers, now) or 0.0, ERROR_BUDGET_BLOCK)

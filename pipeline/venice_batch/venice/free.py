@@ -14,19 +14,19 @@ from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from venice_batch.errors import SourceError
-from venice_batch.venice.account import BillingBalance, RateLimits
+from venice_batch.venice.account import BillingBalance, Lenient, RateLimits
 from venice_batch.venice.address import Api, is_loopback
 from venice_batch.venice.catalogue import Model
-from venice_batch.venice.failures import CallFailed, own_failure
+from venice_batch.venice.failures import CallFailed, FailureClass
 from venice_batch.venice.responses import Answer, Received, bare_type, read_answer
 from venice_batch.venice.retry import OnWait, RetryPolicy
-from venice_batch.venice.transport import Outgoing, Wire
+from venice_batch.venice.transport import HttpClient, Outgoing
 from venice_batch.venice.usage import UsagePage, UsageRow, stamp
 from venice_batch.venice.waits import Cancel, Cancelled
 
@@ -42,36 +42,21 @@ _PAGE_SIZE = 1000
 _MOST_PAGES = 1000
 
 Shape = TypeVar("Shape", bound=BaseModel)
+Content = TypeVar("Content")
 
 
-class _Listing(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-    data: list[Model]
-
-
-class _Names(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-    data: tuple[str, ...]
-
-
-class _Traits(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-    data: dict[str, str]
-
-
-class _Limits(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-    data: RateLimits
+class _Data(Lenient, Generic[Content]):
+    data: Content
 
 
 class FreeCalls:
     """The calls that cost nothing; the base of the client."""
 
     def __init__(
-        self, api: Api, wire: Wire, *, cancel: Cancel, rng: random.Random, on_wait: OnWait | None, attempts: int
+        self, api: Api, http: HttpClient, *, cancel: Cancel, rng: random.Random, on_wait: OnWait | None, attempts: int
     ) -> None:
         self.api = api
-        self._wire = wire
+        self._http = http
         self._cancel = cancel
         self._rng = rng
         self._on_wait = on_wait
@@ -79,7 +64,7 @@ class FreeCalls:
 
     def styles(self) -> tuple[str, ...]:
         """``GET /image/styles``: the names that ``style_preset`` takes; works without a key."""
-        return self._json("image/styles", _Names).data
+        return self._json("image/styles", _Data[tuple[str, ...]]).data
 
     def models(self, type: str) -> list[Model]:  # noqa: A002 - the API's own word
         """``GET /models?type=``: catalogue entries; answers 200 even to a wrong key.
@@ -87,11 +72,11 @@ class FreeCalls:
         Args:
             type: ``image``, ``inpaint`` (edit models), ``upscale`` or ``all``.
         """
-        return self._json("models", _Listing, {"type": type}).data
+        return self._json("models", _Data[list[Model]], {"type": type}).data
 
     def traits(self, type: str) -> dict[str, str]:  # noqa: A002 - the API's own word
         """``GET /models/traits?type=``: trait name -> model id; ``default`` is the API's own choice."""
-        return self._json("models/traits", _Traits, {"type": type}).data
+        return self._json("models/traits", _Data[dict[str, str]], {"type": type}).data
 
     def rate_limits(self) -> RateLimits:
         """``GET /api_keys/rate_limits``: the pre-check, for any key.
@@ -99,7 +84,7 @@ class FreeCalls:
         Raises:
             CallFailed: RUN_STOPS ``key-refused`` on 401; ``not-the-api`` for anything but its JSON.
         """
-        return self._json("api_keys/rate_limits", _Limits).data
+        return self._json("api_keys/rate_limits", _Data[RateLimits]).data
 
     def billing_balance(self) -> BillingBalance:
         """``GET /billing/balance``, for ADMIN keys; one try of 10 s, since it may hang.
@@ -134,10 +119,10 @@ class FreeCalls:
             if not page.cursor:
                 return
             if page.cursor in seen:
-                raise own_failure("not-the-api", "billing/usage-history leads back to a page that was read already")
+                raise CallFailed("not-the-api", "billing/usage-history leads back to a page that was read already")
             seen.add(page.cursor)
             if len(seen) >= most_pages:
-                raise own_failure("not-the-api", f"billing/usage-history does not end after {most_pages} pages")
+                raise CallFailed("not-the-api", f"billing/usage-history does not end after {most_pages} pages")
             params = {"cursor": page.cursor}
 
     def _usage_page(self, params: dict[str, str]) -> UsagePage:
@@ -161,19 +146,17 @@ class FreeCalls:
 
         Raises:
             SourceError: the address is not https.
-            CallFailed: with its fate; an answer that is no 2xx fails the item, whatever its status.
+            CallFailed: with its failure class; an answer that is no 2xx fails the item, whatever its status.
         """
         if urlsplit(url).scheme != "https" and not is_loopback(url):
             raise SourceError("a source address is not https", remedy="write it with https://")
         outgoing = Outgoing("GET", url, _FETCH_TIMEOUT, at_most, authorized=False)
-        persistence = self._persistence(self._attempts)
+        policy = self._retry_policy(self._attempts)
         try:
-            received = self._persist(outgoing, into, persistence)
+            received = self._with_retries(outgoing, into, policy)
         except CallFailed as failure:
             raise _about_the_source(failure) from failure
-        return read_answer(
-            received, (into,), bare_type(received.headers), attempts=persistence.requests, transport="url"
-        )
+        return read_answer(received, (into,), bare_type(received.headers), attempts=policy.requests, transport="url")
 
     def _json(
         self,
@@ -186,25 +169,25 @@ class FreeCalls:
     ) -> Shape:
         url = f"{self.api.base_url}/{path}"
         outgoing = Outgoing("GET", url, timeout, _JSON_BYTES, params=params)
-        persistence = self._persistence(attempts or self._attempts)
+        policy = self._retry_policy(attempts or self._attempts)
         with tempfile.TemporaryDirectory(prefix="venice-batch-") as folder:
             into = Path(folder) / "answer"
-            received = self._persist(outgoing, into, persistence)
+            received = self._with_retries(outgoing, into, policy)
             return self._parse(received, into.read_bytes(), shape)
 
-    def _persistence(self, attempts: int) -> RetryPolicy:
+    def _retry_policy(self, attempts: int) -> RetryPolicy:
         return RetryPolicy(attempts=attempts, rng=self._rng, clock=time.monotonic, on_wait=self._on_wait, free=True)
 
-    def _persist(self, outgoing: Outgoing, into: Path, persistence: RetryPolicy) -> Received:
+    def _with_retries(self, outgoing: Outgoing, into: Path, policy: RetryPolicy) -> Received:
         def attempt() -> Received:
             into.unlink(missing_ok=True)  # the part that an earlier, broken try left
-            persistence.requests += 1
-            return self._wire.exchange(outgoing, into, None)
+            policy.requests += 1
+            return self._http.exchange(outgoing, into, None)
 
         try:
-            return persistence.retrying(self._cancel.sleep)(attempt)
+            return policy.retrying(self._cancel.sleep)(attempt)
         except Cancelled as cancelled:
-            raise own_failure("cancelled") from cancelled
+            raise CallFailed("cancelled") from cancelled
 
     def _parse(self, received: Received, raw: bytes, shape: type[Shape]) -> Shape:
         try:
@@ -214,13 +197,13 @@ class FreeCalls:
         except (ValueError, RecursionError, ValidationError) as error:
             host = urlsplit(self.api.base_url).netloc
             kind = bare_type(received.headers) or "no content type"
-            raise own_failure("not-the-api", f"{host} answered {received.status} with {kind}") from error
+            raise CallFailed("not-the-api", f"{host} answered {received.status} with {kind}") from error
 
 
 def _about_the_source(failure: CallFailed) -> CallFailed:
     """Turn somebody else's 401 or 402 into a failure of this item: it says nothing about our key."""
-    if failure.status is None or failure.fate.name in {"RETRY", "WAIT"}:
+    if failure.status is None or failure.failure_class in {FailureClass.RETRY, FailureClass.WAIT}:
         return failure
-    gone = own_failure("source-unreadable", failure.text)
+    gone = CallFailed("source-unreadable", failure.text)
     gone.status = failure.status
     return gone

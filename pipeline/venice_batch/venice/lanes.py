@@ -1,4 +1,4 @@
-"""Lanes: one model's rate limit, kept by starting its calls evenly, and the calls in flight on it."""
+"""Rate limiters, one lane a model: its calls start evenly spaced by its requests per minute, and are counted."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ Check = Callable[[], None]
 
 
 class Lane:
-    """One model's lane, shared by all threads.
+    """One model's rate limiter, shared by all threads.
 
-    A start is booked under the lock and slept for outside of it; when the lane is held meanwhile, the
+    A start is booked under the lock and slept for outside of it; when the lane is held meanwhile (after a 429), the
     sleepers book anew, evenly behind the hold, so that nothing bursts when it ends.
     """
 
@@ -45,7 +45,7 @@ class Lane:
 
     @property
     def rpm(self) -> float:
-        """Requests per minute, as last told by the API."""
+        """Requests per minute, by the API's latest headers."""
         return self._rpm
 
     @property
@@ -59,7 +59,7 @@ class Lane:
         return _FIRST_LATENCY if self._latency is None else self._latency
 
     def window(self) -> int:
-        """Return how many calls are worth having in flight so that the lane never runs dry."""
+        """Return how many calls are worth having in flight so that the rate limit is used up."""
         wanted = math.ceil(self._rpm / 60 * self.latency) + 2
         return min(max(wanted, _SMALLEST_WINDOW), _LARGEST_WINDOW)
 
@@ -89,14 +89,14 @@ class Lane:
             self._held_until = max(self._held_until, until)
             self._next = max(self._next, until)
 
-    def landed(self, seconds: float) -> None:
-        """Take one answered call's latency into the average."""
+    def record_latency(self, seconds: float) -> None:
+        """Add one answered call's latency to the moving average."""
         with self._lock:
             old = seconds if self._latency is None else self._latency
             self._latency = old + _FRESH * (seconds - old)
 
-    def correct(self, headers: Mapping[str, str], now: float) -> None:
-        """Learn from an answer's ``x-ratelimit-*-requests`` headers.
+    def apply_headers(self, headers: Mapping[str, str], now: float) -> None:
+        """Take the limit, and a used-up window, from an answer's ``x-ratelimit-*-requests`` headers.
 
         Args:
             headers: names in lower case.

@@ -26,7 +26,7 @@ _DEFAULT_INPUT_IMAGES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class InvalidField:
     """Something that the API will refuse: the field, and a sentence why."""
 
     field: str
@@ -89,7 +89,7 @@ def generate(catalogue: Catalogue, model: str, fields: Fields) -> Decimal:
     return each * _variants(fields) + _enhancement(fields)
 
 
-def check(model: Model, endpoint: Endpoint, fields: Fields, images: int = 1) -> list[Refusal]:
+def check(model: Model, endpoint: Endpoint, fields: Fields, images: int = 1) -> list[InvalidField]:
     """Return what the model's constraints would refuse; empty when all is well.
 
     Args:
@@ -107,7 +107,7 @@ def check(model: Model, endpoint: Endpoint, fields: Fields, images: int = 1) -> 
     prompt = fields.get("prompt")
     if isinstance(prompt, str) and limits.prompt_limit is not None and len(prompt) > limits.prompt_limit:
         text = f"the prompt has {len(prompt)} characters; {model.id} takes {limits.prompt_limit} at most"
-        problems.append(Refusal("prompt", text))
+        problems.append(InvalidField("prompt", text))
     if endpoint == "multi-edit":
         problems += _too_many_images(model, images)
     if endpoint == "generate":
@@ -115,7 +115,7 @@ def check(model: Model, endpoint: Endpoint, fields: Fields, images: int = 1) -> 
     return problems
 
 
-def check_style(catalogue: Catalogue, fields: Fields) -> list[Refusal]:
+def check_style(catalogue: Catalogue, fields: Fields) -> list[InvalidField]:
     """Return what is wrong with the style preset of a generate call: the API takes the exact names of its list."""
     style = _text(fields, "style_preset")
     if style is None or not catalogue.styles or style in catalogue.styles:
@@ -123,7 +123,7 @@ def check_style(catalogue: Catalogue, fields: Fields) -> list[Refusal]:
     by_name = {name.casefold(): name for name in catalogue.styles}
     near = difflib.get_close_matches(style.casefold(), by_name, n=1)
     hint = f"did you mean {by_name[near[0]]}?" if near else "`venice-batch styles` lists them"
-    return [Refusal("style_preset", f"the API has no style {style!r}; {hint}")]
+    return [InvalidField("style_preset", f"the API has no style {style!r}; {hint}")]
 
 
 def _tiered(model: Model, base: Price | None, fields: Fields) -> Decimal:
@@ -177,30 +177,30 @@ def _priced(model: Model) -> str:
     return ", ".join(tiers) or "nothing; name another model"
 
 
-def _not_offered(model: Model, fields: Fields, name: str, offered: Sequence[str]) -> list[Refusal]:
+def _not_offered(model: Model, fields: Fields, name: str, offered: Sequence[str]) -> list[InvalidField]:
     value = _text(fields, name)
     if value is None or not offered or value in offered:
         return []
-    return [Refusal(name, f"{name} {value} is not offered by {model.id}; it offers {', '.join(offered)}")]
+    return [InvalidField(name, f"{name} {value} is not offered by {model.id}; it offers {', '.join(offered)}")]
 
 
-def _too_many_images(model: Model, images: int) -> list[Refusal]:
+def _too_many_images(model: Model, images: int) -> list[InvalidField]:
     limits = model.spec.constraints
     if limits.combine_images is False and images > 1:
-        return [Refusal("images", f"{model.id} does not combine images, and the step sends {images}")]
+        return [InvalidField("images", f"{model.id} does not combine images, and the step sends {images}")]
     most = limits.max_input_images or _DEFAULT_INPUT_IMAGES
     if images <= most:
         return []
-    return [Refusal("images", f"{model.id} takes {most} images at most, and the step sends {images}")]
+    return [InvalidField("images", f"{model.id} takes {most} images at most, and the step sends {images}")]
 
 
-def _too_many_styles(model: Model, fields: Fields) -> list[Refusal]:
+def _too_many_styles(model: Model, fields: Fields) -> list[InvalidField]:
     references, most = fields.get("style_references"), model.spec.constraints.max_style_references
     count = len(references) if isinstance(references, Sequence) and not isinstance(references, str) else 0
     if most is None or count <= most:
         return []
     takes = f"takes {most} at most" if most else "takes none"
-    return [Refusal("style_references", f"{model.id} {takes}, and the step names {count} style references")]
+    return [InvalidField("style_references", f"{model.id} {takes}, and the step names {count} style references")]
 
 
 def _text(fields: Mapping[str, object], name: str) -> str | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import httpx2
 
-from venice_batch.venice.failures import own_failure
+from venice_batch.venice.failures import CallFailed
 from venice_batch.venice.fields import Fields, Image, JsonValue, Url
 
 #: A multiple of 3, so that base64 chunks join without padding between them.
@@ -160,14 +160,14 @@ def _read(file: _File) -> Iterator[bytes]:
     try:
         with file.path.open("rb") as stream:
             if os.fstat(stream.fileno()).st_size != file.size:
-                raise own_failure("input-changed", "its size is another")
+                raise CallFailed("input-changed", "its size is another")
             for start in range(0, file.size, _CHUNK):
                 chunk = stream.read(_CHUNK)
                 if len(chunk) != min(_CHUNK, file.size - start):
-                    raise own_failure("input-changed", "it became shorter or longer")
+                    raise CallFailed("input-changed", "it became shorter or longer")
                 yield base64.b64encode(chunk) if file.encoded else chunk
     except OSError as error:
-        raise own_failure("input-unreadable", error.strerror or "") from error
+        raise CallFailed("input-unreadable", error.strerror or "") from error
 
 
 def _text_fields(fields: Fields) -> Iterator[tuple[str, str]]:
@@ -194,7 +194,7 @@ def _size(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError as error:
-        raise own_failure("input-unreadable", error.strerror or "") from error
+        raise CallFailed("input-unreadable", error.strerror or "") from error
 
 
 def _sniff(path: Path) -> tuple[str, str]:
@@ -202,7 +202,7 @@ def _sniff(path: Path) -> tuple[str, str]:
         with path.open("rb") as stream:
             head = stream.read(12)
     except OSError as error:
-        raise own_failure("input-unreadable", error.strerror or "") from error
+        raise CallFailed("input-unreadable", error.strerror or "") from error
     kind = sniff_type(head)
     extensions = {"image/webp": "webp"} | {content_type: name for _, name, content_type in _MAGIC}
     return (extensions[kind], kind) if kind else ("bin", "application/octet-stream")

@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from venice_batch.venice.error_body import request_id
-from venice_batch.venice.failures import clean
+from venice_batch.venice.failures import one_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,4 +122,4 @@ def _deprecation(headers: Mapping[str, str]) -> str | None:
     parts = [warning or "the model is deprecated"]
     parts += [f"from {date}"] if date else []
     parts += [f"use {replacement}"] if replacement else []
-    return clean("; ".join(parts))
+    return one_line("; ".join(parts))

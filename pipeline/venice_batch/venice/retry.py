@@ -1,4 +1,4 @@
-"""How often one call is tried again, and how long it waits in between."""
+"""Retry of one call: which failures are retried, how often, and the backoff in between."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from venice_batch.venice.failures import CallFailed, FailureClass
 
 #: Full jitter: uniform between 0 and the doubling bound, so that threads that failed together part.
 _BASE, _CAP = 1.0, 30.0
-#: Answers 429 that one call sits out, and for how many seconds in all.
+#: 429s that one call waits out, and for how many seconds in total.
 _MOST_WAITS, _LONGEST_WAITING = 20, 15 * 60.0
 #: Seconds before a free call is repeated after a 429 that names no time.
 _FREE_WAIT = 10.0
@@ -20,16 +20,16 @@ OnWait = Callable[[str, float], None]
 
 
 class RetryPolicy:
-    """The tries of one call.
+    """The retries of one call.
 
-    RETRY is repeated up to ``attempts`` requests; WAIT up to 20 times and 15 minutes. The other fates
-    end the call. Both limits end with the last failure as it is: its fate says "another time".
+    RETRY is repeated up to ``attempts`` requests; WAIT (429) up to 20 times and 15 minutes. The other classes
+    end the call. Both limits end with the last failure as it is: its class says "another time".
 
     Args:
         attempts: requests at most for RETRY.
         rng: the jitter.
         clock: monotonic seconds.
-        on_wait: told a reason and seconds before each wait.
+        on_wait: called with a reason and seconds before each wait.
         free: a free call has no lane that is held for it, so it sleeps for a WAIT itself, and repeats
             an UNCERTAIN one, since asking twice costs nothing.
 
@@ -62,27 +62,27 @@ class RetryPolicy:
         """Return the loop; ``sleep`` must raise when the run is cancelled, or one more would be sent."""
         return tenacity.Retrying(
             sleep=sleep,
-            retry=tenacity.retry_if_exception(self._is_worth_it),
-            wait=self._pause,
-            before_sleep=self._announce,
+            retry=tenacity.retry_if_exception(self._should_retry),
+            wait=self._backoff,
+            before_sleep=self._report_wait,
             reraise=True,
         )
 
-    def _is_worth_it(self, error: BaseException) -> bool:
+    def _should_retry(self, error: BaseException) -> bool:
         """Count a failure and decide; tenacity asks once per failure."""
         if not isinstance(error, CallFailed):
             return False
-        if error.fate is FailureClass.WAIT:
+        if error.failure_class is FailureClass.WAIT:
             self._waits += 1
             return self._waits <= _MOST_WAITS and self._clock() < self._give_up
-        if error.fate is FailureClass.RETRY or (self._free and error.fate is FailureClass.UNCERTAIN):
+        if error.failure_class is FailureClass.RETRY or (self._free and error.failure_class is FailureClass.UNCERTAIN):
             self._failures += 1
             return self._failures < self._attempts
         return False
 
-    def _pause(self, state: tenacity.RetryCallState) -> float:
+    def _backoff(self, state: tenacity.RetryCallState) -> float:
         failure = _failure(state)
-        if failure.fate is FailureClass.WAIT:
+        if failure.failure_class is FailureClass.WAIT:
             # A paid call's lane is held already and gives the next start.
             return (failure.retry_after or _FREE_WAIT) if self._free else 0.0
         if failure.code == "wrong-content-type":
@@ -90,10 +90,10 @@ class RetryPolicy:
         bound: float = min(_CAP, _BASE * 2.0 ** (self._failures - 1))
         return max(self._rng.uniform(0.0, bound), failure.retry_after or 0.0)
 
-    def _announce(self, state: tenacity.RetryCallState) -> None:
+    def _report_wait(self, state: tenacity.RetryCallState) -> None:
         if self._on_wait is not None:
             failure = _failure(state)
-            seconds = failure.retry_after if failure.fate is FailureClass.WAIT else state.upcoming_sleep
+            seconds = failure.retry_after if failure.failure_class is FailureClass.WAIT else state.upcoming_sleep
             self._on_wait(failure.message, seconds or 0.0)
 
 

@@ -1,4 +1,4 @@
-"""One attempt: a request out, its answer in, and what the trace heard in between.
+"""One attempt of a call: send the request, receive its answer, and trace how far it got.
 
 httpx2 (2.16) reports its progress to a callback in the calling thread: ``send_request_headers.started``
 comes before the first byte and may still refuse it; ``send_request_body.complete`` comes after the last,
@@ -20,9 +20,9 @@ import httpx2
 from venice_batch.errors import VeniceBatchError
 from venice_batch.venice.address import Api
 from venice_batch.venice.download import Download
-from venice_batch.venice.error_body import refusal, request_id
-from venice_batch.venice.failures import HTTPX2_EXCEPTIONS, CallFailed, Sent, exception_failure, own_failure
-from venice_batch.venice.gate import Gate, Passage
+from venice_batch.venice.error_body import request_id, response_failure
+from venice_batch.venice.failures import HTTPX2_EXCEPTIONS, CallFailed, Sent, exception_failure
+from venice_batch.venice.gate import Attempt, Gate
 from venice_batch.venice.request_bodies import Body, GuardedBody
 from venice_batch.venice.responses import Received
 from venice_batch.venice.waits import Cancel
@@ -35,10 +35,10 @@ _HEADERS_WRITE = 10.0
 _KEEPALIVE = 4.0
 _CONNECTIONS = 128
 #: A failing answer's body is read up to this many bytes.
-_REFUSAL_BYTES = 64 * 1024
+_ERROR_BYTES = 64 * 1024
 
 Clock = Callable[[], float]
-Heard = Callable[[Mapping[str, str]], None]
+OnHeaders = Callable[[Mapping[str, str]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,30 +72,32 @@ class Deadline:
         """Seconds left, at least a millisecond: a socket timeout of zero would mean "do not block"."""
         return max(self._end - self._clock(), 1e-3)
 
-    def while_sending(self) -> None:
+    def check_sending(self) -> None:
         """Raise CallFailed when the time is up before the request was fully sent: safe to repeat."""
         if self._clock() >= self._end:
-            raise own_failure("deadline-while-sending")
+            raise CallFailed("deadline-while-sending")
 
-    def after_sending(self) -> None:
+    def check_receiving(self) -> None:
         """Raise CallFailed when the time is up and the request was sent: it may have been charged."""
         if self._clock() >= self._end:
-            raise own_failure("timeout-after-sending")
+            raise CallFailed("timeout-after-sending")
 
 
-class Watch:
-    """Listens to one attempt: opens the gate's way, keeps the timeouts, knows how much was sent.
+class RequestTrace:
+    """Takes httpx2's trace events of one attempt: passes the gate, keeps the timeouts, knows how much was sent.
 
     Attributes:
-        passage: this attempt's way through the gate.
-        heard: told the answer's headers.
+        gate: passed before the first byte; None for a free call.
+        deadline: of the whole attempt.
+        attempt: this attempt, as the gate sees it.
         request_id: the vendor's name for the request, once the answer's headers were read.
         sent: NO from the first event on, MAYBE before any (unknown) and once the body is complete.
     """
 
-    def __init__(self, gate: Gate | None, cancel: Cancel, deadline: Deadline, heard: Heard | None = None) -> None:
-        self.heard = heard
-        self.passage = Passage()
+    def __init__(self, gate: Gate | None, cancel: Cancel, deadline: Deadline) -> None:
+        self.gate = gate
+        self.deadline = deadline
+        self.attempt = Attempt()
         self.request_id: str | None = None
         self.sent = Sent.MAYBE
         self.timeouts: dict[str, float] = {
@@ -104,9 +106,7 @@ class Watch:
             "write": min(_STALL, deadline.left),
             "read": deadline.left,
         }
-        self._gate = gate
         self._cancel = cancel
-        self._deadline = deadline
         self._tunnelling = False
         self._complete = False
 
@@ -119,47 +119,47 @@ class Watch:
         if self._tunnelling:
             self.sent = Sent.NO
             return
-        self._hear(step, info)
+        self._on_event(step, info)
         self.sent = Sent.MAYBE if self._complete else Sent.NO
 
     def release(self) -> None:
         """Free the gate whatever happened; for a ``finally``."""
-        if self._gate is not None:
-            self._gate.leave(self.passage)
+        if self.gate is not None:
+            self.gate.release(self.attempt)
 
-    def _hear(self, step: str, info: Mapping[str, Any]) -> None:
+    def _on_event(self, step: str, info: Mapping[str, Any]) -> None:
         match step:
             case "send_request_headers.started":
                 self._begin()
             case "send_request_headers.complete" | "send_request_headers.failed":
                 self.release()
-                self.timeouts["write"] = min(_STALL, self._deadline.left)
+                self.timeouts["write"] = min(_STALL, self.deadline.left)
             case "send_request_body.complete":
                 self._complete = True
             case "receive_response_headers.started":
-                self.timeouts["read"] = self._deadline.left
+                self.timeouts["read"] = self.deadline.left
             case "receive_response_headers.complete":
                 self._status(info["return_value"][1])
             case "receive_response_body.started":
-                self.timeouts["read"] = min(_STALL, self._deadline.left)
+                self.timeouts["read"] = min(_STALL, self.deadline.left)
 
     def _status(self, status: int) -> None:
         # A server that says 200 before it has read everything has done its work: never repeat that.
         self._complete = self._complete or 200 <= status < 300  # noqa: PLR2004 - "success" in HTTP
-        if self._gate is not None:
-            self._gate.status_read(self.passage, status)
+        if self.gate is not None:
+            self.gate.status_read(self.attempt, status)
 
     def _begin(self) -> None:
         """Last look before the first byte: raising here sends nothing."""
         self._cancel.check()
-        self.timeouts["write"] = min(_HEADERS_WRITE, self._deadline.left)
-        if self._gate is None:
-            self.passage.begun_at = time.time()
+        self.timeouts["write"] = min(_HEADERS_WRITE, self.deadline.left)
+        if self.gate is None:
+            self.attempt.begun_at = time.time()
         else:
-            self._gate.enter(self.passage)
+            self.gate.acquire(self.attempt)
 
 
-class Wire:
+class HttpClient:
     """The connections to one API, shared by all threads.
 
     Args:
@@ -193,66 +193,59 @@ class Wire:
         """Close every connection."""
         self._http.close()
 
-    def exchange(self, outgoing: Outgoing, into: Path, gate: Gate | None, heard: Heard | None = None) -> Received:
+    def exchange(
+        self, outgoing: Outgoing, into: Path, gate: Gate | None, on_headers: OnHeaders | None = None
+    ) -> Received:
         """Make one attempt.
 
         Args:
             outgoing: the request.
             into: a new file for the answer's body.
             gate: asked before the first byte; None for a free call.
-            heard: told the headers of any answer, good or bad.
+            on_headers: called with the headers of any answer, good or bad.
 
         Raises:
-            CallFailed: with its fate; ``begun_at`` tells whether a byte was sent.
+            CallFailed: with its failure class; ``begun_at`` tells whether a byte was sent.
             Cancelled: the run was cancelled; nothing was sent.
             VeniceBatchError: the gate's guard refused; nothing was sent.
         """
-        deadline = Deadline(outgoing.timeout, self._clock)
-        watch = Watch(gate, self._cancel, deadline, heard)
+        trace = RequestTrace(gate, self._cancel, Deadline(outgoing.timeout, self._clock))
         try:
-            with Download(into, outgoing.at_most) as landing:
-                return self._exchange(outgoing, landing, gate, deadline, watch)
-        except CallFailed as failure:
-            failure.begun_at = watch.passage.begun_at
-            raise
-        except HTTPX2_EXCEPTIONS as error:
-            lost = exception_failure(error, watch.sent, self._api.scrub(str(error)))
-            lost.request_id = watch.request_id
-            lost.begun_at = watch.passage.begun_at
-            raise lost from error
-        except VeniceBatchError:
-            # Of the gate: raised before the first byte.
+            with Download(into, outgoing.at_most) as download:
+                return self._exchange(outgoing, download, trace, on_headers)
+        except VeniceBatchError as error:
+            if isinstance(error, CallFailed):
+                error.begun_at = trace.attempt.begun_at
             raise
         except Exception as error:
-            # A full quota on closing the file, no memory: what was sent by then may be charged.
-            unforeseen = own_failure("failed-here", _told(error), billed=watch.sent is Sent.MAYBE)
-            unforeseen.begun_at = watch.passage.begun_at
-            raise unforeseen from error
+            failure = self._failure(error, trace)
+            failure.begun_at = trace.attempt.begun_at
+            raise failure from error
         finally:
-            watch.release()
+            trace.release()
 
     def _exchange(
-        self, outgoing: Outgoing, landing: Download, gate: Gate | None, deadline: Deadline, watch: Watch
+        self, outgoing: Outgoing, download: Download, trace: RequestTrace, on_headers: OnHeaders | None
     ) -> Received:
-        response = self._http.send(self._request(outgoing, deadline, watch), stream=True)
+        response = self._http.send(self._request(outgoing, trace), stream=True)
         try:
             headers = {name.lower(): value for name, value in response.headers.items()}
-            watch.request_id = request_id(headers)
-            if watch.heard is not None:
-                watch.heard(headers)
+            trace.request_id = request_id(headers)
+            if on_headers is not None:
+                on_headers(headers)
             if not response.is_success:
-                failure = self._refusal(response, headers)
-                if gate is not None:
-                    gate.explain(watch.passage, failure)
+                failure = self._error_response(response, headers)
+                if trace.gate is not None:
+                    trace.gate.explain(trace.attempt, failure)
                 raise failure
-            begun = watch.passage.begun_at or time.time()
-            size = landing.receive(response.iter_bytes(), deadline.after_sending)
+            begun = trace.attempt.begun_at or time.time()
+            size = download.receive(response.iter_bytes(), trace.deadline.check_receiving)
             ended = time.time()
         finally:
             response.close()
         return Received(response.status_code, headers, size, begun, ended, max(ended - begun, 0.0))
 
-    def _request(self, outgoing: Outgoing, deadline: Deadline, watch: Watch) -> httpx2.Request:
+    def _request(self, outgoing: Outgoing, trace: RequestTrace) -> httpx2.Request:
         headers = {}
         body = outgoing.body
         if body is not None:
@@ -264,24 +257,29 @@ class Wire:
             outgoing.url,
             params=outgoing.params,
             headers=headers,
-            content=GuardedBody(body, deadline.while_sending) if body is not None else None,
-            extensions={"trace": watch, "timeout": watch.timeouts},
+            content=GuardedBody(body, trace.deadline.check_sending) if body is not None else None,
+            extensions={"trace": trace, "timeout": trace.timeouts},
         )
 
-    def _refusal(self, response: httpx2.Response, headers: Mapping[str, str]) -> CallFailed:
+    def _failure(self, error: Exception, trace: RequestTrace) -> CallFailed:
+        if isinstance(error, HTTPX2_EXCEPTIONS):
+            failure = exception_failure(error, trace.sent, self._api.scrub(str(error)))
+            failure.request_id = trace.request_id
+            return failure
+        # A full quota on closing the file, no memory: what was sent by then may be charged.
+        words = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        text = f"{type(error).__name__}: {words}" if words else type(error).__name__
+        return CallFailed("failed-here", text, billed=trace.sent is Sent.MAYBE)
+
+    def _error_response(self, response: httpx2.Response, headers: Mapping[str, str]) -> CallFailed:
         raw = b""
         try:
             for chunk in response.iter_bytes():
                 raw += chunk
-                if len(raw) >= _REFUSAL_BYTES:
+                if len(raw) >= _ERROR_BYTES:
                     break
         except httpx2.HTTPError:
             # The status alone decides; a broken error text must not turn a 402 into a lost answer.
             pass
-        text = self._api.scrub(raw[:_REFUSAL_BYTES].decode("utf-8", "replace"))
-        return refusal(response.status_code, headers, text.encode(), time.time())
-
-
-def _told(error: Exception) -> str:
-    words = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    return f"{type(error).__name__}: {words}" if words else type(error).__name__
+        text = self._api.scrub(raw[:_ERROR_BYTES].decode("utf-8", "replace"))
+        return response_failure(response.status_code, headers, text.encode(), time.time())

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AliasChoices, AliasPath, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, AliasChoices, AliasPath, BeforeValidator, Field
 
-from venice_batch.venice.account import Amount
+from venice_batch.venice.account import Amount, Lenient
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -24,7 +24,7 @@ Moment = Annotated[datetime, AfterValidator(_in_utc)]
 Text = Annotated[str, BeforeValidator(_text)]
 
 
-class UsageRow(BaseModel):
+class UsageRow(Lenient):
     """One line of the account's ledger.
 
     Attributes:
@@ -37,8 +37,6 @@ class UsageRow(BaseModel):
         notes: for people.
         request_id: of the request that was charged, or None where the row tells none.
     """
-
-    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
 
     timestamp: Moment
     sku: Text = ""
@@ -57,10 +55,8 @@ class UsageRow(BaseModel):
         return -self.amount
 
 
-class UsagePage(BaseModel):
+class UsagePage(Lenient):
     """One page of the ledger; `cursor` is None on the last one."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
     rows: tuple[UsageRow, ...] = Field(validation_alias="data")
     cursor: str | None = Field(default=None, validation_alias="nextCursor")

@@ -1,4 +1,4 @@
-"""Waiting: how long a server asks for, and sleeping that ends at once when the run is cancelled."""
+"""Waiting: how long a server asks for (``Retry-After``, rate limit reset), and a sleep that a cancelled run ends."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Cancelled(Interrupted):
 
 
 class Cancel:
-    """The run's one switch for "no new calls", and the sleep that listens to it.
+    """The run's one switch for "no new calls", and the sleep that it ends.
 
     Setting it is safe from a signal handler: the lock is re-entrant.
     """
@@ -37,11 +37,6 @@ class Cancel:
         self._set = False
         self._condition = threading.Condition(threading.RLock())
         self._linked: list[threading.Condition] = [self._condition]
-
-    @property
-    def is_set(self) -> bool:
-        """Whether the run was cancelled."""
-        return self._set
 
     def set(self) -> None:
         """Cancel: every sleep ends now, and no further request is begun."""
@@ -90,7 +85,7 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Read how long the server asks to wait.
 
     ``Retry-After`` (seconds or an HTTP date) speaks first, then the rate limit's reset headers, which
-    the vendor documents as Unix seconds and sends as Unix milliseconds: both are told by magnitude,
+    the vendor documents as Unix seconds and sends as Unix milliseconds: their magnitude tells,
     and smaller numbers are taken as seconds from now.
 
     Args:
@@ -116,7 +111,7 @@ def reset_after(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _server_time(headers: Mapping[str, str], now: float) -> float:
-    """Return the server's clock where it plainly differs from ours: resets are told in its time."""
+    """Return the server's clock where it plainly differs from ours: resets are in its time."""
     date = _http_date(headers.get("date", ""))
     return date if date is not None and abs(date - now) > _CLOCK_TOLERANCE else now
 

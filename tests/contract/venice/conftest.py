@@ -155,6 +155,17 @@ class Server:
         return talk
 
 
+class TimedGate(Gate):
+    """Notes when it closes, under its own lock: exactly, no paid request may have a later `begun_at`."""
+
+    closed_at: float | None = None
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "_cause" and value is not None and self.closed_at is None:
+            self.closed_at = time.time()
+        super().__setattr__(name, value)
+
+
 class NoJitter(random.Random):
     """Retries at once, so that tests do not wait."""
 
@@ -168,7 +179,7 @@ class Kit:
 
     server: Server
     client: Client
-    gate: Gate
+    gate: TimedGate
     lanes: Lanes
     breaker: Breaker
     cancel: Cancel
@@ -208,7 +219,7 @@ def make_kit(server: Server, tmp_path: Path) -> Iterator[MakeKit]:
         max_answer_bytes: int = 1_000_000,
     ) -> Kit:
         cancel = Cancel()
-        gate, lanes = Gate(cancel), Lanes({}, default_rpm=rpm, cancel=cancel)
+        gate, lanes = TimedGate(cancel), Lanes({}, default_rpm=rpm, cancel=cancel)
         breaker = Breaker(cancel=cancel)
         waits: list[tuple[str, float]] = []
         client = Client(

@@ -131,14 +131,14 @@ def test_a_bad_job_is_told_from_a_bad_picture(
     kit = connect(emulator, "multipart")
     with pytest.raises(CallFailed) as caught:
         kit.client.edit(photo(kit.folder), fields, into=kit.new(), lane="m")
-    assert (caught.value.fate, caught.value.code) == (FailureClass.RUN_STOPS, code)
+    assert (caught.value.failure_class, caught.value.code) == (FailureClass.RUN_STOPS, code)
     assert isinstance(caught.value.as_run_error(), CatalogueError)
     tiny = kit.folder / "tiny.png"
     Image.new("RGB", (10, 10)).save(tiny)
     for image in (tiny, kit.source(b"no picture at all", "text.jpg")):
         with pytest.raises(CallFailed) as caught:
             kit.client.upscale(image, {"scale": 2}, into=kit.new(), lane="upscaler")
-        assert caught.value.fate is FailureClass.ITEM_FAILS
+        assert caught.value.failure_class is FailureClass.ITEM_FAILS
 
 
 def test_three_lanes_run_near_their_ceiling_without_a_429(make_kit: MakeKit) -> None:

@@ -18,8 +18,9 @@ import pytest
 from tests.contract.venice.conftest import KEY, PNG, Kit, MakeKit, Play, Talk, head, picture, refuse, reply
 from venice_batch.errors import KeyRefused, MoneyError
 from venice_batch.venice.download import Download
-from venice_batch.venice.failures import CallFailed, FailureClass, own_failure
+from venice_batch.venice.failures import CallFailed, FailureClass
 from venice_batch.venice.fields import Url
+from venice_batch.venice.gate import Attempt
 from venice_batch.venice.waits import Cancelled
 
 
@@ -114,7 +115,7 @@ def test_an_address_that_the_api_cannot_read_is_told_so_that_bytes_can_be_sent(k
     kit.server.plays = [refuse(400, {"error": "Image 1 is invalid or corrupt"})]
     with pytest.raises(CallFailed) as caught:
         kit.client.edit(Url("https://example.com/a"), {"prompt": "p"}, into=kit.new(), lane="m")
-    assert (caught.value.fate, caught.value.code) == (FailureClass.ITEM_FAILS, "url-unreachable")
+    assert (caught.value.failure_class, caught.value.code) == (FailureClass.ITEM_FAILS, "url-unreachable")
 
 
 def test_generated_pictures_land_in_their_files(kit: Kit) -> None:
@@ -158,13 +159,18 @@ def test_a_415_is_answered_with_json_once_and_remembered(kit: Kit) -> None:
 def test_a_second_415_stops_the_run(kit: Kit) -> None:
     kit.server.plays = [refuse(415, {"error": "no"})]
     failure = failure_of(kit)
-    assert (failure.fate, failure.code, failure.attempts) == (FailureClass.RUN_STOPS, "wrong-content-type", 2)
+    assert (failure.failure_class, failure.code, failure.attempts) == (FailureClass.RUN_STOPS, "wrong-content-type", 2)
 
 
 def test_server_errors_are_repeated_up_to_four_requests(kit: Kit) -> None:
     kit.server.plays = [refuse(500, {"error": "inference failed"})]
     failure = failure_of(kit)
-    assert (failure.fate, failure.status, failure.attempts, len(kit.server.talks)) == (FailureClass.RETRY, 500, 4, 4)
+    assert (failure.failure_class, failure.status, failure.attempts, len(kit.server.talks)) == (
+        FailureClass.RETRY,
+        500,
+        4,
+        4,
+    )
     assert not kit.new().exists()
     assert len(kit.waits) == 3
 
@@ -225,7 +231,7 @@ def test_a_cancelled_wait_sends_nothing_more(kit: Kit) -> None:
     timer.start()
     failure = failure_of(kit)
     timer.join()
-    assert (failure.code, failure.fate, failure.billed) == ("cancelled", FailureClass.RUN_STOPS, False)
+    assert (failure.code, failure.failure_class, failure.billed) == ("cancelled", FailureClass.RUN_STOPS, False)
     assert len(kit.server.talks) == 1
     assert failure_of(kit).code == "cancelled"
     assert len(kit.server.talks) == 1
@@ -235,7 +241,7 @@ def test_a_refused_connection_is_repeated_and_never_billed(make_kit: MakeKit) ->
     with socket.create_server(("127.0.0.1", 0)) as closed:
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
     failure = failure_of(make_kit(base_url=url))
-    assert (failure.fate, failure.code, failure.billed) == (FailureClass.RETRY, "no-connection", False)
+    assert (failure.failure_class, failure.code, failure.billed) == (FailureClass.RETRY, "no-connection", False)
     assert failure.begun_at is None
 
 
@@ -246,14 +252,14 @@ def test_a_connection_reset_before_the_body_was_read_is_repeated(kit: Kit) -> No
     assert answer.attempts == 2
 
 
-def test_a_refusal_that_comes_before_the_body_was_read_is_heard(kit: Kit) -> None:
+def test_a_refusal_that_comes_before_the_body_was_read_is_read(kit: Kit) -> None:
     def early(talk: Talk) -> None:
         talk.send(head(413, {"content-length": "0"}))
         talk.read_body()
 
     kit.server.plays = [early]
     failure = failure_of(kit, b"x" * 3_000_000)
-    assert (failure.fate, failure.code) == (FailureClass.ITEM_FAILS, "too-large")
+    assert (failure.failure_class, failure.code) == (FailureClass.ITEM_FAILS, "too-large")
 
 
 def after_body(then: Play) -> Play:
@@ -303,7 +309,7 @@ def test_an_answer_lost_after_sending_is_uncertain_and_not_repeated(
     kit = make_kit(timeout=0.4)
     kit.server.plays = [play]
     failure = failure_of(kit)
-    assert (failure.fate, failure.code, failure.billed) == (FailureClass.UNCERTAIN, code, True)
+    assert (failure.failure_class, failure.code, failure.billed) == (FailureClass.UNCERTAIN, code, True)
     assert len(kit.server.talks) == 1
     assert failure.begun_at is not None
     left = kit.new().read_bytes() if kit.new().exists() else None
@@ -318,7 +324,7 @@ def test_a_200_that_comes_before_the_request_was_read_is_never_repeated(kit: Kit
 
     kit.server.plays = [early]
     failure = failure_of(kit, b"x" * 30_000_000)
-    assert (failure.fate, failure.code) == (FailureClass.UNCERTAIN, "lost-answer")
+    assert (failure.failure_class, failure.code) == (FailureClass.UNCERTAIN, "lost-answer")
     assert len(kit.server.talks) == 1
     assert kit.new().read_bytes() == PNG[:8]
 
@@ -367,7 +373,7 @@ def test_an_existing_file_is_never_replaced_and_nothing_is_bought_for_it(kit: Ki
 def test_an_input_that_is_gone_fails_its_item_before_anything_is_sent(kit: Kit) -> None:
     with pytest.raises(CallFailed) as caught:
         kit.client.upscale(kit.folder / "gone.png", {}, into=kit.new(), lane="u")
-    assert (caught.value.fate, caught.value.code) == (FailureClass.ITEM_FAILS, "input-unreadable")
+    assert (caught.value.failure_class, caught.value.code) == (FailureClass.ITEM_FAILS, "input-unreadable")
     assert kit.server.talks == []
 
 
@@ -425,10 +431,10 @@ def test_nothing_begins_after_a_402_was_read_by_any_of_64_threads(make_kit: Make
     assert isinstance(kit.gate.cause.as_run_error(), MoneyError)
 
 
-def test_a_shut_gate_lets_nothing_through_and_frees_waiting_threads(make_kit: MakeKit) -> None:
+def test_a_closed_gate_lets_nothing_through_and_frees_waiting_threads(make_kit: MakeKit) -> None:
     kit = make_kit(rpm=1)
     upscale(kit, name="first")
-    timer = threading.Timer(0.1, kit.gate.shut, [own_failure("cancelled")])
+    timer = threading.Timer(0.1, kit.gate.status_read, [Attempt(), 402])
     timer.start()
     begun = time.monotonic()
     assert failure_of(kit).code == "gate-closed"
@@ -437,7 +443,7 @@ def test_a_shut_gate_lets_nothing_through_and_frees_waiting_threads(make_kit: Ma
     assert len(kit.server.talks) == 1
 
 
-def test_a_wait_that_the_closed_gate_ends_is_not_told(make_kit: MakeKit) -> None:
+def test_a_wait_that_the_closed_gate_ends_is_not_reported(make_kit: MakeKit) -> None:
     kit = make_kit(rpm=1000)
     blocked = json.dumps({"error": "Too many failed attempts (> 20)"})
     kit.server.plays = [reply(402, json.dumps({"error": "Insufficient USD balance"}), delay=0.1)]
@@ -463,7 +469,7 @@ def test_a_disk_that_fails_behind_the_last_byte_is_counted(kit: Kit, monkeypatch
 
     monkeypatch.setattr(Download, "__exit__", full)
     failure = failure_of(kit)
-    assert (failure.code, failure.fate, failure.billed) == ("failed-here", FailureClass.RUN_STOPS, True)
+    assert (failure.code, failure.failure_class, failure.billed) == ("failed-here", FailureClass.RUN_STOPS, True)
     assert "Disk quota exceeded" in failure.message
 
 

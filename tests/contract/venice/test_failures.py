@@ -6,19 +6,20 @@ import httpx2
 import pytest
 
 from venice_batch.errors import CatalogueError, Exit, KeyRefused, MoneyError, Unavailable, VeniceBatchError
-from venice_batch.venice.error_body import refusal
+from venice_batch.venice.error_body import response_failure
 from venice_batch.venice.failures import (
-    EXCEPTION_ROWS,
-    HUNDRED_ROWS,
-    OWN_ROWS,
-    STATUS_ROWS,
+    ENDS_IN,
+    EXCEPTION_CODES,
+    FAILURE_CLASS,
+    REMEDIES,
+    STATUS_CODES,
     CallFailed,
     Sent,
-    clean,
     closes_gate,
+    code_of_status,
     counts_as_client_error,
     exception_failure,
-    row_of_status,
+    one_line,
 )
 from venice_batch.venice.failures import (
     FailureClass as Fails,
@@ -32,35 +33,34 @@ def httpx2_exceptions() -> set[type[Exception]]:
     return {each for each in named if inspect.isclass(each) and issubclass(each, Exception)}
 
 
-def test_every_exception_of_httpx2_has_a_fate_of_its_own_whether_sent_or_not() -> None:
-    assert set(EXCEPTION_ROWS) == httpx2_exceptions()
-    assert all(set(rows) == set(Sent) for rows in EXCEPTION_ROWS.values())
+def test_every_exception_of_httpx2_has_failure_codes_of_its_own() -> None:
+    assert set(EXCEPTION_CODES) == httpx2_exceptions()
 
 
 def test_a_lost_request_is_uncertain_exactly_when_it_may_have_been_sent() -> None:
-    for kind, rows in EXCEPTION_ROWS.items():
-        if issubclass(kind, httpx2.TransportError) and rows[Sent.NO].fate is Fails.RETRY:
+    for kind, (unsent, maybe_sent) in EXCEPTION_CODES.items():
+        if issubclass(kind, httpx2.TransportError) and FAILURE_CLASS[unsent] is Fails.RETRY:
             before = kind in {httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout}
-            assert rows[Sent.MAYBE].fate is (Fails.RETRY if before else Fails.UNCERTAIN), kind
-        assert rows[Sent.NO].fate is not Fails.UNCERTAIN, kind
+            assert FAILURE_CLASS[maybe_sent] is (Fails.RETRY if before else Fails.UNCERTAIN), kind
+        assert FAILURE_CLASS[unsent] is not Fails.UNCERTAIN, kind
 
 
 @pytest.mark.parametrize("status", range(100, 600))
-def test_every_status_has_exactly_one_fate_and_only_2xx_is_an_answer(status: int) -> None:
-    row = row_of_status(status)
-    assert (row is None) == (200 <= status < 300)
-    if row is not None:
-        failure = refusal(status, {}, b"", NOW)
-        assert failure.fate is row.fate
+def test_every_status_has_a_failure_class_and_only_2xx_is_an_answer(status: int) -> None:
+    code = code_of_status(status)
+    assert (code is None) == (200 <= status < 300)
+    if code is not None:
+        failure = response_failure(status, {}, b"", NOW)
+        assert failure.failure_class is FAILURE_CLASS[code]
         assert failure.as_run_error().exit_code in {Exit.USAGE, Exit.KEY, Exit.MONEY, Exit.UNAVAILABLE}
         assert failure.billed == (status in {504, 520, 524})
 
 
-def test_the_documented_statuses_have_the_documented_fates() -> None:
-    fates = {status: row.fate for status in range(100, 600) if (row := row_of_status(status))}
-    assert {s for s, fate in fates.items() if fate is Fails.WAIT} == {429}
-    assert {s for s, fate in fates.items() if fate is Fails.UNCERTAIN} == {504, 520, 524}
-    assert {s for s, fate in fates.items() if fate is Fails.RUN_STOPS and s >= 400} == {
+def test_the_documented_statuses_have_the_documented_classes() -> None:
+    classes = {status: FAILURE_CLASS[code] for status in range(100, 600) if (code := code_of_status(status))}
+    assert {s for s, kind in classes.items() if kind is Fails.WAIT} == {429}
+    assert {s for s, kind in classes.items() if kind is Fails.UNCERTAIN} == {504, 520, 524}
+    assert {s for s, kind in classes.items() if kind is Fails.RUN_STOPS and s >= 400} == {
         401,
         402,
         403,
@@ -70,14 +70,14 @@ def test_the_documented_statuses_have_the_documented_fates() -> None:
         410,
         415,
     }  # fmt: skip - one line of statuses
-    assert all(fates[status] is Fails.RETRY for status in (500, 502, 503, 521, 529, 599))
-    assert all(fates[status] is Fails.ITEM_FAILS for status in (400, 413, 422, 451))
+    assert all(classes[status] is Fails.RETRY for status in (500, 502, 503, 521, 529, 599))
+    assert all(classes[status] is Fails.ITEM_FAILS for status in (400, 413, 422, 451))
     assert {s for s in range(100, 600) if closes_gate(s)} == {401, 402, 403}
     assert {s for s in range(100, 600) if counts_as_client_error(s)} == set(range(400, 500)) - {429}
 
 
 @pytest.mark.parametrize(
-    ("status", "headers", "body", "fate", "code", "ending"),
+    ("status", "headers", "body", "failure_class", "code", "ending"),
     [
         (400, {}, '{"error":"Invalid model id"}', Fails.RUN_STOPS, "bad-model", CatalogueError),
         (404, {}, '{"error":"Model x not found, try y"}', Fails.RUN_STOPS, "bad-model", CatalogueError),
@@ -157,31 +157,35 @@ def test_the_documented_statuses_have_the_documented_fates() -> None:
     ],
 )  # fmt: skip - a table
 def test_the_servers_words_decide_what_a_status_leaves_open(  # noqa: PLR0917 - the table's columns
-    status: int, headers: dict[str, str], body: str, fate: Fails, code: str, ending: type[VeniceBatchError]
+    status: int, headers: dict[str, str], body: str, failure_class: Fails, code: str, ending: type[VeniceBatchError]
 ) -> None:
-    failure = refusal(status, headers, body.encode(), NOW)
-    assert (failure.fate, failure.code) == (fate, code)
+    failure = response_failure(status, headers, body.encode(), NOW)
+    assert (failure.failure_class, failure.code) == (failure_class, code)
     assert type(failure.as_run_error()) is ending
     assert failure.exit_code == ending.exit_code
 
 
 def test_the_error_budget_waits_at_least_its_documented_30_seconds() -> None:
     body = b'{"error":"Too many failed attempts (> 20)"}'
-    assert refusal(429, {}, body, NOW).retry_after == 30
-    assert refusal(429, {"x-ratelimit-resets": str(NOW + 45)}, body, NOW).retry_after == 45
-    assert refusal(429, {"x-ratelimit-resets": str(NOW + 5)}, body, NOW).retry_after == 30
+    assert response_failure(429, {}, body, NOW).retry_after == 30
+    assert response_failure(429, {"x-ratelimit-resets": str(NOW + 45)}, body, NOW).retry_after == 45
+    assert response_failure(429, {"x-ratelimit-resets": str(NOW + 5)}, body, NOW).retry_after == 30
 
 
 def test_a_strangers_text_is_one_clean_line_of_500_characters() -> None:
-    assert clean("a\x1b[31m\nb\u202e c") == "a [31m b c"
-    assert len(clean("x" * 5000)) == 500
+    assert one_line("a\x1b[31m\nb\u202e c") == "a [31m b c"
+    assert len(one_line("x" * 5000)) == 500
 
 
-def test_every_word_has_a_sentence() -> None:
-    rows = [*STATUS_ROWS.values(), *OWN_ROWS.values(), *(row for row in HUNDRED_ROWS.values() if row)]
-    rows += [row for cells in EXCEPTION_ROWS.values() for row in cells.values()]
-    for row in rows:
-        assert str(CallFailed(row.fate, row.code)) != row.code
+def test_every_failure_code_has_a_class_and_a_headline() -> None:
+    used = {
+        *STATUS_CODES.values(),
+        *ENDS_IN,
+        *REMEDIES,
+        *(code for codes in EXCEPTION_CODES.values() for code in codes),
+    }
+    assert used <= FAILURE_CLASS.keys()
+    assert all(str(CallFailed(code)) != code for code in FAILURE_CLASS)
 
 
 def test_a_bug_after_sending_may_have_been_billed() -> None:

@@ -123,7 +123,7 @@ def test_a_free_401_stops_the_run_but_leaves_the_gate_open(kit: Kit) -> None:
     kit.server.plays = [refuse(401, {"error": "Admin API key required"}), picture()]
     with pytest.raises(CallFailed) as caught:
         kit.client.billing_balance()
-    assert (caught.value.fate, caught.value.exit_code) == (FailureClass.RUN_STOPS, Exit.KEY)
+    assert (caught.value.failure_class, caught.value.exit_code) == (FailureClass.RUN_STOPS, Exit.KEY)
     assert kit.gate.cause is None
     kit.client.upscale(kit.source(), {}, into=kit.new(), lane="u")
 
@@ -150,7 +150,7 @@ def test_a_source_that_refuses_fails_its_item_alone(kit: Kit, status: int) -> No
     kit.server.plays = [reply(status)]
     with pytest.raises(CallFailed) as caught:
         kit.client.fetch(f"{kit.server.url}/a.png", kit.new())
-    assert (caught.value.fate, caught.value.code) == (FailureClass.ITEM_FAILS, "source-unreadable")
+    assert (caught.value.failure_class, caught.value.code) == (FailureClass.ITEM_FAILS, "source-unreadable")
     assert kit.gate.cause is None
     assert not kit.new().exists()
 

@@ -7,52 +7,52 @@ from contextlib import suppress
 import pytest
 
 from tests.contract.venice.conftest import KEY, Kit, MakeKit, picture
-from venice_batch.venice.error_body import refusal
-from venice_batch.venice.failures import CallFailed, FailureClass, own_failure
-from venice_batch.venice.gate import Gate, Passage
+from venice_batch.venice.error_body import response_failure
+from venice_batch.venice.failures import CallFailed, FailureClass
+from venice_batch.venice.gate import Attempt, Gate
 from venice_batch.venice.waits import Cancel
 
 
 def test_the_first_cause_is_kept_and_explained_only_by_its_own_call() -> None:
-    gate, first, second = Gate(now=lambda: 5.0), Passage(), Passage()
+    gate, first, second = Gate(), Attempt(), Attempt()
     gate.status_read(first, 402)
     gate.status_read(second, 401)
-    gate.explain(second, refusal(401, {}, b"bad key", 0))
+    gate.explain(second, response_failure(401, {}, b"bad key", 0))
     assert gate.cause is not None
     assert gate.cause.status == 402
-    gate.explain(first, refusal(402, {}, b"empty", 0))
-    assert (gate.cause.text, gate.closed_at) == ("empty", 5.0)
+    gate.explain(first, response_failure(402, {}, b"empty", 0))
+    assert gate.cause.text == "empty"
 
 
 @pytest.mark.parametrize("status", [200, 400, 404, 429, 500, 504])
 def test_other_statuses_leave_the_gate_open(status: int) -> None:
     gate = Gate()
-    gate.status_read(Passage(), status)
+    gate.status_read(Attempt(), status)
     gate.check()
-    assert gate.closed_at is None
+    assert gate.cause is None
 
 
 def test_a_closed_gate_refuses_and_frees_its_lock() -> None:
     gate = Gate()
-    gate.shut(own_failure("cancelled"))
+    gate.status_read(Attempt(), 402)
     for _ in range(2):  # a lock that stayed held would hang the second time
         with pytest.raises(CallFailed) as caught:
-            gate.enter(Passage())
-        assert (caught.value.code, caught.value.fate) == ("gate-closed", FailureClass.RUN_STOPS)
+            gate.acquire(Attempt())
+        assert (caught.value.code, caught.value.failure_class) == ("gate-closed", FailureClass.RUN_STOPS)
 
 
-def test_leaving_twice_is_harmless() -> None:
-    gate, passage = Gate(), Passage()
-    gate.enter(passage)
-    gate.leave(passage)
-    gate.leave(passage)
-    gate.enter(Passage())
+def test_releasing_twice_is_harmless() -> None:
+    gate, attempt = Gate(), Attempt()
+    gate.acquire(attempt)
+    gate.release(attempt)
+    gate.release(attempt)
+    gate.acquire(Attempt())
 
 
 def test_closing_wakes_whoever_sleeps_with_a_look_at_the_gate() -> None:
     cancel = Cancel()
     gate = Gate(cancel)
-    timer = threading.Timer(0.05, gate.status_read, [Passage(), 402])
+    timer = threading.Timer(0.05, gate.status_read, [Attempt(), 402])
     timer.start()
     with pytest.raises(CallFailed):
         cancel.sleep(30, gate.check)
@@ -83,7 +83,7 @@ def test_a_proxys_own_refusal_is_no_answer_of_the_api(make_kit: MakeKit, monkeyp
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         thread.join()
-    assert (caught.value.fate, caught.value.code) == (FailureClass.RETRY, "proxy-failed")
+    assert (caught.value.failure_class, caught.value.code) == (FailureClass.RETRY, "proxy-failed")
     assert (kit.gate.cause, caught.value.begun_at) == (None, None)
     assert len(seen) == 4
     assert all(each.startswith(b"CONNECT venice.example:443") and KEY.encode() not in each for each in seen)

@@ -107,7 +107,7 @@ def test_a_used_up_window_holds_the_lane_until_its_reset(reset: str) -> None:
     time_of = Simulated()
     lane = Lanes({"m": 60}, cancel=time_of, clock=time_of.clock).lane("m")
     headers = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": reset}
-    lane.correct(headers | {"x-ratelimit-limit-requests": "120"}, NOW)
+    lane.apply_headers(headers | {"x-ratelimit-limit-requests": "120"}, NOW)
     assert starts(lane, time_of, 1) == [pytest.approx(1007.0)]
     assert lane.rpm == 120
 
@@ -115,7 +115,7 @@ def test_a_used_up_window_holds_the_lane_until_its_reset(reset: str) -> None:
 @pytest.mark.parametrize("limit", ["0", "-5", "nan", "inf", "many", ""])
 def test_a_senseless_limit_is_ignored(limit: str) -> None:
     lane = Lanes({}, cancel=Cancel()).lane("m")
-    lane.correct({"x-ratelimit-limit-requests": limit, "x-ratelimit-remaining-requests": limit}, NOW)
+    lane.apply_headers({"x-ratelimit-limit-requests": limit, "x-ratelimit-remaining-requests": limit}, NOW)
     assert lane.rpm == 20
 
 
@@ -123,10 +123,10 @@ def test_the_window_follows_rate_and_latency() -> None:
     lane = Lanes({"m": 120}, cancel=Cancel()).lane("m")
     assert lane.window() == 18
     for _ in range(60):
-        lane.landed(2.0)
+        lane.record_latency(2.0)
     assert lane.window() == 6
     for _ in range(60):
-        lane.landed(300.0)
+        lane.record_latency(300.0)
     assert lane.window() == 64
 
 
@@ -188,7 +188,7 @@ def test_bad_inputs_alone_never_make_more_than_18_errors_in_30_seconds(
         if begin or not in_flight:
             in_flight += breaker.try_admit() == 0
         else:
-            breaker.settle(client_error=True)
+            breaker.record(client_error=True)
             in_flight -= 1
             errors.append(time_of.now)
     errors += [time_of.now] * in_flight
@@ -199,7 +199,7 @@ def test_the_breaker_admits_18_unknown_calls_and_64_after_a_few_good_ones() -> N
     breaker = Breaker(cancel=Cancel())
     assert sum(breaker.try_admit() == 0 for _ in range(30)) == 18
     for _ in range(5):
-        breaker.settle(client_error=False)
+        breaker.record(client_error=False)
     assert 13 + sum(breaker.try_admit() == 0 for _ in range(60)) >= 64
 
 
@@ -208,7 +208,7 @@ def test_the_breaker_opens_again_when_the_errors_are_old() -> None:
     breaker = Breaker(cancel=time_of, clock=time_of.clock)
     for _ in range(18):
         assert breaker.try_admit() == 0
-        breaker.settle(client_error=True)
+        breaker.record(client_error=True)
     assert breaker.try_admit() == pytest.approx(30)
     time_of.now += 30
     assert breaker.try_admit() == 0

@@ -20,7 +20,7 @@ from venice_batch.venice.usage import UsageRow, stamp
 
 START = datetime(2026, 10, 2, 1, 2, 3, 456000, tzinfo=UTC)
 END = START + timedelta(hours=1)
-#: A row as the API writes it, with a key that nobody has heard of.
+#: A row as the API writes it, with a key that nobody has on_headers of.
 ROW = {
     "timestamp": "2026-10-02T01:30:00.250Z",
     "sku": "upscaler-2x",
@@ -99,7 +99,7 @@ def test_an_inference_key_is_refused_with_the_remedy(kit: Kit) -> None:
     kit.server.plays = [refuse(401, {"error": "Admin API key required"})]
     with pytest.raises(CallFailed) as caught:
         list(kit.client.usage_history(START, END))
-    assert (caught.value.fate, caught.value.code) == (FailureClass.RUN_STOPS, "key-refused")
+    assert (caught.value.failure_class, caught.value.code) == (FailureClass.RUN_STOPS, "key-refused")
     assert caught.value.exit_code == Exit.KEY
     assert "needs an ADMIN key" in caught.value.remedy
     assert kit.gate.cause is None

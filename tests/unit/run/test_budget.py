@@ -13,7 +13,7 @@ from tests.unit.steps.conftest import paid
 from venice_batch.plan.money import Cap
 from venice_batch.run.budget import Reservation, RunBudget
 from venice_batch.state import Event, ItemId, Reserved, Settled
-from venice_batch.venice import Answer, CallFailed, FailureClass
+from venice_batch.venice import Answer, CallFailed
 
 LATE = datetime(2026, 3, 31, 23, 59, 50, tzinfo=UTC).timestamp()
 NEXT = LATE + 20
@@ -110,7 +110,7 @@ def test_what_is_given_back_can_be_reserved_again_and_what_is_spent_or_lost_cann
 
 def test_events_carry_what_the_api_said() -> None:
     purse = budget()
-    failure = CallFailed(FailureClass.UNCERTAIN, "lost-answer", status=504, request_id="ray")
+    failure = CallFailed("lost-answer", status=504, request_id="ray")
     failure.attempts = 3
     one, two, three = take(purse, 1)[0], take(purse, 1)[0], take(purse, 1)[0]
     answered = settled(purse.settle(one, ANSWER, "answered"))

@@ -160,7 +160,7 @@ def test_a_broken_promise_is_flagged(shop: Shop, kind: str, name: str, flag: str
 
 
 @pytest.mark.parametrize(
-    ("fault", "fate"),
+    ("fault", "failure_class"),
     [
         ({"kind": "lost"}, FailureClass.UNCERTAIN),
         ({"kind": "truncate"}, FailureClass.UNCERTAIN),
@@ -171,13 +171,13 @@ def test_a_broken_promise_is_flagged(shop: Shop, kind: str, name: str, flag: str
     ],
 )
 def test_a_call_without_an_answer_tells_its_fate_and_leaves_nothing(
-    shop: Shop, fault: dict[str, Any], fate: FailureClass
+    shop: Shop, fault: dict[str, Any], failure_class: FailureClass
 ) -> None:
     shop.fault(do=fault)
     task = shop.buy(shop.picture(), "upscale")
     outcome = shop.worker.do(task)
     assert isinstance(outcome, CallLost), outcome
-    assert outcome.failure.fate is fate
+    assert outcome.failure.failure_class is failure_class
     assert shop.results.find(task.purchase.result) is None
     assert (shop.scratch(), leftovers(shop)) == ([], [])
 

@@ -12,7 +12,7 @@ from venice_batch.plan.pipeline import Pipeline
 from venice_batch.run.doctor.checks import Finding, Probe
 from venice_batch.venice import Account, Api, Breaker, Cancel, Catalogue, Client, Gate, Lanes
 from venice_batch.venice.account import RateLimits
-from venice_batch.venice.connectivity import addresses, greet, handshake, proxy
+from venice_batch.venice.connectivity import addresses, handshake, ping, proxy
 
 _SECONDS = 10.0
 #: Seconds of difference at which a signature or a day's budget may go wrong, and at which S3 refuses everything.
@@ -42,7 +42,7 @@ def _way(api: Api) -> Iterator[Finding]:
 
 
 def _greeted(api: Api) -> Iterator[Finding]:
-    greeting = greet(api, _SECONDS)
+    greeting = ping(api, _SECONDS)
     slow = greeting.seconds > _LAZY
     remedy = "a slow network makes every call slower; see to it" if slow else ""
     yield Finding("API", "warn" if slow else "ok", f"answered in {greeting.seconds * 1000:.0f} ms", remedy)

@@ -16,11 +16,11 @@ from tests.documents import pictures, reference
 from tests.documents.reference import DOCS, ROOT, SCHEMA
 from venice_batch.cli.commands import cli
 from venice_batch.errors import Exit
-from venice_batch.imaging.answer_verdict import FLAGS
 from venice_batch.job import loads
 from venice_batch.job.json_schema import json_schema
 from venice_batch.job.load import TOP_KEYS
 from venice_batch.state.events import STATES
+from venice_batch.steps.answer_checks.verdict import FLAGS
 from venice_batch.steps.fields import FIELDS
 
 README = ROOT / "README.md"

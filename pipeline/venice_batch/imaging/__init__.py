@@ -1,6 +1,6 @@
-"""Pictures: what their headers say, how to bring them into shape, and whether an answer is one.
+"""Pictures: what their headers say, how to change them, and how to write them.
 
-`import venice_batch.imaging` is light. What needs Pillow (`probe`, `verify`, `prepare`, `render`, `judge`, …) is
+`import venice_batch.imaging` is light. What needs Pillow (`probe`, `verify`, `prepare`, `render`, …) is
 loaded when it is first used: write ``imaging.probe(path)`` rather than ``from venice_batch.imaging import probe`` at
 the top of a module that the command line always loads.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from venice_batch.imaging.answer_verdict import AnswerVerdict, Expect, NotAPicture
 from venice_batch.imaging.facts import (
     API_FORMATS,
     API_MIN_PIXELS,
@@ -29,7 +28,6 @@ from venice_batch.imaging.facts import (
 from venice_batch.imaging.rendition import Rendition
 
 if TYPE_CHECKING:
-    from venice_batch.imaging.check_answer import judge
     from venice_batch.imaging.colour import rgb
     from venice_batch.imaging.decode import probe, verify
     from venice_batch.imaging.finish import render, renderer, writable_formats
@@ -44,18 +42,14 @@ __all__ = [
     "EXTENSIONS",
     "MAX_FILE_BYTES",
     "UPSCALE_CAP",
-    "AnswerVerdict",
-    "Expect",
     "Facts",
     "Limits",
-    "NotAPicture",
     "Rendition",
     "check_minimum",
     "convert",
     "encoded",
     "fitted_size",
     "is_idle",
-    "judge",
     "needs",
     "oriented",
     "prepare",
@@ -72,7 +66,6 @@ _NEEDS_PILLOW = {
     "convert": "fit_for_api",
     "encoded": "reshape_file",
     "is_idle": "reshape_file",
-    "judge": "check_answer",
     "prepare": "fit_for_api",
     "probe": "decode",
     "render": "finish",

@@ -24,8 +24,8 @@ from venice_batch.job.schema import (
     StepSection,
     UrlsSection,
 )
+from venice_batch.steps.answer_checks.expectations import ExpectFields
 from venice_batch.steps.conditions import FORMATS, MEASURES, RELATIONS
-from venice_batch.steps.expectations import ExpectFields
 from venice_batch.steps.fields import FIELDS, LOCAL, SUMMARIES
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -15,8 +15,8 @@ from venice_batch.imaging import Rendition
 from venice_batch.job.notify import Notify
 from venice_batch.job.positions import Path as ValuePath
 from venice_batch.job.positions import Places
+from venice_batch.steps.answer_checks.expectations import ExpectFields
 from venice_batch.steps.conditions import Condition
-from venice_batch.steps.expectations import ExpectFields
 from venice_batch.storage import Place
 
 #: What a run does about an answer that is not fit to publish.

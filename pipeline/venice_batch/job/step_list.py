@@ -11,8 +11,8 @@ from venice_batch.job.overrides import STEP_KEYS
 from venice_batch.job.positions import Path
 from venice_batch.job.problems import Problems, unknown_key, validate
 from venice_batch.job.schema import StepSection
+from venice_batch.steps.answer_checks.expectations import ExpectFields
 from venice_batch.steps.conditions import BadCondition, Condition, parse
-from venice_batch.steps.expectations import ExpectFields
 from venice_batch.steps.fields import FIELDS, LOCAL, MultiEditFields, Source, StepFields, StepRef, known_fields
 from venice_batch.steps.references import BesideRef
 from venice_batch.steps.row_conditions import columns_of

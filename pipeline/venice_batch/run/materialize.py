@@ -11,8 +11,8 @@ from pathlib import Path
 
 from venice_batch.errors import ItemError, VeniceBatchError
 from venice_batch.state import Event, Result, Results
+from venice_batch.steps.answer_checks.verdict import check_answer
 from venice_batch.steps.chain import Stage
-from venice_batch.steps.check_result import judge
 
 Spare = Callable[[], Path]
 #: Why an answer is no picture, or nothing; and what the manifest should note.
@@ -41,7 +41,7 @@ class Materializer:
         return path
 
     def look(self, result: Result) -> Look:
-        """Judge a stored answer and keep the verdict.
+        """Check a stored answer and keep the verdict.
 
         Returns:
             Why it is no picture, or nothing; and what the manifest should note.
@@ -49,10 +49,10 @@ class Materializer:
         with self.temporary() as spare:
             path = self.results.bytes(result.key, spare())
             with self.decoding:
-                judgement = judge(path, result.facts)
-        if judgement.facts is None:
-            return judgement.reason, (self.results.set_aside(result),)
-        return "", (self.results.note_verdict(result, judgement.as_json()),)
+                verdict = check_answer(path, result.facts)
+        if verdict.facts is None:
+            return verdict.reason, (self.results.set_aside(result),)
+        return "", (self.results.note_verdict(result, verdict.as_json()),)
 
     def new_file(self) -> Path:
         """Return the name of a new file that its user removes."""

@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 
 from venice_batch import imaging
 from venice_batch.errors import ItemError, Unavailable, VeniceBatchError
-from venice_batch.imaging import Expect, Facts
+from venice_batch.imaging import Facts
 from venice_batch.plan.hashing import file_hash
 from venice_batch.plan.sources import Candidate
 from venice_batch.run.materialize import Look, Materializer, set_aside_results
@@ -38,9 +38,9 @@ from venice_batch.run.tasks import (
     Task,
 )
 from venice_batch.state import Result, Results
+from venice_batch.steps.answer_checks.expectations import Expect, expect_of_call
+from venice_batch.steps.answer_checks.verdict import facts_to_store
 from venice_batch.steps.chain import Stage
-from venice_batch.steps.check_result import noted
-from venice_batch.steps.expectations import expected
 from venice_batch.steps.local import reshaped, sendable
 from venice_batch.steps.paid import Input
 from venice_batch.steps.references import BesideRef, FileRef, Outside, UrlRef
@@ -198,7 +198,7 @@ class Worker:
             for path in answer.paths:
                 path.unlink(missing_ok=True)
             return Bought(task, answer, "the source was replaced while the API read it")
-        facts = noted(answer, expect, str(task.price / purchase.step.variants), time.time())
+        facts = facts_to_store(answer, expect, str(task.price / purchase.step.variants), time.time())
         # The first variant last: where it is durable, all of them are, and a crash in between is seen as a lost answer.
         arrived = list(zip(purchase.results, answer.paths, strict=False))
         kept = [self._results.keep(key, path, {**facts, "sha256": file_hash(path)}) for key, path in reversed(arrived)]
@@ -256,7 +256,7 @@ class Worker:
             ready, facts = self._ready(picture, task, spare)
             base = base if inputs else facts
             inputs.append(ready)
-        return inputs, expected(step.name, step.expect(base), step.expects, base)
+        return inputs, expect_of_call(step.name, step.expect(base), step.expects, base)
 
     def _ready(self, picture: Stage | Outside, task: Buy, spare: Callable[[], Path]) -> tuple[Input, Facts | None]:
         """Return a picture in a form that the API takes, and its facts where they are known here."""

@@ -12,10 +12,10 @@ from typing import ClassVar
 
 from pydantic import JsonValue
 
-from venice_batch.imaging import API_MIN_PIXELS, EDIT_MAX_PIXELS, MAX_FILE_BYTES, UPSCALE_CAP, Expect, Facts, Limits
+from venice_batch.imaging import API_MIN_PIXELS, EDIT_MAX_PIXELS, MAX_FILE_BYTES, UPSCALE_CAP, Facts, Limits
+from venice_batch.steps.answer_checks.expectations import Expect, ExpectFields
 from venice_batch.steps.canonical_json import digest
 from venice_batch.steps.conditions import Condition, Known
-from venice_batch.steps.expectations import ExpectFields
 from venice_batch.steps.input_key import InputKey
 from venice_batch.steps.references import Current, ImageRef
 from venice_batch.venice import Answer, Catalogue, Client, Url, prices

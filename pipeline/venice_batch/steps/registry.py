@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from pydantic import BaseModel, JsonValue
 
+from venice_batch.steps.answer_checks.expectations import ExpectFields
 from venice_batch.steps.chain import Step
 from venice_batch.steps.conditions import Condition
-from venice_batch.steps.expectations import ExpectFields
 from venice_batch.steps.fields import GenerateFields, MultiEditFields, as_sent
 from venice_batch.steps.local import local_step
 from venice_batch.steps.local_fields import LocalFields

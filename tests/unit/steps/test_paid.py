@@ -9,7 +9,8 @@ import pytest
 
 from tests.unit.steps.conftest import MODELS, catalogue_of, entry, paid, usd
 from venice_batch.errors import CatalogueError
-from venice_batch.imaging import UPSCALE_CAP, Expect, Facts
+from venice_batch.imaging import UPSCALE_CAP, Facts
+from venice_batch.steps.answer_checks.expectations import Expect
 from venice_batch.steps.conditions import Known
 from venice_batch.steps.paid import Edit, enlarged
 from venice_batch.venice import Catalogue

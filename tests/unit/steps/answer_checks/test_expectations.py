@@ -1,4 +1,4 @@
-"""What an answer is judged by: the API's promise, sensible defaults, and what the user wrote."""
+"""What an answer is checked against: the API's promise, sensible defaults, and what the user wrote."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from PIL import Image, ImageDraw
 from pydantic import ValidationError
 
 from tests.unit.steps.conftest import paid
-from venice_batch.imaging import Expect, Facts
-from venice_batch.steps.check_result import judge
-from venice_batch.steps.expectations import ExpectFields, expected
+from venice_batch.imaging import Facts
+from venice_batch.steps.answer_checks.expectations import Expect, ExpectFields, expect_of_call
+from venice_batch.steps.answer_checks.verdict import check_answer
 
 SENT = Facts(1200, 800, "JPEG", "RGB", has_alpha=False, orientation=1, frames=1, bytes=9)
 
@@ -31,16 +31,16 @@ def stored(expect: Expect | dict[str, object], **more: object) -> dict[str, Any]
 
 def test_without_a_word_a_cut_out_must_be_neither_empty_nor_full() -> None:
     promised = paid("background-remove").expect(SENT)
-    assert expected("background-remove", promised, None, SENT) == Expect(
+    assert expect_of_call("background-remove", promised, None, SENT) == Expect(
         size=(1200, 800), alpha=True, opaque_between=(0.01, 0.99)
     )
-    assert expected("edit", Expect(), None, SENT) == Expect()
-    assert expected("upscale", paid("upscale").expect(SENT), None, SENT) == Expect(size=(2400, 1600))
+    assert expect_of_call("edit", Expect(), None, SENT) == Expect()
+    assert expect_of_call("upscale", paid("upscale").expect(SENT), None, SENT) == Expect(size=(2400, 1600))
 
 
 def test_what_the_user_wrote_is_asked_on_top_of_what_is_promised() -> None:
     fields = written(min_side="900", alpha_share=["5%", 0.8], aspect_within="2%", sharpness=40, not_blank=False)
-    assert expected("background-remove", Expect(size=(5, 6), alpha=True), fields, SENT) == Expect(
+    assert expect_of_call("background-remove", Expect(size=(5, 6), alpha=True), fields, SENT) == Expect(
         size=(5, 6),
         alpha=True,
         min_side=900,
@@ -50,8 +50,8 @@ def test_what_the_user_wrote_is_asked_on_top_of_what_is_promised() -> None:
         aspect_within=0.02,
         min_sharpness=40,
     )
-    assert expected("edit", Expect(), written(aspect_within=0.02), None).aspect_ratio is None
-    assert expected("edit", Expect(), written(min_width=5), SENT).aspect_ratio is None
+    assert expect_of_call("edit", Expect(), written(aspect_within=0.02), None).aspect_ratio is None
+    assert expect_of_call("edit", Expect(), written(min_width=5), SENT).aspect_ratio is None
 
 
 @pytest.mark.parametrize(
@@ -95,20 +95,20 @@ def cut_out(folder: Path, box: tuple[int, int, int, int]) -> Path:
         ((0, 0, 399, 290), ()),
     ],
 )
-def test_a_stored_cut_out_is_judged_from_its_facts_alone(
+def test_a_stored_cut_out_is_checked_from_its_facts_alone(
     tmp_path: Path, box: tuple[int, int, int, int], flags: tuple[str, ...]
 ) -> None:
-    expect = expected("background-remove", Expect(alpha=True), None, SENT)
-    assert judge(cut_out(tmp_path, box), stored(expect)).flags == flags
+    expect = expect_of_call("background-remove", Expect(alpha=True), None, SENT)
+    assert check_answer(cut_out(tmp_path, box), stored(expect)).flags == flags
 
 
-def test_what_an_earlier_version_stored_is_judged_as_it_was_promised(tmp_path: Path) -> None:
+def test_what_an_earlier_version_stored_is_checked_as_it_was_promised(tmp_path: Path) -> None:
     path = cut_out(tmp_path, (0, 0, 399, 299))
-    assert judge(path, stored({"size": [400, 300], "alpha": True})).flags == ()
-    assert judge(path, stored({"size": [400, 310], "alpha": True})).flags == ("wrong-size",)
+    assert check_answer(path, stored({"size": [400, 300], "alpha": True})).flags == ()
+    assert check_answer(path, stored({"size": [400, 310], "alpha": True})).flags == ("wrong-size",)
 
 
 def test_what_the_headers_say_comes_first(tmp_path: Path) -> None:
     path = cut_out(tmp_path, (0, 0, 9, 9))
-    facts = stored(expected("background-remove", Expect(), None, None), violation=True, blurred=True)
-    assert judge(path, facts).flags == ("blocked", "blurred", "empty-cutout")
+    facts = stored(expect_of_call("background-remove", Expect(), None, None), violation=True, blurred=True)
+    assert check_answer(path, facts).flags == ("blocked", "blurred", "empty-cutout")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,23 +9,30 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from venice_batch.errors import ItemError
-from venice_batch.imaging import Expect, NotAPicture, judge, probe
-from venice_batch.imaging.answer_verdict import FLAGS
-from venice_batch.imaging.check_answer import sharpness
+from venice_batch.imaging import probe
+from venice_batch.steps.answer_checks.expectations import Expect
+from venice_batch.steps.answer_checks.fact_checks import fact_flags
+from venice_batch.steps.answer_checks.pixel_checks import pixel_flags, sharpness
+from venice_batch.steps.answer_checks.verdict import FLAGS, Verdict, check_answer
 
 Save = Callable[..., Path]
 ANYTHING = Expect()
 
 
+def verdict(path: Path, content_type: str | None, expect: Expect = ANYTHING) -> Verdict:
+    stored = {"content_type": content_type, "expect": expect.to_json(), "blurred": False, "violation": False}
+    return check_answer(path, stored)
+
+
 def flags(path: Path, content_type: str | None, expect: Expect = ANYTHING) -> tuple[str, ...]:
-    return judge(path, content_type=content_type, expect=expect).flags
+    return verdict(path, content_type, expect).flags
 
 
 def reason(path: Path, content_type: str | None) -> str:
-    with pytest.raises(NotAPicture) as caught:
-        judge(path, content_type=content_type, expect=ANYTHING)
-    assert caught.value.reason.isprintable()
-    return caught.value.reason
+    found = verdict(path, content_type)
+    assert found.facts is None
+    assert found.reason.isprintable()
+    return found.reason
 
 
 @pytest.fixture
@@ -35,8 +44,7 @@ def cut_out(picture: Image.Image) -> Image.Image:
 
 def test_a_whole_picture_as_promised_is_accepted(save: Save, cut_out: Image.Image) -> None:
     path = save(cut_out, "a.png")
-    verdict = judge(path, content_type="image/png", expect=Expect(size=(96, 64), alpha=True))
-    assert (verdict.flags, verdict.accepted, verdict.facts) == ((), True, probe(path))
+    assert verdict(path, "image/png", Expect(size=(96, 64), alpha=True)) == Verdict(probe(path))
 
 
 @pytest.mark.parametrize(
@@ -165,7 +173,7 @@ def test_one_colour_is_not_blank_where_its_outline_shows(save: Save) -> None:
     assert flags(save(shirt, "a.png"), None) == ()
 
 
-def test_every_flag_is_told_at_once(save: Save) -> None:
+def test_every_flag_is_raised_at_once(save: Save) -> None:
     path = save(Image.new("RGB", (50, 50)), "a.png")
     assert flags(path, "image/jpeg", Expect(size=(60, 50), alpha=True)) == (
         "wrong-type",
@@ -177,7 +185,7 @@ def test_every_flag_is_told_at_once(save: Save) -> None:
 
 def test_a_file_that_is_not_there_says_nothing_about_the_answer(tmp_path: Path) -> None:
     with pytest.raises(ItemError) as caught:
-        judge(tmp_path / "gone", content_type="image/png", expect=ANYTHING)
+        verdict(tmp_path / "gone", "image/png")
     assert caught.value.code == "unreadable"
 
 
@@ -203,7 +211,7 @@ def test_size_and_shape_are_held_against_what_was_asked_for(
     assert flags(save(picture, "a.png"), None, asked) == expected
 
 
-def test_a_cut_out_is_judged_by_how_much_of_it_is_opaque(save: Save) -> None:
+def test_a_cut_out_is_checked_by_how_much_of_it_is_opaque(save: Save) -> None:
     expect = Expect(alpha=True, opaque_between=(0.25, 0.75))
     for share, expected in ((0, ("empty-cutout",)), (60, ("empty-cutout",)), (130, ()), (200, ("full-cutout",))):
         image = Image.effect_noise((100, 100), 80).convert("RGBA")
@@ -253,5 +261,11 @@ def test_the_rim_of_a_cut_out_is_no_sharpness() -> None:
     assert sharpness(Image.new("RGB", (2, 2), "red")) == 0
 
 
-def test_every_flag_is_explained() -> None:
-    assert {"wrong-type", "wrong-size", "no-alpha", "blank", "soft", "empty-cutout", "blocked"} <= set(FLAGS)
+def test_every_flag_is_explained_in_the_order_of_the_checks(save: Save, picture: Image.Image) -> None:
+    facts, in_pixels = pixel_flags(save(picture, "a.png"), ANYTHING)
+    assert ["blocked", "blurred", *fact_flags(facts, "", ANYTHING), *in_pixels] == list(FLAGS)
+
+
+def test_the_checks_are_imported_without_pillow() -> None:
+    code = "import sys, venice_batch.steps.answer_checks.verdict; sys.exit('PIL' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

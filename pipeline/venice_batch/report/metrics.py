@@ -19,7 +19,7 @@ from venice_batch.report.run_result import RunResult
 from venice_batch.report.text import shown
 from venice_batch.state import CallRow, ItemRow
 from venice_batch.state.events import STATES
-from venice_batch.storage.local import write_whole
+from venice_batch.storage import DISK
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -192,7 +192,7 @@ def write_textfile(path: Path, outcome: RunResult, found: Figures, labels: Mappi
     """
     last = _last_success(path, outcome.job)
     text = render(outcome, found, labels={"batch": outcome.job, **labels}, last_success=last)
-    write_whole(path, text)
+    DISK.write_whole(path, text)
     path.chmod(0o644)
 
 

@@ -18,7 +18,7 @@ from venice_batch.report.report_data import NEEDS_A_LOOK, ReportData, ReportItem
 from venice_batch.report.summary import figures, summary
 from venice_batch.report.text import as_csv, duration, usd, when
 from venice_batch.report.thumbnails import FOLDER, sweep
-from venice_batch.storage import make_folder, write_whole
+from venice_batch.storage import DISK
 
 PAGE, FAILURES, SUMMARY = "index.html", "failures.csv", "summary.json"
 _FAILURES_HEAD = ("item", "state", "code", "reason", "lasting", "time", "usd", "step", "status", "attempts", "request")
@@ -37,10 +37,10 @@ def write_report(data: ReportData, folder: Path) -> Path:
     Raises:
         OSError: the folder cannot be written; what was there before is whole.
     """
-    make_folder(folder)
-    write_whole(folder / FAILURES, failures_csv(data))
-    write_whole(folder / SUMMARY, json.dumps(summary(data), indent=2) + "\n")
-    write_whole(folder / PAGE, _storable(render(data)))
+    DISK.make_folder(folder)
+    DISK.write_whole(folder / FAILURES, failures_csv(data))
+    DISK.write_whole(folder / SUMMARY, json.dumps(summary(data), indent=2) + "\n")
+    DISK.write_whole(folder / PAGE, _storable(render(data)))
     sweep(folder, data.thumbnails)
     return folder / PAGE
 

@@ -17,7 +17,7 @@ from venice_batch.imaging import Limits, fitted_size, oriented
 from venice_batch.imaging.decode import probe
 from venice_batch.imaging.pixels import upright
 from venice_batch.report.report_data import Picture
-from venice_batch.storage import fsync_folder, make_folder, temporary_beside
+from venice_batch.storage import DISK, temporary_beside
 
 #: The folder of thumbnails, beside the page.
 FOLDER = "thumbnails"
@@ -107,11 +107,11 @@ class Thumbnails:
         asked = {one.digest: one for one in wanted}
         missing = [one for digest, one in asked.items() if digest not in self._have]
         if missing:
-            make_folder(self._folder)
+            DISK.make_folder(self._folder)
             with ThreadPoolExecutor(self._threads) as pool:
                 made = pool.map(self._made, missing)
                 self._have.update((one.digest, picture) for one, picture in zip(missing, made, strict=True) if picture)
-            fsync_folder(self._folder)
+            DISK.sync(self._folder)
         return {one.identity: self._have[digest] for digest, one in asked.items() if digest in self._have}
 
     def _made(self, wanted: Wanted) -> Picture | None:

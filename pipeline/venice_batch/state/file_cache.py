@@ -8,7 +8,7 @@ import threading
 from collections import OrderedDict
 from pathlib import Path
 
-from venice_batch.storage import make_folder
+from venice_batch.storage import DISK
 
 _MOST = 256 << 20
 
@@ -38,7 +38,7 @@ class FileCache:
         """Remember the content of `file`, which stays the caller's."""
         with self._lock:
             if key not in self._sizes:
-                make_folder(self._folder)
+                DISK.make_folder(self._folder)
                 _link(file, self._folder / key)
                 self._count(key)
 

@@ -9,21 +9,21 @@ leaves either nothing, or a temporary file that nobody reads, or a whole result,
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from venice_batch.errors import ItemError, Unavailable
 from venice_batch.state.events import AnswerSetAside, Event, ResultStored
 from venice_batch.state.results import ANSWER, Facts, Result, Stored, index_text
-from venice_batch.storage import Store, fsync_folder, make_folder, temporary_beside, write_whole
+from venice_batch.storage import DISK, Disk, Store, temporary_beside
 
 
 class FolderResults:
     """The results of one state folder (see `Results`). The folder itself is the truth, the manifest only a copy."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, disk: Disk = DISK) -> None:
         self._root = root
+        self._disk = disk
 
     def _place(self, key: str) -> Path:
         return self._root / key[:2] / key
@@ -31,7 +31,7 @@ class FolderResults:
     def incoming(self, key: str) -> Path:
         """Return a new name in the folder where the answer will stay, so that the commit is a rename."""
         target = self._place(key)
-        make_folder(target.parent)
+        self._disk.make_folder(target.parent)
         return temporary_beside(target)
 
     def keep(self, key: str, answer: Path, facts: Facts) -> Result:
@@ -42,12 +42,10 @@ class FolderResults:
             answer.unlink()
             return earlier
         target = self._place(key)
-        with answer.open("rb") as file:
-            os.fsync(file.fileno())
+        self._disk.sync(answer)
         facts = {**facts, "bytes": answer.stat().st_size}
         self._write_facts(key, facts)
-        answer.replace(target)
-        fsync_folder(target.parent)
+        self._disk.replace(answer, target)
         return Result(key, facts)
 
     def note_verdict(self, result: Result, verdict: Facts) -> ResultStored:
@@ -61,8 +59,7 @@ class FolderResults:
         place = self._place(result.key)
         taken = [int(bad.name.rpartition("-")[2]) for bad in place.parent.glob(f"{place.name}.bad-*")]
         number = 1 + max(taken, default=0)
-        place.replace(place.with_name(f"{place.name}.bad-{number}"))
-        fsync_folder(place.parent)
+        self._disk.replace(place, place.with_name(f"{place.name}.bad-{number}"))
         return AnswerSetAside(result.key, number)
 
     def was_bad(self, key: str) -> bool:
@@ -143,7 +140,7 @@ class FolderResults:
         return []
 
     def _write_facts(self, key: str, facts: Facts) -> None:
-        write_whole(_facts_of(self._place(key)), json.dumps(facts, sort_keys=True))
+        self._disk.write_whole(_facts_of(self._place(key)), json.dumps(facts, sort_keys=True))
 
 
 def gone(key: str) -> ItemError:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
-from venice_batch.storage.local import LocalStore, fsync_folder, make_folder, sweep_stale, temporary_beside, write_whole
+from venice_batch.storage.disk import DISK, Disk, sweep_stale, temporary_beside
+from venice_batch.storage.local import LocalStore
 from venice_batch.storage.place import SCHEME, Access, Place, S3Place, parse
 from venice_batch.storage.store import Changed, Entry, Exists, Store
 
@@ -13,22 +14,21 @@ if TYPE_CHECKING:
     from venice_batch.storage.s3 import S3Store
 
 __all__ = [
+    "DISK",
     "SCHEME",
     "Access",
     "Changed",
+    "Disk",
     "Entry",
     "Exists",
     "LocalStore",
     "Place",
     "S3Place",
     "Store",
-    "fsync_folder",
-    "make_folder",
     "open_store",
     "parse",
     "sweep_stale",
     "temporary_beside",
-    "write_whole",
 ]
 
 

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import os
-import re
-import secrets
-import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 from venice_batch.errors import ItemError, OutputError, SourceError, Unavailable
-from venice_batch.storage.store import Changed, Entry, Exists
-
-#: Ours, and what the client unpacks beside it (`<name>.answer`).
-_TEMPORARY = re.compile(r"^\.vb-[0-9a-f]{16}(\.answer)?$")
-_CHUNK = 1 << 20
-_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+from venice_batch.storage.disk import CHUNK, DISK, Disk
+from venice_batch.storage.store import Changed, Entry
 
 
 class LocalStore:
     """The files below one folder; hidden files and folders do not count, linked folders are not entered."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, disk: Disk = DISK) -> None:
         self.root = root
+        self._disk = disk
 
     def list(self) -> Iterator[Entry]:
         """Yield every file below the root in the order of a sorted folder walk (see `Store.list`)."""
@@ -111,13 +104,7 @@ class LocalStore:
         target = self.root / key
         try:
             self._make_room(target)
-            temporary = temporary_beside(target)
-            try:
-                _copy_durably(file, temporary)
-                _move(temporary, target, replace=replace)
-            finally:
-                temporary.unlink(missing_ok=True)
-            fsync_folder(target.parent)
+            self._disk.copy_whole(file, target, replace=replace)
             found = target.stat()
             return Entry(key, found.st_size, _version(found), modified=found.st_mtime)
         except OSError as error:
@@ -129,7 +116,7 @@ class LocalStore:
         if not _real(target.parent).is_relative_to(_real(self.root)):
             raise OutputError(f"{target} leads out of {self.root} through a link", remedy="remove the linked folder")
         try:
-            make_folder(target.parent)
+            self._disk.make_folder(target.parent)
         except (FileExistsError, NotADirectoryError):
             raise OutputError(
                 f"{target} needs a folder where there is a file", remedy="move that file away or change `output.name`"
@@ -149,61 +136,6 @@ class LocalStore:
             raise OutputError(
                 f"cannot remove {self.root / key}: {error.strerror}", remedy="look at its rights, and what it is"
             ) from error
-
-
-def temporary_beside(target: Path) -> Path:
-    """Return an unused name in the folder of `target`, so that a rename onto it never crosses file systems."""
-    return target.with_name(f".vb-{secrets.token_hex(8)}")
-
-
-def write_whole(target: Path, text: str) -> None:
-    """Write a small file in one step, durably: readers and a kill at any instant find the old text or the new one.
-
-    Raises:
-        OSError: it could not be written; what was there before is untouched.
-    """
-    temporary = temporary_beside(target)
-    try:
-        with temporary.open("x", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    fsync_folder(target.parent)
-
-
-def sweep_stale(root: Path) -> int:
-    """Remove temporary files that a killed run left anywhere below `root`; return how many.
-
-    Only for the holder of the lease: a running job's temporary files carry the same kind of name.
-    """
-    removed = 0
-    for folder, _, names in os.walk(root):
-        for name in names:
-            if _TEMPORARY.match(name):
-                Path(folder, name).unlink(missing_ok=True)
-                removed += 1
-    return removed
-
-
-def make_folder(folder: Path) -> None:
-    """Make `folder` and what is missing above it, each name durable before anything is put below it."""
-    if folder.is_dir():
-        return
-    make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    fsync_folder(folder.parent)
-
-
-def fsync_folder(folder: Path) -> None:
-    """Make renames in `folder` durable; without it a power cut can undo a rename that was already acted upon."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _describe(entry: os.DirEntry[str], key: str, real_root: Path) -> Entry | None:
@@ -237,7 +169,7 @@ def _copied(file: Path, copy: IO[bytes]) -> str:
     digest = hashlib.sha256()
     try:
         with file.open("rb") as original:
-            while chunk := original.read(_CHUNK):
+            while chunk := original.read(CHUNK):
                 digest.update(chunk)
                 copy.write(chunk)
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -245,34 +177,6 @@ def _copied(file: Path, copy: IO[bytes]) -> str:
     except PermissionError as error:
         raise ItemError("unreadable", f"cannot be read: {error.strerror}", lasting=False) from error
     return digest.hexdigest()
-
-
-def _copy_durably(file: Path, temporary: Path) -> None:
-    with file.open("rb") as source, temporary.open("xb") as copy:
-        shutil.copyfileobj(source, copy, _CHUNK)
-        copy.flush()
-        os.fsync(copy.fileno())
-        written = os.fstat(copy.fileno()).st_size
-    if written != (wanted := file.stat().st_size):
-        raise OSError(errno.EIO, f"{written} of {wanted} bytes were written")
-
-
-def _move(temporary: Path, target: Path, *, replace: bool) -> None:
-    if replace:
-        temporary.replace(target)
-        return
-    try:
-        # A hard link refuses an existing name in one step; a look before a rename would leave a gap.
-        os.link(temporary, target)
-    except FileExistsError:
-        raise Exists(str(target)) from None
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        with contextlib.suppress(FileNotFoundError):
-            target.lstat()
-            raise Exists(str(target)) from None
-        temporary.replace(target)
 
 
 def _remedy(error: OSError) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from venice_batch.errors import OutputError, SourceError, Unavailable
-from venice_batch.storage import Changed, Exists, LocalStore, make_folder, sweep_stale, temporary_beside
+from venice_batch.storage import DISK, Changed, Exists, LocalStore, sweep_stale, temporary_beside
 
 ROOT = Path(__file__).parents[3]
 
@@ -388,6 +388,6 @@ def test_a_temporary_name_is_new_each_time_and_in_the_same_folder(root: Path) ->
 
 
 def test_making_a_folder_that_is_there_is_no_error(root: Path) -> None:
-    make_folder(root / "a" / "b" / "c")
-    make_folder(root / "a" / "b" / "c")
+    DISK.make_folder(root / "a" / "b" / "c")
+    DISK.make_folder(root / "a" / "b" / "c")
     assert (root / "a" / "b" / "c").is_dir()

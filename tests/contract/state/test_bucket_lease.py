@@ -22,7 +22,7 @@ from tests.servers.bucket import Bucket
 from venice_batch.errors import LeaseLost, Locked, Unavailable
 from venice_batch.state import LeasePolicy
 from venice_batch.state.bucket_lease import BucketLease, hold
-from venice_batch.storage import open_store
+from venice_batch.storage import S3Place, open_store
 from venice_batch.storage.s3 import Blob, S3Store
 
 ROOT = Path(__file__).parents[3]
@@ -158,6 +158,38 @@ def test_the_lease_counts_from_when_its_renewal_was_begun(home: Home) -> None:
     store.now = begun + 81.0
     with pytest.raises(LeaseLost, match="stood still"):
         lease.check()
+    lease.release()
+
+
+class Paused(Interposed):
+    """A store that takes half a second to be asked first for a renewal, and lets the third one wait until it may go."""
+
+    def __init__(self, place: S3Place) -> None:
+        super().__init__(place)
+        self.now = 1000.0
+        self.renewals = -5  # the probe, and the lease itself
+        self.renewed_twice, self.let_go = threading.Event(), threading.Event()
+
+    def before(self) -> None:
+        self.renewals += 1
+        if self.renewals == 1:
+            self.now += 0.5
+        if self.renewals == 3:
+            self.renewed_twice.set()
+            assert self.let_go.wait(20)
+
+
+def test_a_renewed_lease_counts_from_when_that_renewal_was_begun(home: Home) -> None:
+    store = Paused(home.place)
+    lease = BucketLease(store, LeasePolicy(ttl=1.0), clock=lambda: store.now)
+    lease.acquire()
+    assert store.renewed_twice.wait(20), "the second time at 1000.5"
+    store.now = 1001.29
+    lease.check()
+    store.now = 1001.31
+    with pytest.raises((LeaseLost, Unavailable)):
+        lease.check()
+    store.let_go.set()
     lease.release()
 
 

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo demo-s3 test bench chaos lint clean
+.PHONY: demo demo-s3 check test docs mutants bench chaos lint clean
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "venice-batch needs Python 3.11 or newer")'
@@ -25,13 +25,22 @@ demo: .venv/installed demo/photos
 demo-s3: .venv/installed
 	$(BIN)/python -m tests.demo_s3
 
+# What to run before every commit: under a minute on two cores. No server is started, nothing slow is tried.
+check: lint
+	$(BIN)/python -m pytest tests/unit tests/contract -m "not server and not slow and not live" -q -n 2
+
 test: lint
 	$(BIN)/python -m pytest -m "not bench and not live" -n 3 --dist worksteal
 
 lint: .venv/installed
-	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# Writes what docs/ and configs/ repeat from the code, and looks over every page.
+docs: .venv/installed
+	$(BIN)/python -m tools
+	$(BIN)/python -m pytest tests/unit/test_documents.py -q -n 2
 
 bench: .venv/installed
 	$(BIN)/python -m pytest tests/bench -m bench -s

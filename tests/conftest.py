@@ -1,9 +1,16 @@
-"""What every test shares: S3 servers that start when the first test asks, and no AWS setting of this machine."""
+"""What every test shares: S3 servers that start when the first test asks, and no AWS setting of this machine.
+
+Every test that starts a server carries the marker ``server``, by a fixture that starts one or written out. `make check`
+leaves those out, and one of tests/unit or tests/contract that opens a port without the marker fails.
+"""
 
 from __future__ import annotations
 
 import signal
+import socket
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +24,55 @@ if TYPE_CHECKING:
 # A shell starts what it puts into the background with Ctrl-C switched off, and commands under test would inherit it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+#: What `make check` looks through.
+_CHECKED = tuple(Path(__file__).parent / name for name in ("unit", "contract"))
+#: Fixtures that start a server, and the parameters that name one.
+_STARTING = {
+    "_shared_desk",
+    "canned",
+    "emulator",
+    "listener",
+    "moto",
+    "open_desk",
+    "running",
+    "seaweed_server",
+    "seaweed_tls",
+    "server",
+}
+_PARAMETERS = {"moto", "seaweed"}
+#: The test that runs and must not start a server.
+_unmarked: set[str] = set()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts a server."""
+    for item in items:
+        call = getattr(item, "callspec", None)
+        named = call is not None and any(
+            value in _PARAMETERS for value in call.params.values() if isinstance(value, str)
+        )
+        if named or not _STARTING.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker("server")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Fail a test that starts a server unannounced: it would be run where only quick ones are wanted."""
+    if item.path.is_relative_to(_CHECKED[0]) or item.path.is_relative_to(_CHECKED[1]):
+        _unmarked.update({item.nodeid} if item.get_closest_marker("server") is None else ())
+    try:
+        return (yield)
+    finally:
+        _unmarked.clear()
+
+
+def _refuse_to_listen(event: str, arguments: tuple[object, ...]) -> None:
+    if event == "socket.bind" and _unmarked and getattr(arguments[0], "family", None) != socket.AF_UNIX:
+        raise AssertionError("a test that opens a port needs the marker `server`")
+
+
+sys.addaudithook(_refuse_to_listen)
 
 # boto3 and the servers are imported by those fixtures alone: most tests need none of them, and they take a second.
 

@@ -68,6 +68,7 @@ def test_a_request_id_links_answer_log_and_ledger(desk: Desk) -> None:
     assert answer.headers["cf-ray"] == entry["request_id"] == row["inferenceDetails"]["requestId"]
 
 
+@pytest.mark.server
 def test_any_key_is_accepted_when_wanted() -> None:
     with serve_in_thread(Settings(accept_any_key=True, keys=(Key("known"),))) as running:
         for token, status in (("whatever", 401), ("VENICE_ADMIN_KEY_x", 200)):
@@ -85,6 +86,7 @@ def test_one_connection_serves_many_requests(desk: Desk) -> None:
         assert len(ports) == 1
 
 
+@pytest.mark.server
 def test_as_a_process_it_says_where_it_listens() -> None:
     command = [sys.executable, "-m", "venice_batch.emulator", "--port", "0", "--usd", "1.25"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

@@ -201,6 +201,7 @@ def test_a_client_that_gives_up_is_billed_and_logged_as_aborted(open_desk: OpenD
     assert desk.billed == PRICE
 
 
+@pytest.mark.server
 def test_stopping_does_not_wait_for_a_request_that_hangs() -> None:
     began = time.monotonic()
     with serve_in_thread() as running:

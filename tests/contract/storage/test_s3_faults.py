@@ -190,6 +190,7 @@ def test_a_certificate_that_nobody_vouches_for_is_told(seaweed_tls: Bucket) -> N
     assert "AWS_CA_BUNDLE" in told.remedy
 
 
+@pytest.mark.server
 @pytest.mark.usefixtures("no_retries", "aws_variables")
 def test_an_endpoint_where_nobody_answers_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:

@@ -164,6 +164,7 @@ def rendered_or_refused(path: Path, into: Path, rendition: Rendition) -> Facts |
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", FORMATS)
 def test_a_byte_limit_is_met_or_refused_for_fifty_random_pictures(save: Save, tmp_path: Path, wanted: Format) -> None:
     met = 0
@@ -186,6 +187,7 @@ def test_a_byte_limit_is_met_or_refused_for_fifty_random_pictures(save: Save, tm
     assert 15 <= met < 50
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", ["JPEG", "WEBP", "AVIF"])
 def test_quality_gives_way_before_size_and_no_more_than_needed(save: Save, tmp_path: Path, wanted: Format) -> None:
     path = save(busy(11).resize((300, 300)).convert("RGB"), "a.png")

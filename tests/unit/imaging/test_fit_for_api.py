@@ -251,6 +251,7 @@ def test_a_long_strip_is_fitted(save: Save, tmp_path: Path) -> None:
     assert prepare(path, tmp_path / "out", limits=Limits(max_bytes=2_000)).bytes < 2_000
 
 
+@pytest.mark.slow
 def test_a_forty_megapixel_photo_fits_the_edit_limit(save: Save, tmp_path: Path) -> None:
     path = save(Image.new("L", (8000, 5000), 120), "a.jpg")
     facts = prepare(path, tmp_path / "out", limits=Limits(65_536, 33_177_600, 25_000_000))
@@ -386,6 +387,7 @@ FORMATS = {
 INPUTS = [(name, mode) for name, modes in FORMATS.items() for mode in modes]
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     kind=st.sampled_from(INPUTS),

@@ -518,6 +518,7 @@ def test_wishes_count_rows_of_pictures_that_are_left_alone_as_met(bench: Bench) 
     assert "unmatched-rows" not in codes(bench.plan_of(job, ItemFilter(only="a.png")))
 
 
+@pytest.mark.slow
 def test_a_catalogue_of_100_000_rows_takes_less_than_30_megabytes(tmp_path: Path) -> None:
     file = tmp_path / "catalogue.csv"
     with file.open("w") as rows:

@@ -216,6 +216,7 @@ def test_since_says_nothing_of_rows_that_have_no_time(bench: Bench) -> None:
 # Many
 
 
+@pytest.mark.slow
 def test_every_item_of_many_batches_is_met_once(bench: Bench) -> None:
     (bench.folder / "p.csv").write_text("id,prompt\n" + "".join(f"{number},x\n" for number in range(1101)))
     step, source = "generate: {model: z-image-turbo, variants: 2}", "{prompts: p.csv}"

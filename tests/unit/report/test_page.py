@@ -72,6 +72,7 @@ def test_a_good_night_says_so(happening: Night) -> None:
     assert "Finished: everything is done." in page
 
 
+@pytest.mark.slow
 def test_the_summary_has_the_figures_of_the_ledger(happening: Night) -> None:
     mixed(happening)
     happening.report(cause="no money")
@@ -99,6 +100,7 @@ def test_the_summary_has_the_figures_of_the_ledger(happening: Night) -> None:
     assert (in_all["spent"], in_all["uncertain"]) == ("6.82", "0.23")
 
 
+@pytest.mark.slow
 def test_failures_are_listed_by_state_with_the_request_to_ask_support_about(happening: Night) -> None:
     mixed(happening)
     happening.report()
@@ -146,6 +148,7 @@ def test_text_that_utf8_cannot_hold_is_spelt_out(happening: Night) -> None:
     assert "cannot read \\udcff.png" in page
 
 
+@pytest.mark.slow
 def test_the_page_names_no_other_place(happening: Night) -> None:
     mixed(happening)
     page = render(happening.gather())

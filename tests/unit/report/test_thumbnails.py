@@ -48,6 +48,7 @@ def test_what_is_transparent_stays_so(tmp_path: Path) -> None:
     assert picture.getpixel((5, 5)) == (0, 0, 0, 0)
 
 
+@pytest.mark.slow
 def test_what_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ItemError, match="pixels"):
         shrunk(saved(tmp_path / "bomb.png", (20_000, 20_000), "1"))

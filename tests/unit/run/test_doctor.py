@@ -150,6 +150,7 @@ def examined(settings: Settings, key: str | None = None, job: Job | None = None)
     return found
 
 
+@pytest.mark.server
 def test_a_good_key_with_money_and_models_is_all_well(job: Callable[..., Job]) -> None:
     found = examined(Settings(), job=job("background-remove", {"upscale": {"scale": 2}}))
     assert bad(found) == []
@@ -158,6 +159,7 @@ def test_a_good_key_with_money_and_models_is_all_well(job: Callable[..., Job]) -
     assert "50.00 USD" in of(found, "money")[0][1]
 
 
+@pytest.mark.server
 def test_a_refused_key_is_told_beside_everything_else(job: Callable[..., Job]) -> None:
     found = examined(Settings(), key="VENICE_INFERENCE_KEY_wrong", job=job())
     assert [(each.check, each.code) for each in bad(found)] == [("key", Exit.KEY)]
@@ -165,6 +167,7 @@ def test_a_refused_key_is_told_beside_everything_else(job: Callable[..., Job]) -
     assert not any("VENICE_INFERENCE_KEY" in each.found + each.remedy for each in found)
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(
     "settings",
     [
@@ -178,18 +181,21 @@ def test_without_money_or_admission_it_is_money(settings: Settings) -> None:
     assert bad(found)[0].remedy
 
 
+@pytest.mark.server
 def test_a_model_that_is_not_on_offer_is_the_jobs_fault_with_its_place(job: Callable[..., Job]) -> None:
     found = examined(Settings(), job=job({"edit": {"prompt": "x", "model": "no-such-edit"}}))
     assert {each.code for each in bad(found)} == {Exit.USAGE}
     assert any("job.yaml:" in each.found and "no-such-edit" in each.found for each in bad(found))
 
 
+@pytest.mark.server
 def test_an_admin_key_may_read_the_books() -> None:
     with serve_in_thread(Settings()) as running:
         found = told(vendor.probes(Api(running.url, Secret(running.admin_key)), None))
     assert ("ok", "may read the account's books (reconcile)") in of(found, "key")
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(
     ("ahead", "level"), [(0.0, "ok"), (-120.0, "warn"), (120.0, "warn"), (-3600.0, "bad"), (3600.0, "bad")]
 )

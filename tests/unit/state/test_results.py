@@ -179,6 +179,7 @@ print("judged", flush=True)
 """
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_write_leaves_a_whole_result_or_none(tmp_path: Path) -> None:
     seen = set[str]()
     for countdown in range(1, 30):

@@ -103,6 +103,7 @@ def test_messages_travel_at_once(listener: Listener) -> None:
     assert deliver([message(listener), message(listener)], QUICK) == []
 
 
+@pytest.mark.server
 def test_a_machine_that_is_not_there_is_told_by_its_host_alone() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

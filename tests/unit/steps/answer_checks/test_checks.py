@@ -231,6 +231,7 @@ def photo(side: int = 1400) -> Image.Image:
     return image
 
 
+@pytest.mark.slow
 def test_a_blurred_picture_is_less_sharp_whatever_its_size(save: Save) -> None:
     for side in (400, 1400, 3000):
         sharp = photo(side)

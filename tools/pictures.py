@@ -1,4 +1,4 @@
-"""Draws the before/after pictures of docs/steps.md: ``python -m tests.documents.pictures``.
+"""Draws the before/after pictures of docs/steps.md.
 
 Every picture shows what a step of the job file makes of a drawn demo photo: the fields below are read as a job file's
 would be, and carried out by the step itself. Transparency is shown as a chequered ground.
@@ -18,7 +18,7 @@ from venice_batch.steps.fields import FIELDS
 from venice_batch.steps.local import LocalStep, reshaped
 from venice_batch.steps.registry import build
 
-FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
+FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
 
 #: The step, the demo photo, and the fields, as docs/steps.md shows them.
 SHOWN: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
@@ -44,7 +44,7 @@ def draw(folder: Path = FOLDER) -> None:
         _logo(photos / "logo.png")
         for name, photo, fields in SHOWN:
             after = _done(name, photos / photo, fields)
-            _beside(photos / photo, after).save(folder / f"{name}.png", optimize=True)
+            _side_by_side(photos / photo, after).save(folder / f"{name}.png", optimize=True)
 
 
 def _done(name: str, photo: Path, fields: Mapping[str, Any]) -> Path:
@@ -54,7 +54,7 @@ def _done(name: str, photo: Path, fields: Mapping[str, Any]) -> Path:
     return reshaped([step], photo, photo.with_name(f"after-{name}.png"))
 
 
-def _beside(before: Path, after: Path) -> Image.Image:
+def _side_by_side(before: Path, after: Path) -> Image.Image:
     shown = [_opened(before), _opened(after)]
     # One scale for both: a step that shrinks or trims is seen to do so.
     scale = min(_HALF / max(side for picture in shown for side in picture.size), 1)
@@ -92,7 +92,3 @@ def _logo(file: Path) -> None:
     pen.ellipse((30, 30, 90, 90), (250, 190, 60, 255))
     pen.rectangle((115, 48, 265, 72), (255, 255, 255, 255))
     logo.save(file)
-
-
-if __name__ == "__main__":
-    draw()

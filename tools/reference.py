@@ -1,4 +1,4 @@
-"""Writes the parts of docs/ that repeat the code, and the JSON Schema: ``python -m tests.documents.reference``.
+"""Makes the parts of docs/ that repeat the code, and the JSON Schema.
 
 A page of docs/ marks such a part by ``<!-- made: NAME -->`` and ``<!-- end -->``; what stands between is written anew.
 A test compares the pages with what would be written, so a key, field, command or option cannot stay undocumented.
@@ -19,7 +19,7 @@ from venice_batch.cli.commands import cli
 from venice_batch.job.json_schema import json_schema
 from venice_batch.steps.fields import FIELDS, LOCAL, PAID, SUMMARIES
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 SCHEMA = ROOT / "configs" / "job.schema.json"
 
@@ -27,26 +27,15 @@ _PART = re.compile(r"(<!-- made: ([a-z -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _ABSENT = object()
 
 
-def pages() -> dict[Path, str]:
-    """Return every page of docs/ as it should be, by its file."""
-    return {file: _renewed(file.read_text("utf-8")) for file in sorted(DOCS.rglob("*.md"))}
+def files() -> dict[Path, str]:
+    """Return every page of docs/ and the JSON Schema as they should be, by their file."""
+    pages = {file: _renewed(file.read_text("utf-8")) for file in sorted(DOCS.rglob("*.md"))}
+    return {**pages, SCHEMA: json.dumps(json_schema(), indent=2) + "\n"}
 
 
 def parts(text: str) -> list[str]:
     """Return the names of the parts that a page repeats from the code."""
     return [found[2] for found in _PART.finditer(text)]
-
-
-def schema_text() -> str:
-    """Return the JSON Schema as `venice-batch schema` prints it."""
-    return json.dumps(json_schema(), indent=2) + "\n"
-
-
-def main() -> None:
-    """Write every page and the schema anew."""
-    for file, text in pages().items():
-        file.write_text(text, "utf-8")
-    SCHEMA.write_text(schema_text(), "utf-8")
 
 
 def _renewed(text: str) -> str:
@@ -210,6 +199,3 @@ _MAKERS: Mapping[str, Callable[[str], str]] = {
     "steps": _steps,
     "commands": _commands,
 }
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,1 @@
+"""What makes docs/, the JSON Schemas and the pictures from the code: ``python -m tools``."""

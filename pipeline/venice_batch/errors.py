@@ -22,6 +22,7 @@ ItemError                          this input cannot be processed; the batch goe
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -73,6 +74,10 @@ class VeniceBatchError(Exception):
         super().__init__(message)
         self.message = message
         self.remedy = remedy
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Let every error travel from a worker to the driver: most take other arguments than `args` holds."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]  # undocumented
 
     @property
     def told(self) -> str:

@@ -27,9 +27,9 @@ from venice_batch.job import FolderSource, Job, load
 from venice_batch.plan.model import PlannedItem
 from venice_batch.plan.selection import ItemFilter
 from venice_batch.run.budget import RunBudget
-from venice_batch.run.driver import Driver
+from venice_batch.run.driver import Driver, RunContext
+from venice_batch.run.engines.threads import Threads
 from venice_batch.run.observer import Observer, Summary
-from venice_batch.run.run_context import RunContext
 from venice_batch.run.session import Session, session
 from venice_batch.run.worker import Worker
 from venice_batch.state import Event, RunStarted, State
@@ -110,10 +110,10 @@ class Mourned(Session):
     """A session that waits for its driver's threads before it closes the client under them."""
 
     @contextmanager
-    def _context(self, wallet: RunBudget, observer: Observer) -> Iterator[RunContext]:
-        with super()._context(wallet, observer) as tools:
+    def _context(self, budget: RunBudget, observer: Observer) -> Iterator[RunContext]:
+        with super()._context(budget, observer) as context:
             try:
-                yield tools
+                yield context
             finally:
                 _until_no_worker_is_left()
 
@@ -202,7 +202,7 @@ def drive(begun: Session, vendor: Vendor, parts: Parts, scratch: Path) -> Summar
     run, _ = state.run_to_continue(job.name)
     now = time.time()
     state.commit([RunStarted(run, job.name, now)])
-    wallet = RunBudget((), run, state.next_call(), now)
+    budget = RunBudget((), run, state.next_call(), now)
     with parts.client(vendor) as client:
         worker = Worker(
             client=client,
@@ -213,11 +213,12 @@ def drive(begun: Session, vendor: Vendor, parts: Parts, scratch: Path) -> Summar
             scratch=scratch,
             decoders=2,
         )
-        tools = RunContext(
-            begun.known.catalogue, parts.lanes, parts.gate, parts.cancel, worker, wallet, Silent(), lambda _: None
+        engine = Threads(worker, 64)
+        context = RunContext(
+            begun.known.catalogue, parts.lanes, parts.gate, parts.cancel, engine, budget, Silent(), lambda _: None
         )
         try:
-            return Driver(begun.pipeline, begun.plan, state, tools).run()
+            return Driver(begun.pipeline, begun.plan, state, context).run()
         finally:
             _until_no_worker_is_left()
 

@@ -1,6 +1,6 @@
 """Rule 7, by trial: no order of reserving, spending, losing, crashing and turning days overruns a limit.
 
-The machine drives the real ledger and the real wallet as the driver does (an event is committed before it is acted
+The machine drives the real ledger and the real budget as the driver does (an event is committed before it is acted
 upon), and keeps a model of its own beside them that is as simple as the rule: a list of calls.
 """
 
@@ -106,14 +106,14 @@ class Money(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
     def open(self) -> None:
-        """Start as the command does: the lease, recovery, the run, and a wallet with what counts already."""
+        """Start as the command does: the lease, recovery, the run, and a budget with what counts already."""
         self.life += 1
         self.state: State = self.stack.enter_context(to_write(self.folder))
         self.state.recover(self.now)
         self.run, _ = self.state.run_to_continue(JOB)
         limits = caps(BUDGET, self.state, JOB, self.now)
         self.state.commit([RunStarted(self.run, JOB, self.now)])
-        self.wallet = RunBudget(limits, self.run, self.state.next_call(), self.now)
+        self.money = RunBudget(limits, self.run, self.state.next_call(), self.now)
 
     def counted(self, since: float = 0.0, run: int | None = None) -> int:
         return sum(
@@ -128,7 +128,7 @@ class Money(RuleBasedStateMachine):
     def reserve(self, prices: list[int]) -> object:
         self.items += 1
         wanted = list(zip(STEPS, prices, strict=False))
-        made = self.wallet.reserve(ItemId(JOB, f"{self.items}"), wanted, self.now)
+        made = self.money.reserve(ItemId(JOB, f"{self.items}"), wanted, self.now)
         total = sum(prices)
         room = min(
             LIMITS["max_usd"] - self.counted(run=self.run),
@@ -165,7 +165,7 @@ class Money(RuleBasedStateMachine):
     def release(self, held: tuple[int, Reservation]) -> None:
         life, reservation = held
         if life == self.life:
-            self.state.commit([self.wallet.release(reservation, "refused", self.now)])
+            self.state.commit([self.money.release(reservation, "refused", self.now)])
             self.calls[reservation.call].fate = "released"
 
     @rule(held=begun)
@@ -184,14 +184,14 @@ class Money(RuleBasedStateMachine):
     def answered(self, held: tuple[int, Reservation]) -> None:
         life, reservation = held
         if life == self.life:
-            self.state.commit([self.wallet.settle(reservation, ANSWER, "answered")])
+            self.state.commit([self.money.settle(reservation, ANSWER, "answered")])
             self.calls[reservation.call].fate = "spent"
 
     @rule(held=consumes(begun))
     def answer_is_lost(self, held: tuple[int, Reservation]) -> None:
         life, reservation = held
         if life == self.life:
-            self.state.commit([self.wallet.lose(reservation, "timeout", self.now)])
+            self.state.commit([self.money.mark_uncertain(reservation, "timeout", self.now)])
             self.calls[reservation.call].fate = "uncertain"
 
     # What happens to a run
@@ -244,13 +244,13 @@ class Money(RuleBasedStateMachine):
             assert sum(call.micros for call in in_month) <= LIMITS["max_usd_per_month"]
 
     @invariant()
-    def the_wallet_is_never_negative_and_knows_what_is_open(self) -> None:
+    def the_budget_is_never_negative_and_knows_what_is_open(self) -> None:
         if not self.life:
             return
         still_open = sum(call.micros for call in self.calls.values() if call.fate in {"reserved", "begun"})
-        assert self.wallet.open == still_open
-        assert self.wallet.spent >= 0
-        assert self.wallet.uncertain >= 0
+        assert self.money.open == still_open
+        assert self.money.spent >= 0
+        assert self.money.uncertain >= 0
 
     @invariant()
     def nothing_begun_is_forgotten(self) -> None:

@@ -1,7 +1,7 @@
 """What a person decides about answers that are held back: to release them, or to reject them.
 
 A decision is about an answer, so it holds for every item of every job of the state that waits for that answer. It is
-written down under the lease, between two runs; the next run acts upon it.
+recorded under the lease, between two runs; the next run acts upon it.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ def chosen(state: State, job: str, names: Sequence[str], decision: Decision) -> 
     rows, refused = [], []
     for name in dict.fromkeys(names):
         row = _find(state, job, name)
-        obstacle = "there is no such item" if row is None else _obstacle(row, decision)
-        if row is not None and not obstacle:
+        problem = "there is no such item" if row is None else _problem_of(row, decision)
+        if row is not None and not problem:
             rows.append(row)
         else:
-            refused.append(f"{name}: {obstacle}")
+            refused.append(f"{name}: {problem}")
     if refused:
         remedy = "`venice-batch items JOB --state flagged` lists what is held back; nothing was changed"
         raise UsageError("\n".join(refused), remedy=remedy)
@@ -66,7 +66,7 @@ def chosen(state: State, job: str, names: Sequence[str], decision: Decision) -> 
 
 
 def decide(state: State, rows: Sequence[ItemRow], decision: Decision, now: float) -> Decided:
-    """Write down what was decided about the answers of `rows`; the caller holds the lease.
+    """Record what was decided about the answers of `rows`; the caller holds the lease.
 
     Args:
         state: open for writing, recovered.
@@ -78,7 +78,7 @@ def decide(state: State, rows: Sequence[ItemRow], decision: Decision, now: float
     for result in dict.fromkeys(row.result for row in rows if not _is_made(row, decision)):
         waiting = [(item, row) for item, row in state.held_with(result) if not _is_made(row, decision)]
         moved.update(waiting)
-        # One answer after the other: what is put aside must be noted before anything else can go wrong.
+        # One answer after the other: what is put aside must be recorded before anything else can go wrong.
         state.commit([*_about(state, result, decision, now), *_moves(waiting, result, decision, now)])
     return Decided(tuple(moved.items()), tuple(name_of(row) for row in rows if _is_made(row, decision)))
 
@@ -89,7 +89,7 @@ def _about(state: State, result: str, decision: Decision, now: float) -> Iterato
         if found is None:
             raise UsageError(
                 f"the held answer {result} was removed by somebody",
-                remedy="reject its item instead: the next run buys it anew",
+                remedy="reject its item instead: the next run regenerates it (charged again)",
             )
         yield Released(result, str(found.facts.get("sha256", "")), now)
     elif found is not None:
@@ -119,14 +119,14 @@ def _is_made(row: ItemRow, decision: Decision) -> bool:
     return row.state == "pending" and row.code == decision
 
 
-def _obstacle(row: ItemRow, decision: Decision) -> str:
+def _problem_of(row: ItemRow, decision: Decision) -> str:
     """Return why nothing can be decided about an item; empty where it can."""
     if _is_made(row, decision) or (row.result and row.state in _HELD):
         return ""
     if row.state == "pending" and row.code == "released":
         return ""  # Rejecting it after all: no run has acted upon the release yet.
     if row.state == "pending" and row.code == "rejected":
-        return "it was rejected: the next run buys it anew"
+        return "it was rejected: the next run regenerates it (charged again)"
     if row.code == "bad-answer":
-        return "its answer is no picture, so there is nothing to release; the next run buys it anew"
+        return "its answer is no picture, so there is nothing to release; the next run regenerates it (charged again)"
     return f"it is {row.state}: no answer of it is held back"

@@ -1,59 +1,91 @@
-"""The driver: one thread that owns plan and manifest, keeps the window full, and takes in what comes back.
+"""The driver: one thread that owns plan and manifest, keeps the window full, and acts upon outcomes.
 
-Order of writing (rule 5): what a group of outcomes changed is committed before the tasks that follow from it are handed
-out. So a reservation is durable before its request can be sent, and a finished file before its row says done.
+Order of writing (rule 5): what a group of outcomes changed is committed before the tasks that follow from it are
+dispatched. So a reservation is durable before its request can be sent, and a finished file before its row says done.
 """
 
 from __future__ import annotations
 
-import functools
 import math
 import queue
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 
 from venice_batch.errors import VeniceBatchError
 from venice_batch.plan.model import TO_DO, Plan
 from venice_batch.plan.money import micros
 from venice_batch.plan.pipeline import Pipeline
 from venice_batch.plan.pricing import PriceList
-from venice_batch.run.engines.threads import Threads
-from venice_batch.run.observer import Summary
+from venice_batch.run.budget import RunBudget
+from venice_batch.run.engines import Engine
+from venice_batch.run.observer import Observer, Summary
 from venice_batch.run.queues import Queues
 from venice_batch.run.recorder import Recorder
-from venice_batch.run.run_context import RunContext
 from venice_batch.run.scheduler import Scheduler
 from venice_batch.run.stop_rules import Signal, interrupted, signal_name
 from venice_batch.run.tasks import Buy, Outcome
-from venice_batch.state import State
+from venice_batch.state import OutputRow, State
+from venice_batch.venice import Cancel, Catalogue, Gate, Lanes
 
-_MOST_CALLS = 64
-#: Threads beside those that may hold a call, so that local work goes on while every call waits for its answer.
-_SPARE_THREADS = 4
+#: Items in flight beside those that the lanes have room for, so that reading and writing go on meanwhile.
+_SPARE_ITEMS = 4
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """The parts that are made once for a run; `owner` returns what is known of a finished file, by its path."""
+
+    catalogue: Catalogue
+    lanes: Lanes
+    gate: Gate
+    cancel: Cancel
+    engine: Engine
+    budget: RunBudget
+    observer: Observer
+    owner: Callable[[str], OutputRow | None]
+    now: Callable[[], float] = time.time
 
 
 class Driver:
-    """Runs one plan to its end. Everything here happens in one thread; workers only see tasks."""
+    """Runs one plan to its end. Everything here happens in one thread; engines only see tasks."""
 
     def __init__(self, pipeline: Pipeline, plan: Plan, state: State, context: RunContext) -> None:
+        """Get the engine ready; raises Unavailable where it cannot be."""
         self._job = pipeline.job
         self._paid = pipeline.chain.paid
         self._plan = plan
         self._state = state
         self._context = context
-        self._recorder = Recorder(pipeline.job.name, state, context.budget, context.observer, context.now)
-        self._inbox: queue.SimpleQueue[Outcome | Signal] = queue.SimpleQueue()
-        #: What was taken out of the inbox and not looked at yet.
-        self._came: deque[Outcome | Signal] = deque()
-        self._most_calls = pipeline.job.run.concurrency or _MOST_CALLS
-        self._engine: Threads[Outcome] = Threads(self._most_calls + _SPARE_THREADS, self._inbox.put)
-        self._waiting = deque(plan.to_do)
-        self._queues = Queues(context.lanes, self._most_calls)
-        self._scheduler = Scheduler(pipeline, state, context, self._recorder, self._queues)
         self._prices = PriceList(context.catalogue)
+        self._recorder = Recorder(
+            self._job.name,
+            state,
+            budget=context.budget,
+            prices=self._prices,
+            observer=context.observer,
+            now=context.now,
+        )
+        self._inbox: queue.SimpleQueue[Outcome | Signal] = queue.SimpleQueue()
+        #: What was taken out of the inbox and not acted upon yet.
+        self._received: deque[Outcome | Signal] = deque()
+        self._engine = context.engine
+        self._engine.start(self._inbox.put)
+        self._waiting = deque(plan.to_do)
+        self._queues = Queues(context.lanes, self._engine.capacity)
+        self._scheduler = Scheduler(
+            pipeline,
+            state,
+            self._recorder,
+            self._queues,
+            self._prices,
+            gate=context.gate,
+            cancel=context.cancel,
+            owner=context.owner,
+        )
         self._deadline: float | None = None
         self._signalled: Signal | None = None
 
@@ -84,14 +116,14 @@ class Driver:
             going = True
             while going:
                 self._admit()
-                self._hand_out()
-                going = self._land() if self._queues.out else self._go_on_without_money()
-            self._scheduler.leave()
+                self._dispatch()
+                going = self._receive() if self._queues.dispatched else self._end_unaffordable()
+            self._scheduler.abandon()
             self._recorder.ended["pending"] += len(self._waiting)
             self._recorder.commit()
         except BaseException as error:
             # Whatever it is, the calls in flight are paid for.
-            self._let_land()
+            self._await_calls()
             if isinstance(error, VeniceBatchError) and self._signalled is not None:
                 self._context.observer.note(error.message)
                 raise interrupted(self._signalled) from error
@@ -102,53 +134,54 @@ class Driver:
 
     def _admit(self) -> None:
         scheduler = self._scheduler
-        while self._waiting and scheduler.cause is None and not scheduler.short and self._has_room():
+        while self._waiting and scheduler.cause is None and not scheduler.has_unaffordable and self._has_room():
             scheduler.start(self._waiting.popleft())
 
     def _has_room(self) -> bool:
         windows = sum(self._context.lanes.lane(self._prices.of(step)[1]).window() for step in self._paid)
-        return self._scheduler.on_the_way < max(_SPARE_THREADS, min(2 * self._most_calls, 2 * windows + _SPARE_THREADS))
+        most = min(2 * self._engine.capacity, 2 * windows + _SPARE_ITEMS)
+        return self._scheduler.in_flight < max(_SPARE_ITEMS, most)
 
-    def _hand_out(self) -> None:
-        """Make everything decided so far durable, then let the workers have it."""
-        self._scheduler.buy()
+    def _dispatch(self) -> None:
+        """Make everything decided so far durable, then let the engine have it (rule 2)."""
+        self._scheduler.schedule_calls()
         self._recorder.commit()
-        for task in self._queues.handed_out():
-            self._engine.submit(functools.partial(self._context.worker.do, task))
+        tasks, released = self._queues.dispatch()
+        for task in tasks:
+            self._engine.submit(task)
+        for ref in released:
+            self._engine.release(ref)
 
-    def _land(self) -> bool:
-        """Take in what came back; return False when the run must be left as it is."""
-        patience = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+    def _receive(self) -> bool:
+        """Wait for outcomes and act upon them; return False when the run must be left as it is."""
+        timeout = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
         try:
-            self._came.append(self._inbox.get(timeout=patience))
+            self._received.append(self._inbox.get(timeout=timeout))
         except queue.Empty:
             return False
         with suppress(queue.Empty):
             while True:
-                self._came.append(self._inbox.get_nowait())
+                self._received.append(self._inbox.get_nowait())
         signals: list[Signal] = []
-        self._scheduler.land(self._outcomes(signals))
+        self._scheduler.complete(self._outcomes(signals))
         self._context.observer.money(self._recorder.budget.spent, self._recorder.budget.uncertain)
-        stays = True
-        for number in signals:
-            stays = self._interrupt(number) and stays
-        return stays
+        return all(self._interrupt(number) for number in signals)
 
     def _outcomes(self, signals: list[Signal]) -> Iterator[Outcome]:
-        """Yield the outcomes that came, one by one: those behind one that cannot be taken in are still known of."""
-        while self._came:
-            message = self._came.popleft()
+        """Yield the outcomes received, one by one: those behind one that raises are still known of."""
+        while self._received:
+            message = self._received.popleft()
             if isinstance(message, int):
                 signals.append(message)
             else:
                 yield message
 
-    def _go_on_without_money(self) -> bool:
-        """With no task out, nobody can give money back any more; return whether there is still something to do."""
+    def _end_unaffordable(self) -> bool:
+        """With no task dispatched, nobody can release money any more; return whether something is left to do."""
         if self._scheduler.cause is not None:
             return False
         self._scheduler.end_unaffordable()
-        return bool(self._waiting or self._scheduler.short or self._queues.busy())
+        return bool(self._waiting or self._scheduler.has_unaffordable or self._queues.busy())
 
     def _interrupt(self, number: Signal) -> bool:
         """Begin to drain on the first signal; return False on the second."""
@@ -156,30 +189,30 @@ class Driver:
             return False
         self._deadline = time.monotonic() + self._job.run.drain
         name = signal_name(number)
-        flying = self._queues.calls_in_flight
-        self._context.observer.note(f"{name}: no new calls; {flying} in flight get {self._job.run.drain:g} s to land")
+        calls = self._queues.calls_in_flight
+        self._context.observer.note(f"{name}: no new calls; {calls} in flight get {self._job.run.drain:g} s to land")
         self._scheduler.interrupt(interrupted(number))
         return True
 
-    def _let_land(self) -> None:
+    def _await_calls(self) -> None:
         """Wait for the calls in flight when nothing can be recorded any more.
 
         They are paid for: their bytes are kept by the workers, and the next start finds them. Ends with a signal, or
         when the time to drain is over.
         """
         self._context.cancel.set()
-        patience = self._job.api.timeout if self._signalled is None else self._job.run.drain
-        end = min(time.monotonic() + patience, self._deadline or math.inf)
-        while any(isinstance(task, Buy) for task in self._queues.out.values()):
-            if not self._came:
+        seconds = self._job.api.timeout if self._signalled is None else self._job.run.drain
+        end = min(time.monotonic() + seconds, self._deadline or math.inf)
+        while any(isinstance(task, Buy) for task in self._queues.dispatched.values()):
+            if not self._received:
                 try:
-                    self._came.append(self._inbox.get(timeout=max(0.0, end - time.monotonic())))
+                    self._received.append(self._inbox.get(timeout=max(0.0, end - time.monotonic())))
                 except queue.Empty:
                     return
-            message = self._came.popleft()
+            message = self._received.popleft()
             if isinstance(message, int):
                 return
-            self._queues.landed(message.task)
+            self._queues.complete(message.task)
 
     def _summary(self) -> Summary:
         left = Counter(item.left_as or item.standing for item in self._plan.items if item.standing not in TO_DO)

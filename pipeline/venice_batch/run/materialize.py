@@ -9,14 +9,16 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from venice_batch.errors import ItemError, VeniceBatchError
+from venice_batch.errors import ItemError
+from venice_batch.run.inputs import Inputs
+from venice_batch.run.tasks import InputRef
 from venice_batch.state import Event, Result, Results
 from venice_batch.steps.answer_checks.verdict import check_answer
 from venice_batch.steps.chain import Stage
 
 Spare = Callable[[], Path]
-#: Why an answer is no picture, or nothing; and what the manifest should note.
-Look = tuple[str, tuple[Event, ...]]
+#: Why an answer is not a picture, empty where it is one; and what the manifest must record.
+Checked = tuple[str, tuple[Event, ...]]
 
 
 class Materializer:
@@ -27,25 +29,21 @@ class Materializer:
         decoding: held while a picture is decoded: bounds memory, and more at once than cores gain nothing.
     """
 
-    def __init__(self, results: Results, scratch: Path, decoders: int) -> None:
+    def __init__(self, results: Results, inputs: Inputs, scratch: Path, decoders: int) -> None:
         """Use `scratch`, a folder of this run's own, and decode so many pictures at once."""
         self.results = results
+        self._inputs = inputs
         self.decoding = threading.BoundedSemaphore(decoders)
         self._scratch = scratch
 
-    def durable(self, stage: Stage, source: Path | None, spare: Spare) -> Path:
+    def durable(self, stage: Stage, ref: InputRef, spare: Spare) -> Path:
         """Return a file with the bytes that `stage` is made from: its local steps are still to be applied."""
-        path = source if stage.result is None else self.results.bytes(stage.result, spare())
-        if path is None:
-            raise VeniceBatchError("the bytes of an earlier step are gone", remedy="run the job again")
-        return path
+        if stage.result is None:
+            return self._inputs.copy(ref, spare())
+        return self.results.bytes(stage.result, spare())
 
-    def look(self, result: Result) -> Look:
-        """Check a stored answer and keep the verdict.
-
-        Returns:
-            Why it is no picture, or nothing; and what the manifest should note.
-        """
+    def check(self, result: Result) -> Checked:
+        """Check a stored answer, and keep the verdict or set the answer aside."""
         with self.temporary() as spare:
             path = self.results.bytes(result.key, spare())
             with self.decoding:
@@ -53,10 +51,6 @@ class Materializer:
         if verdict.facts is None:
             return verdict.reason, (self.results.set_aside(result),)
         return "", (self.results.note_verdict(result, verdict.as_json()),)
-
-    def new_file(self) -> Path:
-        """Return the name of a new file that its user removes."""
-        return Path(tempfile.mktemp(prefix="", dir=self._scratch))  # noqa: S306 - the folder is private to this run
 
     @contextmanager
     def temporary(self) -> Iterator[Spare]:
@@ -69,14 +63,24 @@ class Materializer:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def naming(file: str) -> Iterator[None]:
+    """Have an error of the item say which file it is about; empty: it is the item's own."""
+    try:
+        yield
+    except ItemError as error:
+        message = f"{file}: {error.message}" if file else error.message
+        raise ItemError(error.code, message, remedy=error.remedy, lasting=error.lasting) from error
+
+
 def set_aside_results(results: Results, found: Iterable[Result]) -> tuple[Event, ...]:
-    """Put answers out of the way, so that they can be bought anew; return what the manifest should note."""
+    """Put answers out of the way, so that they can be bought again; return what the manifest must record."""
     events: list[Event] = []
     for result in found:
         try:
             events.append(results.set_aside(result))
         except ItemError as error:
-            # A run that was killed between doing it and noting it: the store says so itself, see `Results.unrecorded`.
+            # A run was killed between doing and recording it: the store says so itself, see `Results.unrecorded`.
             if error.code != "result-gone":
                 raise
     return tuple(events)

@@ -24,7 +24,7 @@ class Observer(Protocol):
         """Something that a person watching should know."""
 
 
-class Steady:
+class SteadyObserver:
     """Passes everything on until nobody can be reached any more: a log that is gone must not end a run."""
 
     def __init__(self, observer: Observer) -> None:
@@ -63,7 +63,7 @@ class Summary:
         left_alone: items that wait for a person, by the state they are in; those that cannot be processed among them.
         spent_micros: millionths of a US dollar, spent in this start.
         uncertain_micros: the same for calls whose answer was lost.
-        left_micros: at most so much is left to buy for the items that this run did not finish.
+        left_micros: at most so much is left to pay for the items that this run did not finish.
         cause: why the run stopped early, if it did.
         published_flagged: how many of those that are done were published although flagged, as the job says.
     """
@@ -83,7 +83,7 @@ class Summary:
 
     @property
     def exit_code(self) -> Exit:
-        """The code the command ends with; the gravest of several."""
+        """The code the command ends with; the most serious of several."""
         found = {Exit.DONE} if self.cause is None else {self.cause.exit_code}
         bad = sum(self.ended.get(state, 0) for state in ("failed", "flagged", "invalid", "uncertain"))
         if bad or self.left_alone:

@@ -12,14 +12,14 @@ from venice_batch.storage import Changed, Exists, Place, Store
 MARK = ".venice-batch/owner"
 
 
-def claim(output: Store, place: Place, state: Place, spare: Path) -> None:
+def claim_output(output: Store, place: Place, state: Place, folder: Path) -> None:
     """Mark the output as written from this state.
 
     Args:
         output: where finished files go.
         place: the same, for comparisons and messages.
         state: the job's memory.
-        spare: a folder for two small files.
+        folder: a folder for two small files.
 
     Raises:
         OutputError: the mark names another state.
@@ -27,7 +27,7 @@ def claim(output: Store, place: Place, state: Place, spare: Path) -> None:
     """
     name = _name(state, place)
     if output.stat(MARK) is None:
-        mark = spare / "owner"
+        mark = folder / "owner"
         mark.write_text(json.dumps({"state": name}), "utf-8")
         try:
             output.put(mark, MARK, replace=False)
@@ -35,7 +35,7 @@ def claim(output: Store, place: Place, state: Place, spare: Path) -> None:
             pass  # another run was faster; whose it is, is read below
         else:
             return
-    found = _owner(output, place, spare / "found")
+    found = _owner(output, place, folder / "found")
     if found != name:
         raise OutputError(
             f"the output {place} is written by another state ({found})",

@@ -1,4 +1,4 @@
-"""The last task of an item: its finished files, put where they belong, never over a stranger's."""
+"""The last task of an item: its finished files, put where they belong, never over a foreign one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from venice_batch.errors import ItemError, OutputError, VeniceBatchError
 from venice_batch.imaging import Facts
 from venice_batch.imaging.local_ops import Format
 from venice_batch.plan.hashing import file_hash
-from venice_batch.run.materialize import Materializer, Spare
+from venice_batch.run.materialize import Materializer, Spare, naming
 from venice_batch.run.tasks import FinishedFile, Publish, Published, WrittenFile
 from venice_batch.state import Event, ItemId, OutputDropped, OutputWritten, Result
 from venice_batch.steps.local import renderer
@@ -56,7 +56,7 @@ class Publisher:
                     copied = None if result is None else self._copied_over(file, result)
                     if copied is None:
                         # What could have been copied is put as it is: whichever way it went, the file is the same.
-                        finished = made.get(file.name) or self._materializer.durable(task.stage, task.source, spare)
+                        finished = made.get(file.name) or self._materializer.durable(task.stage, task.input, spare)
                         copied = self._put(file, finished)
                     written.append(copied)
             except VeniceBatchError as error:
@@ -98,14 +98,14 @@ class Publisher:
         made: dict[str, Path] = {}
         if not files:
             return made
-        durable = self._materializer.durable(task.stage, task.source, spare)
+        durable = self._materializer.durable(task.stage, task.input, spare)
         with (
             self._materializer.decoding,
             renderer(task.stage.local, durable, spare(), several=len(files) > 1) as render,
         ):
             for file in files:
                 made[file.name] = spare()
-                with _told_of(file):
+                with naming(file.name if file.rendition else ""):
                     # A name was fixed before the answer came; a file must be what its name says.
                     render(
                         made[file.name],
@@ -130,7 +130,7 @@ class Publisher:
         return there is not None and file.ours is not None and file.ours.version == there.version
 
     def _settle_existing(self, name: str, size: int, sha256: str) -> WrittenFile:
-        """Adopt a file with identical bytes (ours, from before a crash), or leave a stranger's alone."""
+        """Adopt a file with identical bytes (ours, from before a crash), or leave a foreign file alone."""
         there = self._output.stat(name)
         if there is not None:
             if there.size == size and self._hash_there(name) == sha256:
@@ -152,8 +152,8 @@ class Publisher:
                 return ""
 
 
-def filed(item: ItemId, files: Sequence[WrittenFile]) -> tuple[Event, ...]:
-    """Return what the manifest must know of files that were put: ours, or a stranger's that was left in its place."""
+def output_events(item: ItemId, files: Sequence[WrittenFile]) -> tuple[Event, ...]:
+    """Return what the manifest must record of files that were put: ours, or a foreign one left in its place."""
     return tuple(
         OutputWritten(item, file.name, file.version, file.sha256) if file.ours else OutputDropped(item.job, file.name)
         for file in files
@@ -167,19 +167,6 @@ def _as_item_error() -> Iterator[None]:
         yield
     except OutputError as error:
         raise ItemError("output", error.message, remedy=error.remedy) from error
-
-
-@contextmanager
-def _told_of(file: FinishedFile) -> Iterator[None]:
-    """Say which of the finished files cannot be made, where a job has named them."""
-    try:
-        yield
-    except ItemError as error:
-        if file.rendition is None:
-            raise
-        raise ItemError(
-            error.code, f"{file.name}: {error.message}", remedy=error.remedy, lasting=error.lasting
-        ) from error
 
 
 def _promised(name: str) -> Format | None:

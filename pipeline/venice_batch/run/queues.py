@@ -1,22 +1,22 @@
-"""Items on their way, and who waits for whom. Only the driver touches these."""
+"""Items in flight and their queues: tasks, purchases ready for their lane, and items parked behind the same call."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from venice_batch.plan.model import PlannedItem
 from venice_batch.run.budget import Reservation
-from venice_batch.run.tasks import Buy, Task
-from venice_batch.steps.chain import Position, Purchase
+from venice_batch.run.tasks import Buy, InputRef, Task
+from venice_batch.steps.chain import Position, Purchase, Stage
+from venice_batch.steps.paid import PaidStep
 from venice_batch.venice import Lanes
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
-    """A flagged answer that an item went on with: by the job's rule, or because a person `released` it."""
+class AcceptedResult:
+    """A flagged result that an item went on with: by the job's rule, or because a person `released` it."""
 
     flags: tuple[str, ...]
     released: bool
@@ -34,73 +34,103 @@ class InFlightItem:
         number: identifies it in tasks.
         item: as planned.
         position: where it stands in its chain.
-        copy: its own bytes, once they were read.
+        input: its own input; hashed once a worker has read it.
         reserved: open reservations by step id.
         claim: the call it is buying.
         paid: whether one of its calls was sent in this run.
-        passed: by step id, the flagged answers that it went on with.
+        accepted: by step id, the flagged results that it went on with.
     """
 
     number: int
     item: PlannedItem
     position: Position
-    copy: Path | None = None
+    input: InputRef
     reserved: dict[str, Reservation] = field(default_factory=dict)
     claim: str = ""
     paid: bool = False
-    passed: dict[str, Passed] = field(default_factory=dict)
+    accepted: dict[str, AcceptedResult] = field(default_factory=dict)
+
+    @classmethod
+    def admitted(cls, number: int, item: PlannedItem) -> InFlightItem:
+        """Return an item at the start of its chain."""
+        candidate = item.candidate
+        ref = InputRef(candidate.key, candidate.version, candidate.url)
+        return cls(number, item, item.chain.start(item.input_key, item.known), ref)
+
+    def remaining(self) -> list[PaidStep]:
+        """Return the paid steps from where it stands."""
+        return [step for step in self.item.chain.steps[self.position.index :] if isinstance(step, PaidStep)]
+
+    def lacks_bytes(self, stage: Stage) -> bool:
+        """Whether `stage` is made from the input's own bytes, and nobody has read them in this run."""
+        return stage.result is None and not self.input.sha256
+
+    def lacks_input_of(self, purchase: Purchase) -> bool:
+        """Whether the call sends the input's own bytes, which an item that resumes may not have read yet."""
+        return any(
+            isinstance(picture, Stage) and picture.input_key.origin == "source" and self.lacks_bytes(picture)
+            for picture in purchase.inputs
+        )
 
     def remarks(self) -> tuple[str, str]:
-        """Return code and reason of an item that is done with flagged answers in it; both empty for most."""
-        flags = dict.fromkeys(flag for passed in self.passed.values() for flag in passed.flags)
-        return "+".join(flags), "; ".join(f"step {step!r}: {passed}" for step, passed in self.passed.items())
+        """Return code and reason of an item that is done with flagged results in it; both empty for most."""
+        flags = dict.fromkeys(flag for accepted in self.accepted.values() for flag in accepted.flags)
+        return "+".join(flags), "; ".join(f"step {step!r}: {accepted}" for step, accepted in self.accepted.items())
 
 
 class Queues:
-    """Who is where: tasks to hand out and tasks that are out, purchases ready for their lane, and who waits for whom.
+    """Tasks to dispatch and tasks that are dispatched, purchases by lane, and single flight. For the driver's thread.
 
-    A parked journey holds no thread, permit or reservation: it only waits for what the leader's call brings.
+    A parked item holds no thread, permit or reservation: it only waits for what the leader's call brings.
+
+    Attributes:
+        dispatched: the tasks that an engine has, by item.
     """
 
     def __init__(self, lanes: Lanes, most_calls: int) -> None:
-        """Start empty; at most `most_calls` calls are out at a time."""
-        self.out: dict[int, Task] = {}
+        """Start empty; at most `most_calls` calls are in flight at a time."""
+        self.dispatched: dict[int, Task] = {}
         self._lanes = lanes
-        self._most = most_calls
-        self._handout: list[Task] = []
+        self._most_calls = most_calls
+        self._tasks: list[Task] = []
+        self._released: list[InputRef] = []
         self._ready: defaultdict[str, deque[tuple[InFlightItem, Purchase]]] = defaultdict(deque)
-        self._flying: Counter[str] = Counter()
+        self._calls: Counter[str] = Counter()
         self._leaders: dict[str, int] = {}
         self._parked: defaultdict[str, list[InFlightItem]] = defaultdict(list)
 
     # Tasks
 
-    def give(self, task: Task) -> None:
-        """Have the task handed out at the next occasion."""
-        self._handout.append(task)
+    def enqueue(self, task: Task) -> None:
+        """Have the task dispatched once everything decided so far is durable."""
+        self._tasks.append(task)
         if isinstance(task, Buy):
-            self._flying[task.lane] += 1
+            self._calls[task.lane] += 1
 
-    def handed_out(self) -> list[Task]:
-        """Return the tasks to hand out now; they count as out from here on."""
-        tasks, self._handout = self._handout, []
-        self.out.update((task.ticket.in_flight, task) for task in tasks)
-        return tasks
+    def release(self, ref: InputRef) -> None:
+        """Have the engine told that no task to come needs this input."""
+        self._released.append(ref)
 
-    def landed(self, task: Task) -> None:
-        """Take a task that came back off the list."""
-        del self.out[task.ticket.in_flight]
+    def dispatch(self) -> tuple[list[Task], list[InputRef]]:
+        """Return the tasks to dispatch now, which count as dispatched, and the inputs to release."""
+        tasks, released, self._tasks, self._released = self._tasks, self._released, [], []
+        self.dispatched.update((task.item, task) for task in tasks)
+        return tasks, released
+
+    def complete(self, task: Task) -> None:
+        """Take a dispatched task that has an outcome off the list."""
+        del self.dispatched[task.item]
         if isinstance(task, Buy):
-            self._flying[task.lane] -= 1
+            self._calls[task.lane] -= 1
 
     def busy(self) -> set[int]:
-        """Return the numbers of the journeys that a worker has or will have."""
-        return self.out.keys() | {task.ticket.in_flight for task in self._handout}
+        """Return the numbers of the items that have a task, dispatched or not."""
+        return self.dispatched.keys() | {task.item for task in self._tasks}
 
     @property
     def calls_in_flight(self) -> int:
-        """How many calls were given to workers and have not landed."""
-        return self._flying.total()
+        """How many calls are enqueued or dispatched."""
+        return self._calls.total()
 
     # Purchases
 
@@ -112,17 +142,17 @@ class Queues:
         """Yield what may be sent now: as many calls as each lane's window and the concurrency allow."""
         for lane, waiting in self._ready.items():
             window = self._lanes.lane(lane).window()
-            while waiting and self._flying[lane] < window and self.calls_in_flight < self._most:
+            while waiting and self._calls[lane] < window and self.calls_in_flight < self._most_calls:
                 yield *waiting.popleft(), lane
 
-    def forget_ready(self) -> None:
-        """Drop every purchase that was not given to a worker yet."""
+    def drop_ready(self) -> None:
+        """Drop every purchase that is not enqueued as a task yet."""
         self._ready.clear()
 
-    # Claims
+    # Single flight
 
     def lead_or_park(self, in_flight: InFlightItem, claim: str) -> bool:
-        """Make `in_flight` the buyer of `claim`, or park it behind the one who is; return whether it leads."""
+        """Make the item the buyer of `claim`, or park it behind the one that is; return whether it leads."""
         leader = self._leaders.setdefault(claim, in_flight.number)
         if leader != in_flight.number:
             self._parked[claim].append(in_flight)
@@ -131,7 +161,7 @@ class Queues:
         return True
 
     def end_lead(self, in_flight: InFlightItem) -> list[InFlightItem]:
-        """Give up the claim; return who was waiting for it, in order."""
+        """Give up the claim; return the items parked behind it, in order."""
         claim, in_flight.claim = in_flight.claim, ""
         self._leaders.pop(claim, None)
         return self._parked.pop(claim, [])

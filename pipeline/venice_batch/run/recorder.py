@@ -1,12 +1,15 @@
-"""What the driver records: moves of items and money, in groups that are committed before they are acted upon."""
+"""What the driver records: moves of items and of money, in groups that are committed before they are acted upon."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from decimal import Decimal
 
+from venice_batch.errors import MoneyError
 from venice_batch.plan.model import PlannedItem
+from venice_batch.plan.money import micros
+from venice_batch.plan.pricing import PriceList
 from venice_batch.run.budget import RunBudget
 from venice_batch.run.observer import Observer
 from venice_batch.run.queues import InFlightItem
@@ -17,20 +20,37 @@ from venice_batch.venice import Answer, CallFailed
 
 
 class Recorder:
-    """The driver's pen: the only way to the manifest while a run is under way (rule 8)."""
+    """Collects the events of a run; nothing else writes the manifest while it is under way (rule 8).
 
-    def __init__(self, job: str, state: State, budget: RunBudget, observer: Observer, now: Callable[[], float]) -> None:
+    Attributes:
+        ended: how many items ended in each state.
+        left: US dollars that the items which this run did not finish may still cost.
+        budget: the money of the run.
+        observer: told of every item that ended.
+    """
+
+    def __init__(
+        self,
+        job: str,
+        state: State,
+        *,
+        budget: RunBudget,
+        prices: PriceList,
+        observer: Observer,
+        now: Callable[[], float],
+    ) -> None:
         self.ended: Counter[str] = Counter()
         self.left = Decimal(0)
         self.budget = budget
-        self.now = now
+        self.observer = observer
+        self._prices = prices
+        self._now = now
         self._job = job
         self._state = state
-        self._observer = observer
         self._events: list[Event] = []
 
     def commit(self) -> None:
-        """Make everything noted so far durable, in one transaction.
+        """Make everything recorded so far durable, in one transaction.
 
         Raises:
             Unavailable: the manifest cannot be written.
@@ -38,19 +58,44 @@ class Recorder:
         events, self._events = self._events, []
         self._state.commit(events)
 
-    def note(self, event: Event) -> None:
-        """Add an event to the next group."""
-        self._events.append(event)
-
-    def note_all(self, events: Iterable[Event]) -> None:
+    def record(self, *events: Event) -> None:
         """Add events to the next group, in their order."""
-        self._events.extend(events)
+        self._events += events
 
     def id(self, item: PlannedItem) -> ItemId:
         """Return who the item is in the manifest."""
         return ItemId(self._job, item.key, item.variant)
 
     def end(
+        self,
+        in_flight: InFlightItem,
+        state: str,
+        code: str = "",
+        reason: str = "",
+        *,
+        lasting: bool = False,
+        result: str = "",
+    ) -> None:
+        """Record the state in which the item leaves this run.
+
+        Args:
+            in_flight: the item.
+            state: which.
+            code: a short word for `reason`.
+            reason: why, for people.
+            lasting: trying again without a change is pointless.
+            result: the key of the answer that is held back, if one is.
+        """
+        item = in_flight.item
+        self._move(item, state, code, reason, lasting=lasting, result=result)
+        self.ended[state] += 1
+        if state in {"pending", "waiting"}:
+            rest = sum((self._prices.of(step)[0] for step in in_flight.remaining()), Decimal(0))
+            # What another item buys for it was not counted in the plan either.
+            self.left += min(item.cost.high, rest)
+        self.observer.item(item, state, reason)
+
+    def _move(
         self,
         item: PlannedItem,
         state: str,
@@ -59,71 +104,55 @@ class Recorder:
         *,
         lasting: bool = False,
         result: str = "",
-        left: Decimal | None = None,
     ) -> None:
-        """Note the state in which the item leaves this run.
+        who, version, now = self.id(item), item.candidate.version, self._now()
+        self.record(ItemMoved(who, version, item.fingerprint, state, now, code, reason, lasting=lasting, result=result))
 
-        Args:
-            item: which.
-            state: which.
-            code: a short word for `reason`.
-            reason: why, for people.
-            lasting: the same would come of it again.
-            result: the answer that is held back, if one is.
-            left: the most that is left to buy for it; None: all that the plan has priced.
-        """
-        note = ItemMoved(
-            self.id(item),
-            item.candidate.version,
-            item.fingerprint,
-            state,
-            self.now(),
-            code,
-            reason,
-            lasting=lasting,
-            result=result,
-        )
-        self.note(note)
-        self.ended[state] += 1
-        if state in {"pending", "waiting"}:
-            self.left += item.cost.high if left is None else left
-        self._observer.item(item, state, reason)
+    # Money: every reservation ends in exactly one of settle, mark_uncertain, release.
 
-    # Money: every reservation ends in exactly one of settle, lose, release.
-
-    def reserve(self, in_flight: InFlightItem, wanted: Sequence[tuple[PaidStep, int]]) -> bool:
-        """Set money aside for all of `wanted` or for nothing; return whether it could be done."""
-        made = self.budget.reserve(self.id(in_flight.item), wanted, self.now())
+    def reserve(self, in_flight: InFlightItem) -> bool:
+        """Reserve money for the step at hand and all that may follow, or for nothing; return whether it fits."""
+        made = self.budget.reserve(self.id(in_flight.item), self._unreserved(in_flight), self._now())
         if made is None:
             return False
         reservations, events = made
         if not in_flight.reserved:
-            item = in_flight.item
-            self.note(ItemMoved(self.id(item), item.candidate.version, item.fingerprint, "running", self.now()))
+            self._move(in_flight.item, "running")
         in_flight.reserved.update(reservations)
-        self._events += events
+        self.record(*events)
         return True
 
+    def budget_error(self, in_flight: InFlightItem) -> MoneyError:
+        """Return the error that says which limit the rest of the item's chain does not fit under."""
+        return self.budget.error(sum(price for _, price in self._unreserved(in_flight)))
+
+    def _unreserved(self, in_flight: InFlightItem) -> list[tuple[PaidStep, int]]:
+        """Return the remaining steps that nothing is reserved for, with their highest prices in millionths of a USD."""
+        remaining = (step for step in in_flight.remaining() if step.id not in in_flight.reserved)
+        return [(step, micros(self._prices.of(step)[0])) for step in remaining]
+
     def begin(self, in_flight: InFlightItem, purchase: Purchase) -> None:
-        """Note that the request may be sent; what is not answered from here on is uncertain."""
-        self.note(Begun(in_flight.reserved[purchase.step.id].call, purchase.results[0], self.now()))
+        """Record that the request may be sent; what is not answered from here on is uncertain."""
+        self.record(Begun(in_flight.reserved[purchase.step.id].call, purchase.results[0], self._now()))
         in_flight.paid = True
 
     def settle(self, in_flight: InFlightItem, step: PaidStep, answer: Answer, outcome: str) -> None:
-        """Note an answered call as spent."""
-        self.note(self.budget.settle(in_flight.reserved.pop(step.id), answer, outcome))
+        """Record an answered call as spent."""
+        self.record(self.budget.settle(in_flight.reserved.pop(step.id), answer, outcome))
 
-    def lose(self, in_flight: InFlightItem, step: PaidStep, why: str, failure: CallFailed | None = None) -> None:
-        """Note a call that may have been charged without an answer."""
-        self.note(self.budget.lose(in_flight.reserved.pop(step.id), why, self.now(), failure))
+    def mark_uncertain(
+        self, in_flight: InFlightItem, step: PaidStep, why: str, failure: CallFailed | None = None
+    ) -> None:
+        """Record a call that may have been charged without an answer."""
+        self.record(self.budget.mark_uncertain(in_flight.reserved.pop(step.id), why, self._now(), failure))
 
     def release(self, in_flight: InFlightItem, step: PaidStep, why: str, failure: CallFailed | None = None) -> None:
-        """Give back what was set aside for one step, if anything was."""
+        """Release what was reserved for one step, if anything was."""
         reservation = in_flight.reserved.pop(step.id, None)
         if reservation is not None:
-            self.note(self.budget.release(reservation, why, self.now(), failure))
+            self.record(self.budget.release(reservation, why, self._now(), failure))
 
     def release_all(self, in_flight: InFlightItem, why: str) -> None:
-        """Give back everything that is still set aside for the item."""
+        """Release everything that is still reserved for the item."""
         for step in in_flight.item.chain.paid:
             self.release(in_flight, step, why)

@@ -1,55 +1,49 @@
-"""The conductor: decides what happens to each item next, from its start to its end.
+"""The scheduler: decides what happens to each item next, from its start to its end.
 
-It knows no threads, clocks or signals: it takes outcomes one at a time and gives tasks to the queues. What it decides
-is noted in the books, and the driver makes that durable before it hands the tasks out.
+It knows no threads, clocks or signals: it takes outcomes one at a time and puts tasks into the queues. What it decides
+is recorded, and the driver makes that durable before it dispatches the tasks.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from decimal import Decimal
 
 from venice_batch.errors import ItemError, MoneyError, VeniceBatchError
 from venice_batch.plan.flagged import course
 from venice_batch.plan.model import PlannedItem
-from venice_batch.plan.money import micros
 from venice_batch.plan.pipeline import Pipeline
 from venice_batch.plan.pricing import PriceList, known_of, known_of_result
-from venice_batch.run.attempts import Attempts
-from venice_batch.run.publish import filed
-from venice_batch.run.queues import InFlightItem, Passed, Queues
+from venice_batch.run.publish import output_events
+from venice_batch.run.queues import AcceptedResult, InFlightItem, Queues
 from venice_batch.run.recorder import Recorder
-from venice_batch.run.run_context import RunContext
-from venice_batch.run.stop_rules import StopRules, served_another
+from venice_batch.run.stop_rules import AttemptLimits, StopRules, served_another
 from venice_batch.run.tasks import (
-    AnswerChecked,
     Bought,
-    Broken,
     Buy,
-    CallLost,
+    CallEnded,
     CheckAnswer,
     FinishedFile,
     InputRead,
+    ItemFailed,
     Outcome,
     ProbeStage,
     Publish,
     Published,
     ReadInput,
-    Refused,
-    ResultsSetAside,
+    ResultsUpdated,
+    RunFailed,
     SetAside,
     StageProbed,
-    Ticket,
+    Task,
 )
-from venice_batch.state import OutputPlanned, Result, SourceRead, State
+from venice_batch.state import OutputPlanned, OutputRow, Result, SourceRead, State
 from venice_batch.steps.canonical_json import canonical
 from venice_batch.steps.chain import Finished, Purchase, Stage, Undecided
 from venice_batch.steps.input_key import InputKey
-from venice_batch.steps.paid import PaidStep
-from venice_batch.venice import FailureClass
+from venice_batch.venice import Cancel, FailureClass, Gate
 
 #: Origins of inputs that the API reads by itself.
 _BY_ADDRESS = frozenset({"url", "object"})
@@ -57,80 +51,92 @@ _NOT_SENT = frozenset({"gate-closed", "cancelled"})
 
 
 class Scheduler:
-    """Conducts the items of one run. Only the driver calls it.
+    """Takes the items of one run through their chains. Only the driver calls it.
 
     Attributes:
         cause: why no further call is begun; None while the run goes on.
         budget_stop: the limit that some item did not fit under; free items go on.
-        published_flagged: items published with a flagged answer that nobody released.
+        published_flagged: items published with a flagged result that nobody released.
     """
 
     def __init__(
-        self, pipeline: Pipeline, state: State, context: RunContext, recorder: Recorder, queues: Queues
+        self,
+        pipeline: Pipeline,
+        state: State,
+        recorder: Recorder,
+        queues: Queues,
+        prices: PriceList,
+        *,
+        gate: Gate,
+        cancel: Cancel,
+        owner: Callable[[str], OutputRow | None],
     ) -> None:
-        self._queues = queues
+        """Start with no item in flight; `owner` returns what is known of a finished file, by its path."""
         self.cause: VeniceBatchError | None = None
         self.budget_stop: MoneyError | None = None
         self.published_flagged = 0
-        self._job = pipeline.job
-        self._files = pipeline.files
+        self._pipeline = pipeline
         self._state = state
-        self._context = context
         self._recorder = recorder
+        self._queues = queues
+        self._prices = prices
+        self._gate = gate
+        self._cancel = cancel
+        self._owner = owner
         self._numbers = itertools.count(1)
         self._in_flight: dict[int, InFlightItem] = {}
         self._unaffordable: deque[InFlightItem] = deque()
-        self._told_short = False
+        self._unaffordable_told = False
         self._rules = StopRules(pipeline.job.run.max_failure_rate)
-        self._attempts = Attempts(state.uncertain_results(), pipeline.job.run.uncertain)
-        self._prices = PriceList(context.catalogue)
+        self._attempts = AttemptLimits(state.uncertain_results(), pipeline.job.run.uncertain)
 
     @property
-    def on_the_way(self) -> int:
+    def in_flight(self) -> int:
         """How many items were started and have not ended."""
         return len(self._in_flight)
 
     @property
-    def short(self) -> bool:
-        """Whether items wait for money that others may give back."""
+    def has_unaffordable(self) -> bool:
+        """Whether items wait for money that others may release."""
         return bool(self._unaffordable)
 
-    # What the driver has it do
+    # What the driver calls
 
     def start(self, item: PlannedItem) -> None:
-        """Send an item on its way; one that costs money ends at once when there is none left."""
+        """Admit an item; one that costs money ends at once when there is none left."""
+        in_flight = InFlightItem.admitted(next(self._numbers), item)
         if self.budget_stop is not None and item.cost.high > 0:
-            self._recorder.end(item, "waiting", "money", self.budget_stop.message)
+            self._recorder.end(in_flight, "waiting", "money", self.budget_stop.message)
             return
-        in_flight = InFlightItem(next(self._numbers), item, item.chain.start(item.input_key, item.known))
         self._in_flight[in_flight.number] = in_flight
         if item.input_key.origin == "unread" and not item.candidate.columns:
-            self._queues.give(ReadInput(Ticket(in_flight.number), item.candidate))
+            self._read_input(in_flight)
         else:
-            self._proceed(in_flight)
+            self._advance(in_flight)
 
-    def buy(self) -> None:
-        """Choose what may be sent now, as far as the lanes allow."""
+    def schedule_calls(self) -> None:
+        """Enqueue the calls that may be sent now, as far as the lanes allow."""
         if self.cause is not None:
             return
         for in_flight, purchase, lane in self._queues.next_purchases():
             self._recorder.begin(in_flight, purchase)
-            price, _ = self._prices.of(purchase.step)
-            self._queues.give(Buy(Ticket(in_flight.number), purchase, in_flight.copy, price, lane, in_flight.item.key))
+            price = self._prices.of(purchase.step)[0]
+            self._queues.enqueue(Buy(in_flight.number, purchase, in_flight.input, price, lane))
 
-    def land(self, outcomes: Iterable[Outcome]) -> None:
-        """Take in what came back, then let items try again that the money did not reach for: some may be back."""
+    def complete(self, outcomes: Iterable[Outcome]) -> None:
+        """Act upon outcomes, then let items that could not be afforded try again: others may have released money."""
         for outcome in outcomes:
-            self._take(outcome)
-        poor, self._unaffordable = self._unaffordable, deque()
-        for in_flight in poor:
-            self._proceed(in_flight)
+            self._complete(outcome)
+        waiting, self._unaffordable = self._unaffordable, deque()
+        for in_flight in waiting:
+            self._advance(in_flight)
 
     def end_unaffordable(self) -> None:
-        """End the items that the money does not reach for: with no task out, nobody can give any back."""
-        poor, self._unaffordable = self._unaffordable, deque()
-        for in_flight in poor:
-            self.budget_stop = self.budget_stop or self._no_money_for(in_flight)
+        """End the items that cannot be afforded: with no task dispatched, nobody can release any money."""
+        waiting, self._unaffordable = self._unaffordable, deque()
+        for in_flight in waiting:
+            if self.budget_stop is None:
+                self.budget_stop = self._recorder.budget_error(in_flight)
             self._end(in_flight, "waiting", "money", self.budget_stop.message)
 
     def stop(self, cause: VeniceBatchError) -> None:
@@ -138,152 +144,129 @@ class Scheduler:
         if self.cause is not None:
             return
         self.cause = cause
-        self._context.cancel.set()
-        self._queues.forget_ready()
+        self._cancel.set()
+        self._queues.drop_ready()
         self._unaffordable.clear()
-        busy = self._queues.busy()
-        for in_flight in [in_flight for number, in_flight in self._in_flight.items() if number not in busy]:
-            if in_flight.number in self._in_flight:
-                self._abandon(in_flight)
+        self._leave_pending(self._in_flight.keys() - self._queues.busy())
 
     def interrupt(self, cause: VeniceBatchError) -> None:
         """Stop for a signal: a run that was stopping for another reason now ends as interrupted."""
         self.stop(cause)
         self.cause = cause
 
-    def leave(self) -> None:
-        """Leave what is open as it is: calls in flight are uncertain, everything else is for the next run."""
-        for number, task in self._queues.out.items():
+    def abandon(self) -> None:
+        """Leave what is in flight as it is: dispatched calls are uncertain, everything else is for the next run."""
+        for number, task in self._queues.dispatched.items():
             if isinstance(task, Buy):
-                self._recorder.lose(self._in_flight[number], task.purchase.step, "left when the run was interrupted")
-        for in_flight in list(self._in_flight.values()):
-            if in_flight.number in self._in_flight:
-                self._abandon(in_flight)
+                step = task.purchase.step
+                self._recorder.mark_uncertain(self._in_flight[number], step, "left when the run was interrupted")
+        self._leave_pending(self._in_flight)
 
-    # What came back
+    # Outcomes
 
-    def _take(self, outcome: Outcome) -> None:
-        in_flight = self._in_flight[outcome.task.ticket.in_flight]
-        self._queues.landed(outcome.task)
+    def _complete(self, outcome: Outcome) -> None:
+        task = outcome.task
+        in_flight = self._in_flight[task.item]
+        self._queues.complete(task)
         match outcome:
             case InputRead():
                 self._input_read(in_flight, outcome)
             case StageProbed():
                 current = replace(in_flight.position.current, known=known_of(outcome.facts))
                 in_flight.position = replace(in_flight.position, current=current)
-                self._proceed(in_flight)
+                self._advance(in_flight)
             case Bought():
                 self._bought(in_flight, outcome)
-            case CallLost():
-                self._call_lost(in_flight, outcome)
-            case AnswerChecked() | ResultsSetAside():
-                self._recorder.note_all(outcome.noted)
-                self._proceed(in_flight)
+            case CallEnded():
+                self._call_ended(in_flight, outcome)
+            case ResultsUpdated():
+                self._recorder.record(*outcome.events)
+                self._advance(in_flight)
             case Published():
                 self._published(in_flight, outcome)
-            case Refused():
-                self._refused(in_flight, outcome)
-            case Broken():
-                self._broken(in_flight, outcome)
+            case ItemFailed() | RunFailed():
+                if isinstance(outcome, RunFailed) and outcome.billed and isinstance(task, Buy):
+                    self._recorder.mark_uncertain(in_flight, task.purchase.step, "answered, but not kept")
+                self._failed(in_flight, task, outcome.error)
 
     def _input_read(self, in_flight: InFlightItem, outcome: InputRead) -> None:
         item, candidate = in_flight.item, in_flight.item.candidate
-        in_flight.copy = outcome.copy
+        in_flight.input = replace(in_flight.input, sha256=outcome.sha256)
         if not candidate.url:
             facts, size = canonical(outcome.facts.to_json()), outcome.facts.bytes
-            self._recorder.note(
-                SourceRead(self._job.name, candidate.key, candidate.version, size, outcome.sha256, facts)
-            )
+            job = self._pipeline.job.name
+            self._recorder.record(SourceRead(job, candidate.key, candidate.version, size, outcome.sha256, facts))
         input_key = InputKey("source", outcome.sha256)
         # A picture sent by its address keeps that name when its bytes are sent instead: it is the same purchase.
         if item.input_key.origin not in _BY_ADDRESS and item.input_key != input_key:
             in_flight.item = replace(item, input_key=input_key)
             in_flight.position = item.chain.start(input_key, known_of(outcome.facts))
-        self._go_on(in_flight)
-
-    def _go_on(self, in_flight: InFlightItem) -> None:
-        """Let the item proceed first, then those that waited for its call."""
-        waiting = self._queues.end_lead(in_flight)
-        self._proceed(in_flight)
-        self._wake(waiting)
+        self._advance_leader(in_flight)
 
     def _bought(self, in_flight: InFlightItem, outcome: Bought) -> None:
-        purchase = outcome.task.purchase
-        self._recorder.note_all(outcome.noted)
-        self._recorder.settle(in_flight, purchase.step, outcome.answer, "bad answer" if outcome.reason else "answered")
+        purchase, bad = outcome.task.purchase, bool(outcome.reason)
+        self._recorder.record(*outcome.events)
+        self._recorder.settle(in_flight, purchase.step, outcome.answer, "bad answer" if bad else "answered")
         self._rules.answered(purchase.step.id)
-        self._attempts.answered(purchase, bad=bool(outcome.reason))
-        if outcome.reason and self._attempts.too_often_bad(purchase):
+        self._attempts.answered(purchase, bad=bad)
+        if bad and self._attempts.too_often_bad(purchase):
             reason = f"step {purchase.step.id!r}: the answer is no picture: {outcome.reason}"
             self._end(in_flight, "failed", "bad-answer", reason)
-            self._count(failed=True)
+            self._count_ended(failed=True)
         else:
-            self._go_on(in_flight)
-        stop = served_another(purchase.step, outcome.task.lane, outcome.answer.model_served)
-        if stop is not None:
-            self.stop(stop)
+            self._advance_leader(in_flight)
+        self._stop_if(served_another(purchase.step, outcome.task.lane, outcome.answer.model_served))
 
-    def _call_lost(self, in_flight: InFlightItem, outcome: CallLost) -> None:
+    def _call_ended(self, in_flight: InFlightItem, outcome: CallEnded) -> None:
         failure, purchase = outcome.failure, outcome.task.purchase
+        step = purchase.step
         if failure.failure_class is FailureClass.UNCERTAIN or failure.billed:
-            self._recorder.lose(in_flight, purchase.step, failure.code, failure)
+            self._recorder.mark_uncertain(in_flight, step, failure.code, failure)
             self._attempts.lost(purchase)
         else:
-            self._recorder.release(in_flight, purchase.step, failure.code, failure)
+            self._recorder.release(in_flight, step, failure.code, failure)
+        by_address = in_flight.item.input_key.origin in _BY_ADDRESS and not in_flight.input.sha256
         match failure.failure_class:
             case FailureClass.UNCERTAIN:
-                self._go_on(in_flight)
+                self._advance_leader(in_flight)
             case FailureClass.RUN_STOPS:
-                self._abandon(in_flight)
+                self._leave_pending([in_flight.number])
                 if failure.code not in _NOT_SENT:
-                    self.stop((self._context.gate.cause or failure).as_run_error())
-            case FailureClass.ITEM_FAILS if (
-                failure.code == "url-unreachable"
-                and in_flight.item.input_key.origin in _BY_ADDRESS
-                and in_flight.copy is None
-            ):
-                self._queues.give(ReadInput(Ticket(in_flight.number), in_flight.item.candidate))
+                    self.stop((self._gate.cause or failure).as_run_error())
+            case FailureClass.ITEM_FAILS if failure.code == "url-unreachable" and by_address:
+                self._read_input(in_flight)
             case failure_class:
-                self._call_failed(in_flight, outcome, lasting=failure_class is FailureClass.ITEM_FAILS)
-
-    def _call_failed(self, in_flight: InFlightItem, outcome: CallLost, *, lasting: bool) -> None:
-        failure, step = outcome.failure, outcome.task.purchase.step
-        self._end(in_flight, "failed", failure.code, f"step {step.id!r}: {failure.message}", lasting=lasting)
-        self._count(failed=True)
-        stop = self._rules.refused(step.id, failure.text) if lasting else self._rules.gave_up(failure.as_run_error())
-        if stop is not None:
-            self.stop(stop)
+                lasting = failure_class is FailureClass.ITEM_FAILS
+                self._end(in_flight, "failed", failure.code, f"step {step.id!r}: {failure.message}", lasting=lasting)
+                self._count_ended(failed=True)
+                error = failure.as_run_error()
+                self._stop_if(self._rules.refused(step.id, failure.text) if lasting else self._rules.gave_up(error))
 
     def _published(self, in_flight: InFlightItem, outcome: Published) -> None:
-        self._recorder.note_all(filed(self._recorder.id(in_flight.item), outcome.files))
-        if isinstance(outcome.failed, ItemError):
-            self._refused(in_flight, Refused(outcome.task, outcome.failed))
+        self._recorder.record(*output_events(self._recorder.id(in_flight.item), outcome.files))
+        if outcome.error is not None:
+            self._failed(in_flight, outcome.task, outcome.error)
             return
-        if outcome.failed is not None:
-            self._broken(in_flight, Broken(outcome.task, outcome.failed))
-            return
-        self.published_flagged += any(not passed.released for passed in in_flight.passed.values())
+        self.published_flagged += any(not accepted.released for accepted in in_flight.accepted.values())
         self._end(in_flight, "done", *in_flight.remarks())
         if in_flight.paid:
-            self._count(failed=False)
+            self._count_ended(failed=False)
 
-    def _refused(self, in_flight: InFlightItem, outcome: Refused) -> None:
-        error = outcome.error
-        if self.cause is not None and isinstance(outcome.task, ReadInput) and not error.lasting:
-            self._abandon(in_flight)
-            return
-        state = "invalid" if isinstance(outcome.task, ReadInput) and error.lasting else "failed"
-        self._end(in_flight, state, error.code, error.told, lasting=error.lasting)
+    def _failed(self, in_flight: InFlightItem, task: Task, error: VeniceBatchError) -> None:
+        """End the item for an error of its own; leave it for the next run where the run, or its input, is to blame."""
+        reading = isinstance(task, ReadInput)
+        if not isinstance(error, ItemError):
+            self._leave_pending([in_flight.number])
+            self.stop(error)
+        elif self.cause is not None and reading and not error.lasting:
+            self._leave_pending([in_flight.number])
+        else:
+            state = "invalid" if reading and error.lasting else "failed"
+            self._end(in_flight, state, error.code, error.told, lasting=error.lasting)
 
-    def _broken(self, in_flight: InFlightItem, outcome: Broken) -> None:
-        if isinstance(outcome.task, Buy) and outcome.billed:
-            self._recorder.lose(in_flight, outcome.task.purchase.step, "answered, but not kept")
-        self._abandon(in_flight)
-        self.stop(outcome.error)
+    # An item's way through its chain
 
-    # An item's way
-
-    def _proceed(self, in_flight: InFlightItem) -> None:
+    def _advance(self, in_flight: InFlightItem) -> None:
         """Take the item as far as it gets without waiting: over stored results to its next purchase, or to its end."""
         while in_flight.number in self._in_flight:
             in_flight.position, stop = in_flight.item.chain.advance(in_flight.position, in_flight.item.variant)
@@ -291,168 +274,151 @@ class Scheduler:
                 case Finished(stage=stage):
                     return self._publish(in_flight, stage)
                 case Undecided():
-                    return self._measure(in_flight)
-                case Purchase() if not self._pass_over(in_flight, stop):
+                    return self._probe(in_flight, in_flight.position.current)
+                case Purchase() if not self._skip_stored(in_flight, stop):
                     return None
         return None
 
-    def _pass_over(self, in_flight: InFlightItem, purchase: Purchase) -> bool:
-        """Go on over a purchase whose answer is stored; return False where the item has to wait, or ends."""
+    def _advance_leader(self, in_flight: InFlightItem) -> None:
+        """Let the item go on first, then those parked behind its call."""
+        parked = self._queues.end_lead(in_flight)
+        self._advance(in_flight)
+        self._resume(parked)
+
+    def _resume(self, parked: list[InFlightItem]) -> None:
+        """Let parked items look again: at the leader's answer, or, if it failed, at leading themselves."""
+        for in_flight in parked:
+            self._advance(in_flight)
+
+    def _skip_stored(self, in_flight: InFlightItem, purchase: Purchase) -> bool:
+        """Go on over a purchase whose result is stored; return False where the item has to wait, or ends."""
         found = self._state.results.find(purchase.result)
         if found is None:
             self._purchase(in_flight, purchase)
             return False
         known = known_of_result(found)
         if known is None:
-            self._queues.give(CheckAnswer(Ticket(in_flight.number), purchase.result))
+            self._queues.enqueue(CheckAnswer(in_flight.number, purchase.result))
             return False
         self._recorder.release(in_flight, purchase.step, "bought already")
-        if found.flags and not self._passes(in_flight, purchase, found):
+        if found.flags and not self._accept_flagged(in_flight, purchase, found):
             return False
         in_flight.position = in_flight.item.chain.bought(in_flight.position, purchase, known)
         return True
 
-    def _passes(self, in_flight: InFlightItem, purchase: Purchase, found: Result) -> bool:
-        """See to a flagged answer: return True where the item goes on with it, else it ends, or has it bought anew."""
-        way = course(found, self._job.run.on_flagged, self._state)
+    def _accept_flagged(self, in_flight: InFlightItem, purchase: Purchase, found: Result) -> bool:
+        """Return whether the item goes on with a flagged result; else it ends here, or has it bought again."""
+        way = course(found, self._pipeline.job.run.on_flagged, self._state)
         if way in {"released", "publish"}:
-            in_flight.passed[purchase.step.id] = Passed(found.flags, released=way == "released")
+            in_flight.accepted[purchase.step.id] = AcceptedResult(found.flags, released=way == "released")
             return True
-        if way == "retry" and self._buys_anew(in_flight, purchase):
+        if way == "retry" and self._buy_again(in_flight, purchase):
             return False
         state, word = ("failed", "not fit to publish") if way == "fail" else ("flagged", "held back")
         reason = f"step {purchase.step.id!r}: {word}: {', '.join(found.flags)}"
-        self._recorder.end(in_flight.item, state, "+".join(found.flags), reason, lasting=True, result=found.key)
-        self._forget(in_flight, "not needed")
+        self._end(in_flight, state, "+".join(found.flags), reason, lasting=True, result=found.key)
         return False
 
-    def _buys_anew(self, in_flight: InFlightItem, purchase: Purchase) -> bool:
-        """Have the call made again, its flagged pictures put aside first; return False if the money does not reach."""
-        if self.cause is not None:
-            self._abandon(in_flight)
-        elif not self._queues.lead_or_park(in_flight, purchase.claim):
-            self._recorder.release_all(in_flight, "another item buys the same")
-        elif self._reserve(in_flight):
-            self._attempts.set_aside_results(purchase)
-            self._queues.give(SetAside(Ticket(in_flight.number), self._flagged_of(purchase)))
-        else:
+    def _buy_again(self, in_flight: InFlightItem, purchase: Purchase) -> bool:
+        """Have the call made again, its flagged results set aside first; return False if it cannot be afforded."""
+        if not self._leads(in_flight, purchase):
+            return True
+        if not self._recorder.reserve(in_flight):
             return False
+        self._attempts.set_aside(purchase)
+        rule = self._pipeline.job.run.on_flagged
+        # One call gives all variants: those that are held for good, or released, stay.
+        found = [each for each in map(self._state.results.find, purchase.results) if each is not None and each.flags]
+        again = tuple(each.key for each in found if course(each, rule, self._state) == "retry")
+        self._queues.enqueue(SetAside(in_flight.number, again))
         return True
 
-    def _flagged_of(self, purchase: Purchase) -> tuple[str, ...]:
-        """Return those pictures of the call's answer that are to be bought anew: one call gives all of them."""
-        found = filter(None, map(self._state.results.find, purchase.results))
-        rule = self._job.run.on_flagged
-        return tuple(each.key for each in found if each.flags and course(each, rule, self._state) == "retry")
-
     def _purchase(self, in_flight: InFlightItem, purchase: Purchase) -> None:
-        if self.cause is not None:
-            self._abandon(in_flight)
-        elif self._attempts.too_often_lost(purchase):
-            reason = (
-                f"step {purchase.step.id!r}: the answer was lost after the request was sent; it may have been charged"
-            )
+        step = purchase.step
+        if self.cause is None and self._attempts.too_often_lost(purchase):
+            reason = f"step {step.id!r}: the answer was lost after the request was sent; it may have been charged"
             self._end(in_flight, "uncertain", "uncertain", reason)
-        elif self._attempts.too_often_bad(purchase):
+        elif self.cause is None and self._attempts.too_often_bad(purchase):
             # Another item with the same bytes bought it that often: this one's money would go the same way.
-            reason = f"step {purchase.step.id!r}: every answer was no picture"
-            self._end(in_flight, "failed", "bad-answer", reason)
-        elif not self._queues.lead_or_park(in_flight, purchase.claim):
+            self._end(in_flight, "failed", "bad-answer", f"step {step.id!r}: every answer was no picture")
+        elif self._leads(in_flight, purchase):
+            if in_flight.lacks_input_of(purchase):
+                self._read_input(in_flight)
+            elif self._recorder.reserve(in_flight):
+                self._attempts.recall(purchase, was_bad=self._state.results.was_bad(purchase.results[0]))
+                self._queues.make_ready(in_flight, purchase, self._prices.of(step)[1])
+            else:
+                self._wait_for_money(in_flight)
+
+    def _leads(self, in_flight: InFlightItem, purchase: Purchase) -> bool:
+        """Return whether the item may buy; else it is parked behind the one that does, or left as the run stopped."""
+        if self.cause is not None:
+            self._leave_pending([in_flight.number])
+        elif self._queues.lead_or_park(in_flight, purchase.claim):
+            return True
+        else:
             self._recorder.release_all(in_flight, "another item buys the same")
-        elif not self._has_its_bytes(in_flight, purchase):
-            self._queues.give(ReadInput(Ticket(in_flight.number), in_flight.item.candidate))
-        elif self._reserve(in_flight):
-            self._attempts.recall(purchase, was_bad=self._state.results.was_bad(purchase.results[0]))
-            self._queues.make_ready(in_flight, purchase, self._prices.of(purchase.step)[1])
+        return False
+
+    def _wait_for_money(self, in_flight: InFlightItem) -> None:
+        self._recorder.release_all(in_flight, "the money does not reach for the rest of the chain")
+        if not self._unaffordable_told:
+            self._recorder.observer.note("not enough money for all items; processing as many as it covers")
+        self._unaffordable_told = True
+        self._unaffordable.append(in_flight)
+        self._resume(self._queues.end_lead(in_flight))
+
+    def _read_input(self, in_flight: InFlightItem) -> None:
+        self._queues.enqueue(ReadInput(in_flight.number, in_flight.input))
+
+    def _probe(self, in_flight: InFlightItem, stage: Stage) -> None:
+        if in_flight.lacks_bytes(stage):
+            self._read_input(in_flight)
         else:
-            self._recorder.release_all(in_flight, "the money does not reach for the rest of the chain")
-            if not self._told_short:
-                self._context.observer.note(
-                    "the money does not reach for every item that is left; finishing what it does"
-                )
-            self._told_short = True
-            self._unaffordable.append(in_flight)
-            self._wake(self._queues.end_lead(in_flight))
-
-    def _has_its_bytes(self, in_flight: InFlightItem, purchase: Purchase) -> bool:
-        """Whether the worker has what it must send; an item that resumes may lack its source's bytes."""
-        return in_flight.copy is not None or not any(
-            isinstance(picture, Stage) and picture.result is None and picture.input_key.origin == "source"
-            for picture in purchase.inputs
-        )
-
-    def _reserve(self, in_flight: InFlightItem) -> bool:
-        """Set money aside for the step at hand and all that may follow, each at its highest price."""
-        return self._recorder.reserve(
-            in_flight, [(step, micros(self._prices.of(step)[0])) for step in self._ahead(in_flight)]
-        )
-
-    def _ahead(self, in_flight: InFlightItem) -> list[PaidStep]:
-        """Return the paid steps from here on that nothing is reserved for yet."""
-        ahead = in_flight.item.chain.steps[in_flight.position.index :]
-        return [step for step in ahead if isinstance(step, PaidStep) and step.id not in in_flight.reserved]
-
-    def _no_money_for(self, in_flight: InFlightItem) -> MoneyError:
-        """Say which limit the rest of the item's chain does not fit under."""
-        wanted = sum(micros(self._prices.of(step)[0]) for step in self._ahead(in_flight))
-        return self._recorder.budget.refusal(wanted)
-
-    def _measure(self, in_flight: InFlightItem) -> None:
-        stage = in_flight.position.current
-        if stage.result is None and in_flight.copy is None:
-            self._queues.give(ReadInput(Ticket(in_flight.number), in_flight.item.candidate))
-        else:
-            self._queues.give(ProbeStage(Ticket(in_flight.number), stage, in_flight.copy))
+            self._queues.enqueue(ProbeStage(in_flight.number, stage, in_flight.input))
 
     def _publish(self, in_flight: InFlightItem, stage: Stage) -> None:
-        item = in_flight.item
-        if stage.result is None and in_flight.copy is None:
-            self._queues.give(ReadInput(Ticket(in_flight.number), item.candidate))
+        if in_flight.lacks_bytes(stage):
+            self._read_input(in_flight)
             return
-        files = tuple(
-            FinishedFile(name, kind.rendition, self._context.owner(name))
-            for name, kind in zip(item.outputs, self._files, strict=True)
-        )
-        self._recorder.note_all(OutputPlanned(self._recorder.id(item), file.name) for file in files)
-        self._queues.give(Publish(Ticket(in_flight.number), stage, in_flight.copy, files))
+        kinds, who = self._pipeline.files, self._recorder.id(in_flight.item)
+        names = zip(in_flight.item.outputs, kinds, strict=True)
+        files = tuple(FinishedFile(name, kind.rendition, self._owner(name)) for name, kind in names)
+        self._recorder.record(*(OutputPlanned(who, file.name) for file in files))
+        self._queues.enqueue(Publish(in_flight.number, stage, in_flight.input, files))
 
     # An item's end
 
     def _end(
-        self, in_flight: InFlightItem, state: str, code: str = "", reason: str = "", *, lasting: bool = False
+        self,
+        in_flight: InFlightItem,
+        state: str,
+        code: str = "",
+        reason: str = "",
+        *,
+        lasting: bool = False,
+        result: str = "",
+        why: str = "not needed",
     ) -> None:
-        """Record what became of the item, give back what it did not spend, and let those behind it go on."""
-        self._recorder.end(in_flight.item, state, code, reason, lasting=lasting, left=self._left(in_flight))
-        self._forget(in_flight, "not needed")
-
-    def _count(self, *, failed: bool) -> None:
-        """Count an item whose paid calls came to an end: what this machine refused says nothing about the API."""
-        stop = self._rules.item_ended(failed=failed)
-        if stop is not None:
-            self.stop(stop)
-
-    def _left(self, in_flight: InFlightItem) -> Decimal:
-        """Return the most that the item's remaining steps cost."""
-        ahead = in_flight.item.chain.steps[in_flight.position.index :]
-        prices = (self._prices.of(step)[0] for step in ahead if isinstance(step, PaidStep))
-        # What another item buys for it was not counted in the plan either.
-        return min(in_flight.item.cost.high, sum(prices, Decimal(0)))
-
-    def _abandon(self, in_flight: InFlightItem) -> None:
-        """Leave the item for the next run, as it is."""
-        self._recorder.end(
-            in_flight.item, "pending", "stopped", "the run stopped before it was done", left=self._left(in_flight)
-        )
-        self._forget(in_flight, "the run stopped")
-
-    def _forget(self, in_flight: InFlightItem, why: str) -> None:
+        """Record how the item ended, release what it did not spend, and let those parked behind it go on."""
+        self._recorder.end(in_flight, state, code, reason, lasting=lasting, result=result)
         self._recorder.release_all(in_flight, why)
         del self._in_flight[in_flight.number]
-        if in_flight.copy is not None:
-            in_flight.copy.unlink(missing_ok=True)
-        self._wake(self._queues.end_lead(in_flight))
+        self._queues.release(in_flight.input)
+        self._resume(self._queues.end_lead(in_flight))
 
-    def _wake(self, waiting: list[InFlightItem]) -> None:
-        """Let parked items look again: at the leader's answer, or, if it failed, at leading themselves."""
-        for in_flight in waiting:
-            self._proceed(in_flight)
+    def _leave_pending(self, numbers: Iterable[int]) -> None:
+        """Leave items for the next run, as they are."""
+        reason, why = "the run stopped before it was done", "the run stopped"
+        for number in sorted(numbers):
+            # The end of one may be the end of those parked behind it.
+            if number in self._in_flight:
+                self._end(self._in_flight[number], "pending", "stopped", reason, why=why)
+
+    def _count_ended(self, *, failed: bool) -> None:
+        """Count an item whose paid calls came to an end: what this machine refused says nothing about the API."""
+        self._stop_if(self._rules.item_ended(failed=failed))
+
+    def _stop_if(self, cause: VeniceBatchError | None) -> None:
+        if cause is not None:
+            self.stop(cause)

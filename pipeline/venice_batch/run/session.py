@@ -1,4 +1,4 @@
-"""One start of a job, from the lease to the last row: preflight, plan, and the driver with its tools."""
+"""One start of a job, from the lease to the last row: preflight, plan, and the driver with its parts."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from venice_batch.plan.plan_inputs import gather_inputs, refuse_overlap
 from venice_batch.plan.planner import make_plan
 from venice_batch.plan.selection import ItemFilter
 from venice_batch.run.budget import RunBudget
-from venice_batch.run.driver import Driver
-from venice_batch.run.observer import Observer, Steady, Summary
-from venice_batch.run.ownership import claim
-from venice_batch.run.run_context import RunContext
-from venice_batch.run.vanished import tidy
+from venice_batch.run.driver import Driver, RunContext
+from venice_batch.run.engines.threads import Threads
+from venice_batch.run.observer import Observer, SteadyObserver, Summary
+from venice_batch.run.ownership import claim_output
+from venice_batch.run.vanished import apply_rule
 from venice_batch.run.worker import Worker, decoders
 from venice_batch.state import (
     Event,
@@ -59,6 +59,8 @@ EMULATED = "emulated"
 _GROUP = 5000
 #: Seconds between two notes about the same reason to wait.
 _QUIET = 10.0
+#: Calls in flight at most, where the job does not say.
+_MOST_CALLS = 64
 _LASTING_ENDS = frozenset({Exit.DONE, Exit.ITEMS_FAILED, Exit.MONEY})
 
 
@@ -123,10 +125,10 @@ def plan_only(job: Job, api: Api, item_filter: ItemFilter) -> Plan:
     pipeline = make_pipeline(job, api.host)
     known = preflight(api, styles=pipeline.draws)
     with to_read(state_root(job, api.host)) as state:
-        return _planned(pipeline, state, known, item_filter)
+        return _make_plan(pipeline, state, known, item_filter)
 
 
-def _planned(pipeline: Pipeline, state: State, known: Preflight, item_filter: ItemFilter) -> Plan:
+def _make_plan(pipeline: Pipeline, state: State, known: Preflight, item_filter: ItemFilter) -> Plan:
     plan = make_plan(pipeline, gather_inputs(pipeline.job, state, known.catalogue, known.account), item_filter)
     return replace(plan, warnings=(*plan.warnings, *known.cautions))
 
@@ -149,26 +151,26 @@ class Session:
 
         Args:
             observer: told what happens.
-            partial: the plan is known not to be covered; do what the money reaches for.
+            partial: the plan is known not to be covered; process as many items as the money covers.
             waits: the caller will start again once the balance suffices, so that it is still the same run.
         """
-        observer = Steady(observer)
+        observer = SteadyObserver(observer)
         run, _ = self.state.run_to_continue(self.job.name)
         now = time.time()
         limits = self._caps(now, partial=partial)
         self.state.commit([RunStarted(run, self.job.name, now)])
-        standing = self._standing(now)
-        while group := list(itertools.islice(standing, _GROUP)):
+        planned = self._planned(now)
+        while group := list(itertools.islice(planned, _GROUP)):
             self.state.commit(group)
         others = set(self.plan.balances) - {"usd", "diem"}
-        listens = all(self.plan.balances[currency] == 0 for currency in others)
-        budget = RunBudget(limits, run, self.state.next_call(), now, listens=listens)
+        tracks = all(self.plan.balances[currency] == 0 for currency in others)
+        budget = RunBudget(limits, run, self.state.next_call(), now, tracks_balance=tracks)
         with self._context(budget, observer) as context:
             driver = Driver(self.pipeline, self.plan, self.state, context)
-            with _signals(driver.signal):
+            with _signals_to(driver.signal):
                 summary = driver.run()
         if summary.cause is None:
-            self.state.commit(tidy(self.job, self.state, self.output, observer.note))
+            self.state.commit(apply_rule(self.job, self.state, self.output, observer.note))
         code = summary.exit_code
         closed = code in _LASTING_ENDS and not (waits and waits_for_balance(summary.cause))
         self.state.commit([RunEnded(run, time.time(), int(code), closed)])
@@ -181,8 +183,8 @@ class Session:
         balance = sum(self.plan.balances.values())
         return (*limits, Cap("balance", micros(balance) if balance else 0, 0))
 
-    def _standing(self, now: float) -> Iterator[Event]:
-        """Yield what the plan found out: what cannot be processed, what is to be done, and what is gone."""
+    def _planned(self, now: float) -> Iterator[Event]:
+        """Yield the moves that the plan found: what cannot be processed, what is to be done, and what is gone."""
         name = self.job.name
         for item in self.plan.items:
             identity, version = ItemId(name, item.key, item.variant), item.candidate.version
@@ -209,7 +211,7 @@ class Session:
                     cancel=cancel,
                     timeout=job.api.timeout,
                     prefer="json" if job.api.transport == "json" else "multipart",
-                    on_wait=_Waits(observer),
+                    on_wait=_WaitReporter(observer),
                 )
             )
             source = open_store(job.source.path) if isinstance(job.source, FolderSource) else None
@@ -222,10 +224,11 @@ class Session:
                 scratch=self.state.scratch,
                 decoders=decoders(),
             )
+            engine = Threads(worker, job.run.concurrency or _MOST_CALLS)
             real = self.state.root == self.job.state
             trial = stack.enter_context(to_read(self.job.state / EMULATED)) if real else None
             owner = functools.partial(self._owner, trial=trial)
-            yield RunContext(self.known.catalogue, lanes, gate, cancel, worker, budget, observer, owner)
+            yield RunContext(self.known.catalogue, lanes, gate, cancel, engine, budget, observer, owner)
 
     def _owner(self, path: str, trial: State | None) -> OutputRow | None:
         """Return what is known of a finished file; a real run may replace what a trial on the emulator wrote."""
@@ -252,16 +255,16 @@ def session(job: Job, api: Api, item_filter: ItemFilter) -> Iterator[Session]:
     pipeline = make_pipeline(job, api.host)
     with state_to_write(job, api.host) as state:
         output = open_store(job.output.path)
-        claim(output, job.output.path, job.state, state.scratch)
+        claim_output(output, job.output.path, job.state, state.scratch)
         if isinstance(job.output.path, Path):
             sweep_stale(job.output.path)
         recovered = state.recover(time.time())
         known = preflight(api, styles=pipeline.draws)
-        plan = _planned(pipeline, state, known, item_filter)
+        plan = _make_plan(pipeline, state, known, item_filter)
         yield Session(job, api, pipeline, state, plan, known, recovered, output)
 
 
-class _Waits:
+class _WaitReporter:
     """Tells of waits for the server: the long ones, and each reason once in a while, however many threads wait."""
 
     def __init__(self, observer: Observer) -> None:
@@ -270,7 +273,7 @@ class _Waits:
         self._told: dict[str, float] = {}
 
     def __call__(self, why: str, seconds: float) -> None:
-        """Take note of a wait of so many seconds; called in any thread."""
+        """Report a wait of so many seconds; called in any thread."""
         with self._lock:
             silent = time.monotonic() < self._told.get(why, 0.0)
             if seconds < 1 or silent:
@@ -280,7 +283,7 @@ class _Waits:
 
 
 @contextmanager
-def _signals(tell: Callable[[int], None]) -> Iterator[None]:
+def _signals_to(tell: Callable[[int], None]) -> Iterator[None]:
     """Have Ctrl-C and SIGTERM told to the driver while the block runs."""
 
     def handler(number: int, _: FrameType | None) -> None:

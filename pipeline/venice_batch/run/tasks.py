@@ -1,32 +1,43 @@
-"""What workers do and what they hand back: values only, so that the driver alone decides and records."""
+"""Tasks and outcomes: picklable values, so that a worker may be a thread of this process or another machine.
+
+Inputs are named by key, version and hash: no value holds a path in one machine's temporary folder, nor a picture.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 
 from venice_batch.errors import ItemError, VeniceBatchError
 from venice_batch.imaging import Facts, Rendition
-from venice_batch.plan.sources import Candidate
 from venice_batch.state import Event, OutputRow
 from venice_batch.steps.chain import Purchase, Stage
 from venice_batch.venice import Answer, CallFailed
 
 
 @dataclass(frozen=True, slots=True)
-class Ticket:
-    """Which journey a task belongs to; the driver's own number."""
+class InputRef:
+    """An item's input, for any worker to read.
 
-    in_flight: int
+    Attributes:
+        key: names it in the source.
+        version: as it was listed.
+        url: its address, for a list of addresses.
+        sha256: of its bytes; empty while nobody has read them.
+    """
+
+    key: str
+    version: str
+    url: str = ""
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadInput:
-    """Read an input whole: copy, hash, and check that it decodes."""
+    """Read an input whole: hash it, and check that it decodes. `item` is the scheduler's number, in every task."""
 
-    ticket: Ticket
-    candidate: Candidate
+    item: int
+    input: InputRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,35 +45,33 @@ class Buy:
     """Make one paid call, and make its answer durable.
 
     Attributes:
-        ticket: whose task.
+        item: whose task.
         purchase: what is bought.
-        source: the item's own bytes; None where no input needs them.
+        input: the item's own; where nobody has read it, the API reads it from its address.
         price: US dollars of the call.
         lane: the model id of its lane.
-        key: of the input, where the API reads it by itself from a signed address.
     """
 
-    ticket: Ticket
+    item: int
     purchase: Purchase
-    source: Path | None
+    input: InputRef
     price: Decimal
     lane: str
-    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckAnswer:
-    """Look at an answer that an earlier run stored but did not come to judge."""
+    """Check an answer that an earlier run stored and did not come to check."""
 
-    ticket: Ticket
+    item: int
     result: str
 
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """Put flagged answers out of the way, so that they can be bought anew."""
+    """Put flagged results out of the way, so that they can be bought again."""
 
-    ticket: Ticket
+    item: int
     results: tuple[str, ...]
 
 
@@ -83,18 +92,11 @@ class FinishedFile:
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """Make the finished files of an item and put them in the output.
+    """Make the finished `files` of an item from `stage`, and put them in the output in that order."""
 
-    Attributes:
-        ticket: whose task.
-        stage: what they are made from.
-        source: the item's own bytes, where no paid result is below it.
-        files: in order.
-    """
-
-    ticket: Ticket
+    item: int
     stage: Stage
-    source: Path | None
+    input: InputRef
     files: tuple[FinishedFile, ...]
 
 
@@ -102,9 +104,9 @@ class Publish:
 class ProbeStage:
     """Find out what a condition needs to know of a picture that local steps have changed."""
 
-    ticket: Ticket
+    item: int
     stage: Stage
-    source: Path | None
+    input: InputRef
 
 
 Task = ReadInput | Buy | CheckAnswer | ProbeStage | SetAside | Publish
@@ -112,50 +114,44 @@ Task = ReadInput | Buy | CheckAnswer | ProbeStage | SetAside | Publish
 
 @dataclass(frozen=True, slots=True)
 class InputRead:
-    """The input was read: a private copy of its bytes, their hash and header."""
+    """The input was read: the hash of its bytes and its header."""
 
     task: ReadInput
-    copy: Path
     sha256: str
     facts: Facts
 
 
 @dataclass(frozen=True, slots=True)
 class Bought:
-    """The call was answered and the answer is durable; `reason` says why it is no picture, if it is none.
+    """The call was answered and the answer is durable.
 
-    `noted`: what the manifest should know of the stored answer.
+    Attributes:
+        task: the call.
+        answer: what the API said; its paths are empty.
+        reason: why the answer is not a picture; empty where it is one.
+        events: what the manifest must record of the stored answer.
     """
 
     task: Buy
     answer: Answer
     reason: str = ""
-    noted: tuple[Event, ...] = ()
+    events: tuple[Event, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class CallLost:
-    """The call gave no answer to judge; the failure says what becomes of it."""
+class CallEnded:
+    """The call gave no answer; `failure` says whether it is retried, uncertain, or the end of the item or the run."""
 
     task: Buy
     failure: CallFailed
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerChecked:
-    """The stored answer was looked at; `reason` says why it is no picture, if it is none. `noted`: see `Bought`."""
+class ResultsUpdated:
+    """Stored results were checked or set aside; `events` is what the manifest must record of them."""
 
-    task: CheckAnswer
-    reason: str = ""
-    noted: tuple[Event, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ResultsSetAside:
-    """The answers are out of the way. `noted`: see `Bought`."""
-
-    task: SetAside
-    noted: tuple[Event, ...] = ()
+    task: CheckAnswer | SetAside
+    events: tuple[Event, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +164,7 @@ class StageProbed:
 
 @dataclass(frozen=True, slots=True)
 class WrittenFile:
-    """A finished file is durable; `ours` is false for a stranger's that the job says to leave in its place."""
+    """A finished file is durable; `ours` is false for a foreign file that the job says to leave in its place."""
 
     name: str
     version: str
@@ -178,15 +174,15 @@ class WrittenFile:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """Finished files are durable: all of them, or, with `failed`, those before the one that could not be put."""
+    """Finished files are durable: all of them, or, with `error`, those before the one that could not be put."""
 
     task: Publish
     files: tuple[WrittenFile, ...]
-    failed: VeniceBatchError | None = None
+    error: VeniceBatchError | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class ItemFailed:
     """The item cannot go on; nothing was sent for this task."""
 
     task: Task
@@ -194,8 +190,8 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
-    """The task met something that no item is to blame for: a full disk, or a bug. The run must stop.
+class RunFailed:
+    """Something that no item is to blame for, such as a full disk or a bug: the run must stop.
 
     `billed`: a call was answered before it happened.
     """
@@ -205,4 +201,4 @@ class Broken:
     billed: bool = False
 
 
-Outcome = InputRead | Bought | CallLost | AnswerChecked | StageProbed | ResultsSetAside | Published | Refused | Broken
+Outcome = InputRead | Bought | CallEnded | ResultsUpdated | StageProbed | Published | ItemFailed | RunFailed

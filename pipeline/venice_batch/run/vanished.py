@@ -12,7 +12,7 @@ from venice_batch.storage import Store
 _SHOWN = 5
 
 
-def tidy(job: Job, state: State, output: Store, tell: Callable[[str], None]) -> list[Event]:
+def apply_rule(job: Job, state: State, output: Store, tell: Callable[[str], None]) -> list[Event]:
     """Carry out the job's rule on finished files of vanished inputs.
 
     A file that is not as this tool left it is somebody's work and stays. When more would go than the job's share, none

@@ -1,26 +1,26 @@
-"""Who buys and who waits: one buyer for a key at a time, as many calls out as the lanes allow."""
+"""One buyer for a call at a time, and as many calls in flight as the lanes allow."""
 
 from __future__ import annotations
 
 from decimal import Decimal
-from pathlib import Path
 
 from tests.unit.steps.conftest import HOST, SOURCE, paid
 from venice_batch.plan.model import PlannedItem
 from venice_batch.plan.sources import Candidate
 from venice_batch.run.queues import InFlightItem, Queues
-from venice_batch.run.tasks import Buy, ReadInput, Ticket
+from venice_batch.run.tasks import Buy, InputRef, ReadInput
 from venice_batch.steps.chain import Chain, Purchase
 from venice_batch.steps.conditions import Known
 from venice_batch.venice import Cancel, Lanes
 
+REF = InputRef("a.png", "v")
 CHAIN = Chain(HOST, (paid("upscale"),))
 
 
 def in_flight(number: int) -> InFlightItem:
     candidate = Candidate(f"{number}.png", "v")
     item = PlannedItem(candidate, 0, "new", "f", CHAIN, SOURCE, Known())
-    return InFlightItem(number, item, CHAIN.start(SOURCE, Known()))
+    return InFlightItem.admitted(number, item)
 
 
 def purchase() -> Purchase:
@@ -34,7 +34,7 @@ def queues(most: int = 64, **limits: int) -> Queues:
 
 
 def buy(number: int, lane: str = "l") -> Buy:
-    return Buy(Ticket(number), purchase(), Path("x"), Decimal("0.02"), lane)
+    return Buy(number, purchase(), REF, Decimal("0.02"), lane)
 
 
 # Single flight
@@ -88,27 +88,27 @@ def test_who_leads_nothing_frees_nothing() -> None:
 # Tasks
 
 
-def test_a_task_is_handed_out_once_and_is_out_until_it_lands() -> None:
+def test_a_task_is_dispatched_once_and_until_it_is_complete() -> None:
     these = queues()
-    task = ReadInput(Ticket(1), Candidate("a", "v"))
-    these.give(task)
+    task = ReadInput(1, REF)
+    these.enqueue(task)
     assert these.busy() == {1}
-    assert these.out == {}
-    assert these.handed_out() == [task]
-    assert these.handed_out() == []
-    assert these.out == {1: task}
+    assert these.dispatched == {}
+    assert these.dispatch() == ([task], [])
+    assert these.dispatch() == ([], [])
+    assert these.dispatched == {1: task}
     assert these.busy() == {1}
-    these.landed(task)
+    these.complete(task)
     assert these.busy() == set()
 
 
 def test_only_calls_are_in_flight() -> None:
     these = queues()
-    these.give(ReadInput(Ticket(1), Candidate("a", "v")))
-    these.give(buy(2))
+    these.enqueue(ReadInput(1, REF))
+    these.enqueue(buy(2))
     assert these.calls_in_flight == 1
-    these.handed_out()
-    these.landed(buy(2))
+    these.dispatch()
+    these.complete(buy(2))
     assert these.calls_in_flight == 0
 
 
@@ -116,9 +116,9 @@ def sent(these: Queues) -> list[int]:
     """Take what may be sent, as the driver does."""
     numbers = []
     for each, bought, lane in these.next_purchases():
-        these.give(Buy(Ticket(each.number), bought, None, Decimal(1), lane))
+        these.enqueue(Buy(each.number, bought, REF, Decimal(1), lane))
         numbers.append(each.number)
-    these.handed_out()
+    these.dispatch()
     return numbers
 
 
@@ -128,7 +128,7 @@ def test_purchases_leave_in_order_and_not_more_than_the_concurrency() -> None:
         these.make_ready(in_flight(number), purchase(), "l")
     assert sent(these) == [1, 2, 3]
     assert sent(these) == []
-    these.landed(these.out[2])
+    these.complete(these.dispatched[2])
     assert sent(these) == [4]
 
 
@@ -143,8 +143,8 @@ def test_a_lane_takes_no_more_than_its_window_and_holds_no_other_back() -> None:
     assert sent(these) == [*range(1, window + 1), *range(11, 16)]
 
 
-def test_what_was_not_handed_out_can_be_dropped() -> None:
+def test_what_was_not_dispatched_can_be_dropped() -> None:
     these = queues()
     these.make_ready(in_flight(1), purchase(), "l")
-    these.forget_ready()
+    these.drop_ready()
     assert sent(these) == []

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from tests.unit.run.conftest import OpenShop, Shop
+from tests.contract.run.conftest import OpenShop, Shop
 from venice_batch import imaging
 from venice_batch.imaging import Rendition
 from venice_batch.plan.hashing import file_hash
-from venice_batch.run.publish import filed
-from venice_batch.run.tasks import FinishedFile, Published, Refused, WrittenFile
+from venice_batch.run.publish import output_events
+from venice_batch.run.tasks import FinishedFile, ItemFailed, Published, WrittenFile
 from venice_batch.state import ItemId, OutputDropped, OutputRow, OutputWritten
 
 MAIN = FinishedFile("x/a.jpg", Rendition("JPEG", 88, max_side=200), None)
@@ -25,7 +25,7 @@ def published(shop: Shop, *files: FinishedFile) -> Published:
 
 def test_all_files_are_put_in_their_order(shop: Shop) -> None:
     done = published(shop, MAIN, THUMB)
-    assert done.failed is None
+    assert done.error is None
     assert [file.name for file in done.files] == ["x/a.jpg", "x/a-thumb.webp"]
     assert [imaging.probe(shop.out / file.name).max_side for file in done.files] == [200, 50]
     assert [file.sha256 for file in done.files] == [file_hash(shop.out / file.name) for file in done.files]
@@ -61,7 +61,7 @@ def test_an_item_of_which_one_file_cannot_be_made_publishes_none(shop: Shop, bad
     image.save(source)
     good = FinishedFile("a.webp", Rendition("WEBP"), None)
     outcome = shop.worker.do(shop.publish(source, good, FinishedFile("a.jpg", bad, None)))
-    assert isinstance(outcome, Refused)
+    assert isinstance(outcome, ItemFailed)
     assert outcome.error.code == code
     assert outcome.error.message.startswith("a.jpg: ")
     assert outcome.error.remedy
@@ -75,12 +75,12 @@ def test_what_lies_there_before_a_name_that_is_taken_is_told(shop: Shop) -> None
     (shop.out / "x" / "a-thumb.webp").write_bytes(b"theirs")
     done = published(shop, MAIN, THUMB)
     assert [file.name for file in done.files] == ["x/a.jpg"]
-    assert "a-thumb.webp is in the output already" in str(done.failed)
+    assert "a-thumb.webp is in the output already" in str(done.error)
     assert (shop.out / "x" / "a-thumb.webp").read_bytes() == b"theirs"
     # Known as ours, it can be replaced when the recipe changes.
     row = OutputRow("a.png", 0, "x/a.jpg", done.files[0].version, done.files[0].sha256)
     smaller = FinishedFile("x/a.jpg", Rendition("JPEG", max_side=100), row)
-    assert published(shop, smaller).failed is None
+    assert published(shop, smaller).error is None
     assert imaging.probe(shop.out / "x" / "a.jpg").max_side == 100
 
 
@@ -93,7 +93,7 @@ def test_skip_leaves_one_strangers_file_and_puts_the_others(open_shop: OpenShop)
     assert (shop.out / "x" / "a.jpg").read_bytes() == b"theirs"
 
 
-def test_the_manifest_hears_of_ours_and_forgets_a_strangers() -> None:
+def test_the_manifest_records_ours_and_drops_a_foreign_one() -> None:
     item = ItemId("job", "a.png")
     files = [WrittenFile("a.jpg", "1", "hash"), WrittenFile("b.jpg", "2", "other", ours=False)]
-    assert filed(item, files) == (OutputWritten(item, "a.jpg", "1", "hash"), OutputDropped("job", "b.jpg"))
+    assert output_events(item, files) == (OutputWritten(item, "a.jpg", "1", "hash"), OutputDropped("job", "b.jpg"))

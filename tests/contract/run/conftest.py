@@ -17,7 +17,7 @@ from tests.unit.steps.conftest import HOST, step
 from venice_batch.emulator import Running, Settings, serve_in_thread
 from venice_batch.plan.hashing import file_hash
 from venice_batch.run.publish import Existing
-from venice_batch.run.tasks import Buy, FinishedFile, Publish, Published, Ticket, WrittenFile
+from venice_batch.run.tasks import Buy, FinishedFile, InputRef, Publish, Published, WrittenFile
 from venice_batch.run.worker import Worker
 from venice_batch.state import FolderResults, OutputRow, Results
 from venice_batch.steps.chain import Chain, Purchase, Stage, Step
@@ -50,9 +50,19 @@ class Shop:
         made.save(path, **save)
         return path
 
+    def ref(self, source: Path, *, read: bool = True) -> InputRef:
+        """Return the reference to a file of the source, as it is after it was listed or, with its hash, read."""
+        found = source.stat()
+        key = str(source.relative_to(self.folder / "in"))
+        return InputRef(key, f"{found.st_size}-{found.st_mtime_ns}", sha256=file_hash(source) if read else "")
+
+    def copies(self) -> list[bytes]:
+        """Return the copies of inputs that the worker keeps."""
+        return [path.read_bytes() for path in (self.folder / "scratch").glob("input-*")]
+
     def scratch(self) -> list[str]:
-        """Return what lies about in the folder for temporary files."""
-        return sorted(path.name for path in (self.folder / "scratch").rglob("*"))
+        """Return what else lies about in the folder for temporary files."""
+        return sorted(path.name for path in (self.folder / "scratch").rglob("*") if not path.name.startswith("input-"))
 
     def purchase(self, source: Path | None, *steps: Step, variant: int = 0) -> Purchase:
         input_key = InputKey("source", file_hash(source)) if source is not None else InputKey("unread", "row")
@@ -64,17 +74,18 @@ class Shop:
     def buy(
         self, source: Path | None, name: str, fields: Mapping[str, Any] | None = None, lane: str = "upscaler"
     ) -> Buy:
-        return Buy(Ticket(1), self.purchase(source, step(name, fields)), source, Decimal("0.02"), lane)
+        ref = self.ref(source) if source is not None else InputRef("row", "v")
+        return Buy(1, self.purchase(source, step(name, fields)), ref, Decimal("0.02"), lane)
 
     def publish(self, source: Path, *files: FinishedFile) -> Publish:
         stage = Stage(InputKey("source", file_hash(source)), Known())
-        return Publish(Ticket(1), stage, source, files or (FinishedFile("x/a.png", None, None),))
+        return Publish(1, stage, self.ref(source), files or (FinishedFile("x/a.png", None, None),))
 
     def published(self, source: Path, name: str = "x/a.png", ours: OutputRow | None = None) -> WrittenFile:
         """Publish one file and return what was put."""
         outcome = self.worker.do(self.publish(source, FinishedFile(name, None, ours)))
         assert isinstance(outcome, Published), outcome
-        assert outcome.failed is None
+        assert outcome.error is None
         (written,) = outcome.files
         return written
 

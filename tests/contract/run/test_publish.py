@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.run.conftest import OpenShop, Shop
+from tests.contract.run.conftest import OpenShop, Shop
 from venice_batch import imaging
 from venice_batch.plan.hashing import file_hash
-from venice_batch.run.tasks import Broken, FinishedFile, Refused, WrittenFile
+from venice_batch.run.tasks import FinishedFile, ItemFailed, RunFailed, WrittenFile
 from venice_batch.state import OutputRow
 
 
@@ -22,7 +22,7 @@ def once_more(row: OutputRow) -> FinishedFile:
 
 
 def refusal(shop: Shop, outcome: object) -> str:
-    assert isinstance(outcome, Refused), outcome
+    assert isinstance(outcome, ItemFailed), outcome
     assert not outcome.error.lasting
     assert outcome.error.remedy
     assert shop.scratch() == []
@@ -119,7 +119,7 @@ def test_a_name_that_leads_out_fails_the_item_only(shop: Shop) -> None:
     (shop.folder / "elsewhere").mkdir()
     (shop.out / "x").symlink_to(shop.folder / "elsewhere")
     outcome = shop.worker.do(shop.publish(shop.picture()))
-    assert isinstance(outcome, Refused)
+    assert isinstance(outcome, ItemFailed)
     assert outcome.error.code == "output"
     assert list((shop.folder / "elsewhere").iterdir()) == []
 
@@ -131,7 +131,7 @@ def test_a_file_or_folder_in_the_way_fails_the_item_only(shop: Shop, in_the_way:
     else:
         (shop.out / in_the_way).write_bytes(b"theirs")
     outcome = shop.worker.do(shop.publish(shop.picture()))
-    assert isinstance(outcome, Refused), outcome
+    assert isinstance(outcome, ItemFailed), outcome
     assert outcome.error.code == "output"
 
 
@@ -146,5 +146,5 @@ def test_bytes_that_are_gone_stop_the_run_and_not_silently(shop: Shop) -> None:
     task = shop.publish(source)
     source.unlink()
     outcome = shop.worker.do(task)
-    assert isinstance(outcome, Broken | Refused)
+    assert isinstance(outcome, RunFailed | ItemFailed)
     assert not (shop.out / "x").exists()

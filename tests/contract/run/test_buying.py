@@ -4,41 +4,35 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.unit.run.conftest import Shop
+from tests.contract.run.conftest import Shop
 from tests.unit.steps.conftest import step
 from venice_batch.errors import ItemError
 from venice_batch.plan.hashing import file_hash
-from venice_batch.plan.sources import Candidate
 from venice_batch.run.tasks import (
-    AnswerChecked,
     Bought,
-    Broken,
     Buy,
-    CallLost,
+    CallEnded,
     CheckAnswer,
     InputRead,
+    InputRef,
+    ItemFailed,
     ProbeStage,
     ReadInput,
-    Refused,
+    ResultsUpdated,
+    RunFailed,
     StageProbed,
-    Ticket,
 )
 from venice_batch.steps.chain import Stage
 from venice_batch.steps.conditions import Known
 from venice_batch.steps.input_key import InputKey
 from venice_batch.steps.references import BesideRef, FileRef
 from venice_batch.venice import FailureClass
-
-
-def candidate(path: Path) -> Candidate:
-    found = path.stat()
-    return Candidate(path.name, f"{found.st_size}-{found.st_mtime_ns}", found.st_size)
 
 
 def leftovers(shop: Shop) -> list[str]:
@@ -50,11 +44,48 @@ def leftovers(shop: Shop) -> list[str]:
 
 def test_an_input_is_copied_hashed_and_looked_at(shop: Shop) -> None:
     source = shop.picture()
-    outcome = shop.worker.do(ReadInput(Ticket(1), candidate(source)))
+    outcome = shop.worker.do(ReadInput(1, shop.ref(source, read=False)))
     assert isinstance(outcome, InputRead)
-    assert outcome.copy.read_bytes() == source.read_bytes()
+    assert shop.copies() == [source.read_bytes()]
     assert outcome.sha256 == file_hash(source)
     assert outcome.facts.size == (300, 260)
+
+
+def test_a_copy_stays_until_the_last_item_with_these_bytes_ends(shop: Shop) -> None:
+    source = shop.picture()
+    twin = shop.folder / "in" / "twin.png"
+    twin.write_bytes(source.read_bytes())
+    for path in (source, twin, source):
+        assert isinstance(shop.worker.do(ReadInput(1, shop.ref(path, read=False))), InputRead)
+    assert len(shop.copies()) == 1, "one for both"
+    shop.worker.release(shop.ref(source))
+    shop.worker.release(shop.ref(source))
+    assert len(shop.copies()) == 1
+    shop.worker.release(shop.ref(twin))
+    assert (shop.scratch(), shop.copies()) == ([], [])
+
+
+def test_a_worker_without_the_copy_reads_the_input_again(shop: Shop) -> None:
+    source = shop.picture()
+    before, stage = shop.ref(source), Stage(InputKey("source", file_hash(source)), Known())
+    assert isinstance(shop.worker.do(ProbeStage(1, stage, before)), StageProbed)
+    assert shop.copies() == [source.read_bytes()]
+    # With the copy, the source is not looked at any more.
+    shop.picture(size=(400, 400))
+    assert isinstance(shop.worker.do(ProbeStage(1, stage, before)), StageProbed)
+    shop.worker.release(before)
+    outcome = shop.worker.do(ProbeStage(1, stage, before))
+    assert isinstance(outcome, ItemFailed)
+    assert (outcome.error.code, outcome.error.lasting) == ("changed", False)
+
+
+def test_an_input_whose_bytes_are_not_those_that_were_read_first_is_not_sent(shop: Shop) -> None:
+    source = shop.picture()
+    task = shop.buy(source, "upscale")
+    outcome = shop.worker.do(replace(task, input=replace(task.input, sha256="0" * 64)))
+    assert isinstance(outcome, ItemFailed)
+    assert outcome.error.code == "changed"
+    assert (shop.requests(), shop.copies()) == (0, [])
 
 
 @pytest.mark.parametrize(
@@ -67,18 +98,18 @@ def test_an_input_is_copied_hashed_and_looked_at(shop: Shop) -> None:
 )
 def test_an_input_that_is_not_as_it_was_listed_is_left_for_the_next_run(shop: Shop, spoil: Any) -> None:
     source = shop.picture()
-    listed = candidate(source)
+    listed = shop.ref(source, read=False)
     spoil(source)
-    outcome = shop.worker.do(ReadInput(Ticket(1), listed))
-    assert isinstance(outcome, Refused), outcome
+    outcome = shop.worker.do(ReadInput(1, listed))
+    assert isinstance(outcome, ItemFailed), outcome
     assert (outcome.error.code, outcome.error.lasting) == ("changed", False)
 
 
 def test_a_truncated_picture_is_refused_for_good(shop: Shop) -> None:
     source = shop.picture()
     source.write_bytes(source.read_bytes()[:-40])
-    outcome = shop.worker.do(ReadInput(Ticket(1), candidate(source)))
-    assert isinstance(outcome, Refused)
+    outcome = shop.worker.do(ReadInput(1, shop.ref(source, read=False)))
+    assert isinstance(outcome, ItemFailed)
     assert outcome.error.lasting
 
 
@@ -86,7 +117,7 @@ def test_measuring_looks_at_the_picture_with_its_local_steps_done(shop: Shop) ->
     source = shop.picture()
     made = step("fit", {"max_side": 150})
     stage = Stage(InputKey("source", "x"), Known(), local=(made,))  # type: ignore[arg-type]  # fit is a local step
-    outcome = shop.worker.do(ProbeStage(Ticket(1), stage, source))
+    outcome = shop.worker.do(ProbeStage(1, stage, shop.ref(source)))
     assert isinstance(outcome, StageProbed)
     assert outcome.facts.size == (150, 130)
     assert shop.scratch() == []
@@ -107,6 +138,8 @@ def test_a_bought_answer_is_durable_with_facts_and_verdict(shop: Shop) -> None:
     assert found.facts["verdict"]["facts"]["width"] == 600
     assert found.facts["price_usd"] == "0.02"
     assert found.facts["request_id"] == outcome.answer.request_id
+    assert pickle.loads(pickle.dumps(outcome)) == outcome  # noqa: S301 - its own bytes
+    assert str(shop.folder) not in repr(outcome), "a path of this machine's disk"
     assert (shop.scratch(), leftovers(shop)) == ([], [])
 
 
@@ -176,7 +209,7 @@ def test_a_call_without_an_answer_tells_its_fate_and_leaves_nothing(
     shop.fault(do=fault)
     task = shop.buy(shop.picture(), "upscale")
     outcome = shop.worker.do(task)
-    assert isinstance(outcome, CallLost), outcome
+    assert isinstance(outcome, CallEnded), outcome
     assert outcome.failure.failure_class is failure_class
     assert shop.results.find(task.purchase.result) is None
     assert (shop.scratch(), leftovers(shop)) == ([], [])
@@ -185,7 +218,7 @@ def test_a_call_without_an_answer_tells_its_fate_and_leaves_nothing(
 def test_a_picture_too_small_for_the_api_is_never_sent(shop: Shop) -> None:
     task = shop.buy(shop.picture(size=(100, 100)), "upscale")
     outcome = shop.worker.do(task)
-    assert isinstance(outcome, Refused)
+    assert isinstance(outcome, ItemFailed)
     assert outcome.error.code == "too-small"
     assert shop.requests() == 0
 
@@ -196,15 +229,15 @@ def test_an_answer_that_cannot_be_kept_was_billed_all_the_same(shop: Shop) -> No
     place = shop.folder / "results" / task.purchase.result[:2] / f"{task.purchase.result}.json"
     place.mkdir(parents=True)
     outcome = shop.worker.do(task)
-    assert isinstance(outcome, Broken)
+    assert isinstance(outcome, RunFailed)
     assert outcome.billed
     assert outcome.error.exit_code == 6
 
 
 def test_bytes_of_an_earlier_step_that_are_gone_are_no_call(shop: Shop) -> None:
     stage = Stage(InputKey("result", "gone"), Known(), "gone")
-    outcome = shop.worker.do(ProbeStage(Ticket(1), stage, None))
-    assert isinstance(outcome, Refused)
+    outcome = shop.worker.do(ProbeStage(1, stage, InputRef("a.png", "v")))
+    assert isinstance(outcome, ItemFailed)
     assert (outcome.error.code, outcome.error.lasting) == ("result-gone", False)
 
 
@@ -217,9 +250,9 @@ def test_an_answer_that_was_never_judged_is_judged_later_without_a_call(shop: Sh
     stored = shop.folder / "results" / found.key[:2] / f"{found.key}.json"
     stored.write_text(json.dumps(facts))
     before = shop.requests()
-    outcome = shop.worker.do(CheckAnswer(Ticket(1), task.purchase.result))
-    assert isinstance(outcome, AnswerChecked)
-    assert outcome.reason == ""
+    outcome = shop.worker.do(CheckAnswer(1, task.purchase.result))
+    assert isinstance(outcome, ResultsUpdated), outcome
+    assert len(outcome.events) == 1
     judged = shop.results.find(task.purchase.result)
     assert judged is not None
     assert judged.judged
@@ -233,7 +266,7 @@ def masked(shop: Shop, **change: str) -> Buy:
     """Return a multi-edit of a picture and the mask beside it; `change` spoils what the plan knew of the mask."""
     source, mask = shop.picture("x/a.png"), shop.picture("x/a_mask.png", (400, 300))
     task = shop.buy(source, "multi-edit", {"prompt": "p"}, lane="firered-image-edit")
-    ref = BesideRef("a_mask.png", "x/a_mask.png", candidate(mask).version, file_hash(mask))
+    ref = BesideRef("a_mask.png", "x/a_mask.png", shop.ref(mask).version, file_hash(mask))
     inputs = (replace(ref, **change), *task.purchase.inputs)
     return replace(task, purchase=replace(task.purchase, inputs=inputs))
 
@@ -249,7 +282,7 @@ def test_a_mask_beside_the_picture_is_sent_with_it(shop: Shop) -> None:
 @pytest.mark.parametrize("change", [{"version": "1-1"}, {"sha256": "0" * 64}, {"key": "x/gone.png"}])
 def test_a_mask_that_is_not_what_was_planned_is_not_sent(shop: Shop, change: dict[str, str]) -> None:
     outcome = shop.worker.do(masked(shop, **change))
-    assert isinstance(outcome, Refused)
+    assert isinstance(outcome, ItemFailed)
     assert (outcome.error.code, outcome.error.lasting) == ("changed", False)
     assert shop.requests() == 0
 
@@ -260,8 +293,8 @@ def test_a_mask_that_is_not_what_was_planned_is_not_sent(shop: Shop, change: dic
 def test_a_copy_of_a_damaged_input_does_not_stay(shop: Shop) -> None:
     source = shop.picture()
     source.write_bytes(source.read_bytes()[:-40])
-    assert isinstance(shop.worker.do(ReadInput(Ticket(1), candidate(source))), Refused)
-    assert shop.scratch() == []
+    assert isinstance(shop.worker.do(ReadInput(1, shop.ref(source, read=False))), ItemFailed)
+    assert (shop.scratch(), shop.copies()) == ([], [])
 
 
 def test_an_answer_that_cannot_be_looked_at_right_now_is_kept_and_counted(
@@ -271,7 +304,7 @@ def test_an_answer_that_cannot_be_looked_at_right_now_is_kept_and_counted(
         raise ItemError("unreadable", "too many open files", lasting=False)
 
     task = shop.buy(shop.picture(), "upscale")
-    monkeypatch.setattr("venice_batch.run.materialize.judge", short_of_files)
+    monkeypatch.setattr("venice_batch.run.materialize.check_answer", short_of_files)
     outcome = shop.worker.do(task)
     assert isinstance(outcome, Bought)
     assert outcome.reason == "", "it is no bad answer"
@@ -287,14 +320,14 @@ def test_whatever_goes_wrong_once_a_call_was_made_is_counted(shop: Shop, monkeyp
     monkeypatch.setattr("venice_batch.venice.client.read_answer", no_memory)
     outcome = shop.worker.do(shop.buy(shop.picture(), "upscale"))
     assert shop.requests() == 1
-    assert isinstance(outcome, Broken)
+    assert isinstance(outcome, RunFailed)
     assert outcome.billed
 
 
 def test_a_file_that_a_step_names_is_only_sent_as_the_plan_saw_it(shop: Shop) -> None:
     logo = shop.picture("logo.png", (300, 300))
     task = shop.buy(shop.picture(), "multi-edit", {"prompt": "p"}, lane="firered-image-edit")
-    for sha256, kind in ((file_hash(logo), Bought), ("0" * 64, Refused)):
+    for sha256, kind in ((file_hash(logo), Bought), ("0" * 64, ItemFailed)):
         inputs = (*task.purchase.inputs, FileRef(logo, sha256))
         outcome = shop.worker.do(replace(task, purchase=replace(task.purchase, inputs=inputs, results=(sha256,))))
         assert isinstance(outcome, kind), outcome

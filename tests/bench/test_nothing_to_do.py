@@ -20,8 +20,8 @@ from tests.bench.conftest import Figure, OpenVendor
 from tests.bench.nothing import job_of
 from tests.servers.bucket import safe_variables
 from venice_batch.imaging import Facts
-from venice_batch.plan.pipeline import make_pipeline
-from venice_batch.plan.sources import Candidate
+from venice_batch.plan.model import Candidate
+from venice_batch.plan.reading.load_pipeline import make_pipeline
 from venice_batch.state import Event, ItemId, ItemMoved, OutputWritten, SourceRead, to_write
 from venice_batch.steps.canonical_json import canonical
 from venice_batch.venice.address import host_id

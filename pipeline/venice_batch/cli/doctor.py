@@ -14,8 +14,9 @@ from venice_batch.cli import settings
 from venice_batch.cli.jobs import load_job
 from venice_batch.errors import Exit, KeyRefused, VeniceBatchError
 from venice_batch.job import Job
-from venice_batch.plan.pipeline import Pipeline, make_pipeline
-from venice_batch.plan.plan_inputs import refuse_overlap
+from venice_batch.plan.pipeline import Pipeline
+from venice_batch.plan.reading.load_pipeline import make_pipeline
+from venice_batch.plan.reading.sources import refuse_overlap
 from venice_batch.report.text import shown, table
 from venice_batch.run.doctor import Finding, examine, machine, most_serious, of_error, places, vendor
 from venice_batch.venice import Api

@@ -17,11 +17,11 @@ from venice_batch.cli.jobs import load_job
 from venice_batch.errors import Exit, Locked, UsageError
 from venice_batch.job import Job
 from venice_batch.plan.model import dollars
-from venice_batch.plan.pipeline import Pipeline, make_pipeline
-from venice_batch.plan.plan_inputs import refuse_overlap
-from venice_batch.plan.sources import candidates
+from venice_batch.plan.pipeline import Pipeline
+from venice_batch.plan.reading.load_pipeline import make_pipeline
+from venice_batch.plan.reading.sources import candidates, refuse_overlap
 from venice_batch.report.text import duration, shown, table, when
-from venice_batch.run.gc.sweep import Garbage, Limits, free, sort_out
+from venice_batch.run.gc.sweep import Garbage, Limits, find_garbage, sweep
 from venice_batch.run.session import state_root
 from venice_batch.state import LeasePolicy, State, bucket_lease, lease, to_read, to_write
 from venice_batch.steps.scalars import as_bytes
@@ -62,13 +62,13 @@ def gc(options: GcOptions) -> int:
     sorted_out = functools.partial(_sorted_out, recipes, limits=limits)
     with to_read(root) as state:
         heap = sorted_out(state)
-    freed = bool(heap.waste) and options.yes
+    freed = bool(heap.unused) and options.yes
     if freed:
         with to_write(root, lease_place=job.state, policy=_policy(job)) as state:
             state.recover(time.time())
             # Looked at once more: between the two looks another run may have come and gone.
             heap = sorted_out(state)
-            free(state, heap.waste)
+            sweep(state, heap.unused)
     click.echo(
         json.dumps(_heap_json(heap, freed=freed), indent=2) if options.as_json else _heap_text(heap, freed=freed)
     )
@@ -96,41 +96,41 @@ def _pipeline(job: Job, options: GcOptions) -> Pipeline:
 
 
 def _sorted_out(recipes: Sequence[Pipeline], state: State, limits: Limits) -> Garbage:
-    return sort_out(state, [(pipeline, candidates(pipeline.job)) for pipeline in recipes], limits, time.time())
+    return find_garbage(state, [(pipeline, candidates(pipeline.job)) for pipeline in recipes], limits, time.time())
 
 
 def _heap_json(heap: Garbage, *, freed: bool) -> dict[str, object]:
-    aside = [each for each in heap.waste if each.stored.bad is not None]
+    aside = [each for each in heap.unused if each.stored.bad is not None]
     return {
         "freed": freed,
-        "results": len(heap.waste) - len(aside),
+        "results": len(heap.unused) - len(aside),
         "set_aside": len(aside),
         "bytes": heap.bytes,
         "usd": dollars(heap.usd),
         "needed": heap.needed,
         "spared": heap.spared,
         "unclear_items": heap.unclear,
-        "unknown_items": heap.blind,
+        "unknown_items": heap.unknown,
     }
 
 
 def _heap_text(heap: Garbage, *, freed: bool) -> str:
     lines = []
-    if heap.waste and not freed:
+    if heap.unused and not freed:
         rows = [
-            (f"{each.stored.bytes:,}", when(each.wanted), each.item, _name(each.stored.key, each.stored.bad))
-            for each in heap.waste[:_LISTED]
+            (f"{each.stored.bytes:,}", when(each.last_used), each.item, _name(each.stored.key, each.stored.bad))
+            for each in heap.unused[:_LISTED]
         ]
         lines.append(table(_HEAD, rows, right=frozenset({0})))
-        if len(heap.waste) > _LISTED:
-            lines.append(f"... and {len(heap.waste) - _LISTED} smaller ones")
-    files = "1 file" if len(heap.waste) == 1 else f"{len(heap.waste)} files"
+        if len(heap.unused) > _LISTED:
+            lines.append(f"... and {len(heap.unused) - _LISTED} smaller ones")
+    files = "1 file" if len(heap.unused) == 1 else f"{len(heap.unused)} files"
     lines.append(f"{'freed' if freed else 'can be freed'}: {files}, {_bytes(heap.bytes)}")
-    if heap.waste:
+    if heap.unused:
         lines.append(f"they cost {dollars(heap.usd)} USD: whatever of it is ever needed again must be bought again")
     lines.append(f"kept: {heap.needed} that items need, {heap.spared} that are too young or too small to go")
     lines += _doubts(heap)
-    if heap.waste and not freed:
+    if heap.unused and not freed:
         lines.append("nothing was deleted; --yes deletes")
     return "\n".join(lines)
 
@@ -142,8 +142,10 @@ def _doubts(heap: Garbage) -> list[str]:
         f"{heap.unclear} items of other jobs, of another recipe or API address than the job file has now, or of inputs"
         " that are not there"
     )
-    if heap.blind:
-        return [f"no result can go: what {heap.blind} of {who} need is not known; `run` first, and name all jobs here"]
+    if heap.unknown:
+        return [
+            f"no result can go: what {heap.unknown} of {who} need is not known; `run` first, and name all jobs here"
+        ]
     return [f"spared with all that was ever bought for them: {who}; after a `run` more may go"]
 
 

@@ -93,9 +93,9 @@ class PlainOutput:
             return
         sums = (summary.spent_micros, summary.uncertain_micros, summary.left_micros)
         click.echo(summary_text(summary.totals(), *sums, summary.published_flagged))
-        if plan.rest is not None:
-            way = "; `run` without --sample goes on" if plan.rest.items else ""
-            click.echo(f"left for later: {rest_text(plan.rest)}{way}")
+        if plan.remainder is not None:
+            way = "; `run` without --sample goes on" if plan.remainder.items else ""
+            click.echo(f"left for later: {rest_text(plan.remainder)}{way}")
 
     def error(self, error: VeniceBatchError, *hints: str) -> None:
         """Print the error, its remedy and the hints."""
@@ -138,9 +138,8 @@ class JsonOutput:
         if recovered:
             text = f"{recovered} calls of a killed run are uncertain: they may have been charged"
             self._log.event("note", text, "warning")
-        later: dict[str, Any] = (
-            {} if plan.rest is None else {"later": plan.rest.items, "later_usd": dollars(plan.rest.cost.high)}
-        )
+        rest = plan.remainder
+        later: dict[str, Any] = {} if rest is None else {"later": rest.items, "later_usd": dollars(rest.cost.high)}
         head = plan_text(name, plan).splitlines()[0]
         self._log.event("plan", head, items=plan.counts(), usd_at_most=dollars(plan.cost.high), **later)
         for caution in plan.warnings:

@@ -1,1 +1,1 @@
-"""What a run would do and cost: pure arithmetic over job, listing, manifest, catalogue and balance."""
+"""What a run would do and cost: arithmetic over values; `plan.reading` reads them, `plan.planner` joins the two."""

@@ -1,4 +1,4 @@
-"""Which texts were met, in 8 bytes each: what is kept of items that need nothing, so that memory stays flat."""
+"""A set of hashes of 8 bytes each, for items of which nothing else is kept: memory stays flat over millions."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _PARTS = 64
 
 
 class HashBag:
-    """A bag of hashes: filled first, asked afterwards.
+    """Hashes of values, with repeats: filled first, searched afterwards.
 
     Two values share a hash once in about 10**8 bags of a million values, and hashes differ from process to process, so
-    that no key can be made to hit another's. Whoever asks must be able to live with a wrong yes.
+    that no key can be made to collide with another's. A caller must tolerate a false positive.
     """
 
     def __init__(self) -> None:
@@ -23,26 +23,26 @@ class HashBag:
         self._sorted = True
 
     def add(self, value: Hashable) -> None:
-        """Put one value in."""
-        trace = hash(value)
-        self._parts[trace & (_PARTS - 1)].append(trace)
+        """Add one value."""
+        hashed = hash(value)
+        self._parts[hashed & (_PARTS - 1)].append(hashed)
         self._sorted = False
 
     def __contains__(self, value: Hashable) -> bool:
-        """Whether `value` was put in: a no is certain."""
+        """Whether `value` was added: False is certain."""
         if not self._sorted:
             self._sort()
-        trace = hash(value)
-        part = self._parts[trace & (_PARTS - 1)]
-        place = bisect_left(part, trace)
-        return place < len(part) and part[place] == trace
+        hashed = hash(value)
+        part = self._parts[hashed & (_PARTS - 1)]
+        place = bisect_left(part, hashed)
+        return place < len(part) and part[place] == hashed
 
     def repeated(self) -> dict[int, int]:
-        """Return the hashes that were put in more than once, with their number."""
+        """Return the hashes that were added more than once, with their number."""
         if not self._sorted:
             self._sort()
-        runs = ((trace, sum(1 for _ in run)) for part in self._parts for trace, run in groupby(part))
-        return {trace: number for trace, number in runs if number > 1}
+        runs = ((hashed, sum(1 for _ in run)) for part in self._parts for hashed, run in groupby(part))
+        return {hashed: number for hashed, number in runs if number > 1}
 
     def _sort(self) -> None:
         for number, part in enumerate(self._parts):

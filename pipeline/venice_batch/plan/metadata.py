@@ -1,211 +1,158 @@
-"""A catalogue's table: one row for each item, read once, and of it only the columns that the job asks for."""
+"""The metadata of items: its table of rows, the places of a job that use its columns, and one item's values."""
 
 from __future__ import annotations
 
-import csv
-import json
+import difflib
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from venice_batch.errors import SourceError
-from venice_batch.job.model import MetadataFile
-from venice_batch.plan.json_rows import json_row
-from venice_batch.plan.sources import Candidate
-
-#: A line of the file, and the values of its row; None where the row has no such column.
-_Read = tuple[int, Sequence[str | None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What the table says of one item.
-
-    Attributes:
-        place: the file and the line of the row, from 1.
-        values: by the position of the column in `Table.kept`; what is not there is empty.
-    """
-
-    place: str
-    values: tuple[str, ...]
+from venice_batch.errors import ItemError, Problem
+from venice_batch.job import Job
+from venice_batch.job.schema import PLACEHOLDERS
+from venice_batch.plan.model import Candidate
+from venice_batch.plan.naming import folder_and_stem
+from venice_batch.steps.chain import Step
+from venice_batch.steps.conditions import ColumnIs
+from venice_batch.steps.placeholders import BUILT_IN, names
+from venice_batch.steps.row_conditions import tests_of
+from venice_batch.steps.templating import asked
 
 
-class Table:
-    """The rows of a metadata file, by what names their items.
+@dataclass
+class MetadataTable:
+    """The rows of a metadata file, by the name of their item.
 
     Attributes:
         path: the file.
+        by: the column that names the item: ``key``, ``url``, or one that holds stems.
         columns: every column that the file has.
         kept: those whose values are kept.
+        rows: line, from 1, and the values of `kept` (empty where there is none), by `row_name`.
     """
 
-    def __init__(self, file: MetadataFile, asked: Callable[[Sequence[str]], Iterable[str]]) -> None:
-        """Read the file.
+    path: Path
+    by: str
+    columns: tuple[str, ...]
+    kept: tuple[str, ...]
+    rows: Mapping[str, tuple[int, tuple[str, ...]]]
+    _matched: set[str] = field(default_factory=set)
 
-        Args:
-            file: where it is, and which column names the item.
-            asked: chooses among the file's columns those to keep; called once, before a row is kept.
-
-        Raises:
-            SourceError: the file cannot be read, has no column that names items, or names an item twice; with the line.
-        """
-        self.path = file.file
-        self.columns = tuple(_columns(self.path))
-        self.by = self._naming(file.by)
-        self.kept = tuple(dict.fromkeys(asked(self.columns)))
-        self._rows: dict[str, tuple[int, tuple[str, ...]]] = {}
-        self._met: set[str] = set()
-        self._read()
-
-    def row(self, candidate: Candidate) -> Row | None:
-        """Return the row of an input, or None."""
-        name = _same(_NAMES.get(self.by, stem_of)(candidate))
-        found = self._rows.get(name)
-        if found is None:
-            return None
-        self._met.add(name)
-        line, values = found
-        return Row(f"{self.path}:{line}", values)
+    def row(self, candidate: Candidate) -> RowValues:
+        """Return the row of an input; one without a place and values where there is none."""
+        match self.by:
+            case "key":
+                name = candidate.key
+            case "url":
+                name = candidate.url
+            case _:
+                name = folder_and_stem(candidate.key)[1]
+        name = row_name(name)
+        if name not in self.rows:
+            return RowValues(candidate)
+        self._matched.add(name)
+        line, values = self.rows[name]
+        return RowValues(candidate, f"{self.path}:{line}", dict(zip(self.kept, values, strict=True)))
 
     @property
-    def unmet(self) -> int:
-        """How many rows have not been asked for by any input."""
-        return len(self._rows) - len(self._met)
-
-    def _naming(self, by: str) -> str:
-        wanted = [by] if by else ["key", "stem"]
-        for column in wanted:
-            if column in self.columns:
-                return column
-        named = " or ".join(repr(column) for column in wanted)
-        raise SourceError(
-            f"{self.path}: no column {named} tells which row belongs to which picture",
-            remedy=f"add it, or write source.metadata.by: one of {', '.join(self.columns) or 'nothing: it is empty'}",
-        )
-
-    def _read(self) -> None:
-        # Brands and categories come again and again: each text is kept once.
-        shared: dict[str, str] = {}
-        for line, (named, *values) in _rows(self.path, (self.by, *self.kept)):
-            name = _same((named or "").strip())
-            if not name:
-                raise SourceError(
-                    f"{self.path}:{line}: the row has no {self.by}", remedy="fill it in, or remove the row"
-                )
-            if name in self._rows:
-                raise SourceError(
-                    f"{self.path}:{line}: {name!r} stands there twice, first in line {self._rows[name][0]}",
-                    remedy="remove one of them",
-                )
-            texts = (value or "" for value in values)
-            self._rows[name] = line, tuple(shared.setdefault(text, text) for text in texts)
+    def unmatched(self) -> int:
+        """How many rows belong to no input so far."""
+        return len(self.rows) - len(self._matched)
 
 
-def stem_of(candidate: Candidate) -> str:
-    """Return the name of an input's file without folder and extension."""
-    path = PurePosixPath(candidate.key)
-    return path.stem if "." in path.name.lstrip(".") else path.name
-
-
-def folder_of(candidate: Candidate) -> str:
-    """Return the folder of an input within the source; empty at its root."""
-    return candidate.key.rpartition("/")[0]
-
-
-def _key(candidate: Candidate) -> str:
-    return candidate.key
-
-
-def _url(candidate: Candidate) -> str:
-    return candidate.url
-
-
-#: How a column of this name names an item; all others by the stem.
-_NAMES: dict[str, Callable[[Candidate], str]] = {"key": _key, "url": _url}
-
-
-def _same(name: str) -> str:
+def row_name(written: str) -> str:
+    """Return the form of a name in which rows and items match."""
     # Some systems store é as two letters in file names; a spreadsheet writes one.
-    return name if name.isascii() else unicodedata.normalize("NFC", name)
+    return written if written.isascii() else unicodedata.normalize("NFC", written)
 
 
-# Reading
-
-
-def is_json(path: Path) -> bool:
+def is_json_lines(path: Path) -> bool:
     """Whether a file holds JSON lines, by its name; else it is CSV."""
     return path.suffix.lower() in {".jsonl", ".ndjson"}
 
 
-def _columns(path: Path) -> Iterator[str]:
-    """Yield the names of all columns, each once: of a header, or of all the objects."""
-    if not is_json(path):
-        yield from _csv(path, ())[0]
-        return
-    seen: dict[str, None] = {}
-    for _, found in _objects(path):
-        seen.update(dict.fromkeys(found))
-    yield from seen
+@dataclass(frozen=True, slots=True)
+class RowValues:
+    """The values of one item.
+
+    Attributes:
+        candidate: the item.
+        place: file and line of its row; empty: it has none.
+        values: by column.
+    """
+
+    candidate: Candidate
+    place: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
+
+    def get(self, column: str) -> str:
+        """Return the value, or nothing where there is none; spaces around it do not count."""
+        match column:
+            case "key":
+                return self.candidate.key
+            case "dir":
+                return self.candidate.folder
+            case "stem":
+                return folder_and_stem(self.candidate.key)[1]
+            case _:
+                return self.values.get(column, "").strip()
+
+    def require(self, column: str) -> str:
+        """Return the value.
+
+        Raises:
+            ItemError: there is none; naming row and column.
+        """
+        found = self.get(column)
+        if not found and column not in BUILT_IN:
+            raise ItemError("metadata", f"{self.place}: column {column!r} is empty", remedy="fill it in")
+        return found
 
 
-def _rows(path: Path, columns: Sequence[str]) -> Iterable[_Read]:
-    if not is_json(path):
-        return _csv(path, columns)[1]
-    return ((line, [_text(found.get(column)) for column in columns]) for line, found in _objects(path))
+@dataclass(frozen=True, slots=True)
+class ColumnUse:
+    """One place of the job file that names a column.
+
+    Attributes:
+        place: the path of the value in the job file.
+        column: its name.
+        needed: an item without a row cannot do without it.
+        in_output_name: it stands in the names of finished files, not in a step.
+    """
+
+    place: tuple[str | int, ...]
+    column: str
+    needed: bool = True
+    in_output_name: bool = False
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether the item itself gives the value, whatever its row says."""
+        return self.column in (PLACEHOLDERS if self.in_output_name else BUILT_IN)
+
+    def unknown(self, job: Job, columns: Sequence[str]) -> Problem:
+        """Return the problem of a column that is not among those that there are."""
+        near = difflib.get_close_matches(self.column, columns, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(columns)}"
+        in_text = not self.in_output_name and self.place[-1] != "when"
+        braces = "; write {{ and }} for braces that are no column" if in_text else ""
+        return job.problem(self.place, f"the metadata has no column {self.column!r}", f"{hint}{braces}")
 
 
-def _text(value: object) -> str | None:
-    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def column_uses(job: Job, steps: Sequence[Step], folder: Path) -> Iterator[ColumnUse]:
+    """Yield every place that names a column.
 
-
-def _csv(path: Path, columns: Sequence[str]) -> tuple[list[str], Iterator[_Read]]:
-    """Return the header of a CSV file, and the values of `columns` row by row."""
-    lines = _lines(path)
-    reader = csv.reader(lines, strict=True)
-    try:
-        header = [name.strip() for name in next(reader, [])]
-    except csv.Error as error:
-        raise _no_csv(path, reader.line_num, error) from error
-    if len(set(header)) < len(header):
-        raise SourceError(f"{path}:1: two columns have the same name", remedy="rename or remove one of them")
-    places = [header.index(column) for column in columns]
-
-    def rows() -> Iterator[_Read]:
-        try:
-            for row in reader:
-                if not row:
-                    continue
-                if len(row) != len(header):
-                    what = f"the row has {len(row)} values, and there are {len(header)} columns"
-                    remedy = "put a value that contains a comma in double quotes"
-                    raise SourceError(f"{path}:{reader.line_num}: {what}", remedy=remedy)
-                yield reader.line_num, [row[place] for place in places]
-        except csv.Error as error:
-            raise _no_csv(path, reader.line_num, error) from error
-
-    return header, rows()
-
-
-def _no_csv(path: Path, line: int, error: csv.Error) -> SourceError:
-    return SourceError(f"{path}:{line}: {error}", remedy="write it as plain CSV")
-
-
-def _objects(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
-    for line, written in enumerate(_lines(path), 1):
-        if not written.strip():
-            continue
-        yield line, json_row(written, f"{path}:{line}", '{"key": …, "title": …}')
-
-
-def _lines(path: Path) -> Iterator[str]:
-    """Yield the lines with their ends, without holding the file; only line feeds end one."""
-    number = 0
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-    except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror}", remedy="check source.metadata") from error
-    except UnicodeDecodeError as error:
-        raise SourceError(f"{path}:{number}: not UTF-8 text", remedy="save the file as UTF-8") from error
+    Args:
+        job: the job.
+        steps: those that the job file spells out, in order.
+        folder: the job file's.
+    """
+    for number, step in enumerate(steps):
+        for place, column in asked(step, folder):
+            yield ColumnUse(("steps", number, step.name, *place), column)
+        for test in () if step.when is None else tests_of(step.when):
+            if isinstance(test, ColumnIs):
+                yield ColumnUse(("steps", number, "when"), test.column, needed=test.values is not None)
+    for column in names(job.output.name):
+        yield ColumnUse(("output", "name"), column, in_output_name=True)

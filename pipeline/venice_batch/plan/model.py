@@ -1,27 +1,58 @@
-"""What a plan says: per item, per step, and in all. Values only."""
+"""What a plan is made from and what it says: per item, per step, and in total. Values only."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
-from venice_batch.plan.sources import Candidate
 from venice_batch.steps.chain import Chain
 from venice_batch.steps.conditions import Known
 from venice_batch.steps.input_key import InputKey
 
-#: new: never finished · changed: the input or the recipe · reused: nothing to buy, only files to write ·
+#: new: never finished · changed: the input or the pipeline · reused: nothing to buy, only files to write ·
 #: done: nothing to do · waiting: left alone until asked for · invalid: cannot be processed.
-Standing = Literal["new", "changed", "reused", "done", "waiting", "invalid"]
-TO_DO: tuple[Standing, ...] = ("new", "changed", "reused")
+Status = Literal["new", "changed", "reused", "done", "waiting", "invalid"]
+TO_DO: tuple[Status, ...] = ("new", "changed", "reused")
+#: One empty row for all inputs that have none: a mapping of their own would be a quarter of what an input takes.
+NO_COLUMNS: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One input as it was listed, not yet read.
+
+    Attributes:
+        key: names the item within the job.
+        version: changes when the input may have changed.
+        size: bytes, 0 where unknown.
+        url: the address, for a list of addresses.
+        columns: the row, for a prompts file.
+        problem: why it cannot be used, or empty.
+        modified: when it was last written, Unix seconds; 0 where unknown.
+        code: a short word for `problem`.
+    """
+
+    key: str
+    version: str
+    size: int = 0
+    url: str = ""
+    columns: Mapping[str, str] = field(default_factory=lambda: NO_COLUMNS)
+    problem: str = ""
+    modified: float = 0.0
+    code: str = "source"
+
+    @property
+    def folder(self) -> str:
+        """The folder of the input within the source; empty at its root."""
+        return self.key.rpartition("/")[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """US dollars, from the least to the most; equal where the plan is exact."""
+    """US dollars, lowest to highest; equal where the plan is exact."""
 
     low: Decimal = Decimal(0)
     high: Decimal = Decimal(0)
@@ -42,21 +73,21 @@ class PlannedItem:
     Attributes:
         candidate: the input as listed.
         variant: 1 and up where one call gives several pictures, else 0.
-        standing: see `Standing`.
+        status: see `Status`.
         code: a short word for the reason of `waiting` and `invalid`.
         reason: the same for people.
-        fingerprint: of the recipe as it applies to this item.
+        fingerprint: of the pipeline as it applies to this item.
         chain: the steps, filled with the item's own columns.
         input_key: where its picture comes from; ``unread`` until its bytes were hashed.
         known: its picture's header, upright.
         outputs: the paths of its finished files relative to the output, in the order of the job's renditions.
-        cost: what is left to buy.
+        cost: of the calls that remain.
         left_as: for `waiting`, the state in which the manifest keeps it.
     """
 
     candidate: Candidate
     variant: int
-    standing: Standing
+    status: Status
     fingerprint: str
     chain: Chain
     input_key: InputKey
@@ -80,7 +111,7 @@ class PlannedItem:
 
 @dataclass(frozen=True, slots=True)
 class StepCost:
-    """One paid step over all items: calls from the least to the most, and their price."""
+    """One paid step over all items: the fewest calls, the most, and their price."""
 
     id: str
     step: str
@@ -91,8 +122,8 @@ class StepCost:
 
 
 @dataclass(frozen=True, slots=True)
-class Caution:
-    """Something that a careful person would want to know before paying."""
+class PlanWarning:
+    """Something to know before paying."""
 
     code: str
     text: str
@@ -118,8 +149,8 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True)
-class Rest:
-    """What a sample leaves for later: so many items to do, and what they would cost."""
+class Remainder:
+    """What a sample leaves for later: the number of items to do, and their price."""
 
     items: int
     cost: Range
@@ -137,9 +168,9 @@ class Plan:
         steps: the paid steps, in order.
         balances: what each currency holds, by its name in lower case.
         coverage: whether the money suffices.
-        eta_seconds: by the slowest lane.
-        warnings: in order of weight.
-        rest: for a sample, what it leaves for later.
+        eta_seconds: by the slowest rate limiter.
+        warnings: what to know before paying.
+        remainder: for a sample, what it leaves for later.
     """
 
     items: tuple[PlannedItem, ...]
@@ -150,13 +181,13 @@ class Plan:
     balances: Mapping[str, Decimal]
     coverage: Coverage
     eta_seconds: float
-    warnings: tuple[Caution, ...]
-    rest: Rest | None = None
+    warnings: tuple[PlanWarning, ...]
+    remainder: Remainder | None = None
 
     @property
     def to_do(self) -> tuple[PlannedItem, ...]:
         """The items that a run would work on, in order."""
-        return tuple(item for item in self.items if item.standing in TO_DO)
+        return tuple(item for item in self.items if item.status in TO_DO)
 
     @property
     def cost(self) -> Range:
@@ -164,15 +195,16 @@ class Plan:
         return sum((step.cost for step in self.steps), Range())
 
     def counts(self) -> dict[str, int]:
-        """Return how many items stand where; ``reused`` counts those that are done, too."""
-        counted = Counter(item.standing for item in self.items)
+        """Return how many items have each status; ``reused`` counts those that are done, too."""
+        counted = Counter(item.status for item in self.items)
         kinds = {kind: counted[kind] for kind in ("new", "changed", "waiting", "invalid")}
         kinds["reused"] = counted["reused"] + self.done
         return {**kinds, "total": len(self.items) + self.done}
 
     def as_json(self) -> dict[str, Any]:
         """Return the plan in the form that scripts rely on."""
-        later = {} if self.rest is None else {"rest": {"items": self.rest.items, "cost": self.rest.cost.as_json()}}
+        rest = self.remainder
+        later = {} if rest is None else {"rest": {"items": rest.items, "cost": rest.cost.as_json()}}
         return {
             "items": self.counts(),
             "calls": sum(step.calls for step in self.steps),

@@ -3,46 +3,40 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any, TypeGuard
+from pathlib import PurePosixPath
+from typing import Any
 
-from venice_batch import imaging
-from venice_batch.errors import CatalogueError, ItemError, JobError, Problem, SourceError
-from venice_batch.imaging import Limits
-from venice_batch.job import FolderSource, Job, PromptsSource, UrlsSource
-from venice_batch.plan.files import FileKind, described, kinds
-from venice_batch.plan.hashing import file_hash
-from venice_batch.plan.item_pipeline import ItemPipeline, ItemPipelines
-from venice_batch.plan.sources import Candidate
+from venice_batch.errors import CatalogueError, ItemError, JobError, Problem
+from venice_batch.job import FolderSource, Job, PromptsSource
+from venice_batch.plan.item_pipeline import ItemPipeline, ItemPipelines, JobFiles
+from venice_batch.plan.model import Candidate
+from venice_batch.plan.naming import OutputFile, output_files, output_settings
 from venice_batch.steps.canonical_json import digest
-from venice_batch.steps.chain import Chain, Step, needs_bytes
+from venice_batch.steps.chain import Chain, Step
 from venice_batch.steps.conditions import Known
-from venice_batch.steps.local import LocalStep, orient
+from venice_batch.steps.input_key import InputKey
 from venice_batch.steps.paid import Generate, PaidStep
 from venice_batch.steps.references import BesideRef, Current, FileRef, ImageRef, Source, StepRef, UrlRef
-from venice_batch.steps.registry import build
 from venice_batch.steps.row_conditions import needs_picture
-from venice_batch.steps.templating import asked, is_open
-from venice_batch.storage import S3Place
+from venice_batch.steps.templating import asked
 from venice_batch.venice import Catalogue
 from venice_batch.venice.prices import InvalidField
 
-#: API hosts that reach whatever this machine reaches.
-_ON_THIS_MACHINE = frozenset({"emulator", "loopback"})
 #: Formats that a finished file may keep when no paid step decides it.
 _KEPT = {".jpg": "jpg", ".jpeg": "jpg", ".png": "png", ".webp": "webp"}
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The steps of a job on one host.
+    """The steps of a job on one host; `reading.load_pipeline` makes it.
 
     Attributes:
         job: the job.
         chain: the steps; for a prompts source the first one is still to be filled from a row.
         offset: how many steps of `chain` the job file does not spell out (the implicit ``orient``).
+        files: reads the metadata, and what it names, when it is first needed.
+        in_bucket: the items are objects of a bucket.
         fetches: items given by address must be fetched, because the first step needs their bytes.
         by_url: objects of a bucket are sent by address; nobody reads them, and they are known by etag and size.
     """
@@ -50,22 +44,19 @@ class Pipeline:
     job: Job
     chain: Chain
     offset: int
-    fetches: bool
+    files: JobFiles
+    in_bucket: bool = False
+    fetches: bool = False
     by_url: bool = False
 
-    @property
-    def in_bucket(self) -> bool:
-        """Whether the items are objects of a bucket."""
-        return isinstance(self.job.source, FolderSource) and isinstance(self.job.source.path, S3Place)
-
     @functools.cached_property
-    def files(self) -> tuple[FileKind, ...]:
+    def outputs(self) -> tuple[OutputFile, ...]:
         """The finished files of every item, in order."""
-        return kinds(self.job.output)
+        return output_files(self.job.output)
 
     @property
-    def draws(self) -> bool:
-        """Whether pictures are drawn from prompts, so that the names of styles matter."""
+    def generates(self) -> bool:
+        """Whether pictures are generated from prompts, so that the names of styles matter."""
         return isinstance(self.chain.steps[0], Generate)
 
     @functools.cached_property
@@ -87,21 +78,31 @@ class Pipeline:
         """Return the chain as it applies to one input, complete, and its fingerprint.
 
         Raises:
-            ItemError: the metadata lacks something for it, or says to leave it out; or a file beside it is not there.
+            ItemError: the metadata lacks something for it, or says to leave it out; or a sidecar is not there.
             ValueError: a column of the row does not suit the step (pydantic's `ValidationError`).
         """
-        own = self.own(candidate)
+        own = self.item_pipeline(candidate)
         if own.skipped:
             raise ItemError("skipped", "its row says to leave it out")
-        return self.pinned(own.chain), own.fingerprint
+        return self.with_hashes(own.chain), own.fingerprint
 
-    def own(self, candidate: Candidate, catalogue: Catalogue | None = None) -> ItemPipeline:
-        """Return what an input has of its own; see `ItemPipelines.of` for what it raises."""
-        return self._same if self.item_pipelines is None else self.item_pipelines.of(candidate, catalogue)
+    def item_pipeline(self, candidate: Candidate, catalogue: Catalogue | None = None) -> ItemPipeline:
+        """Return what an input has of its own; see `ItemPipelines.make` for what it raises."""
+        return self._shared if self.item_pipelines is None else self.item_pipelines.make(candidate, catalogue)
 
-    def pinned(self, chain: Chain) -> Chain:
-        """Return an item's chain with the hashes of the files beside its picture; see `ItemPipelines.pinned`."""
-        return chain if self.item_pipelines is None else self.item_pipelines.pinned(chain)
+    def with_hashes(self, chain: Chain) -> Chain:
+        """Return an item's chain with the hashes of its sidecars; see `ItemPipelines.with_hashes`."""
+        return chain if self.item_pipelines is None else self.item_pipelines.with_hashes(chain)
+
+    def input_key(self, candidate: Candidate) -> InputKey:
+        """Return where an item's picture comes from, before its bytes are read."""
+        if self.by_url:
+            return InputKey("object", candidate.version)
+        if candidate.url and not self.fetches:
+            return InputKey("url", candidate.url)
+        # In a bucket equal versions are equal bytes; two files of a folder may have size and time in common.
+        identity = candidate.version if self.in_bucket else f"{candidate.key}\0{candidate.version}"
+        return InputKey("unread", identity)
 
     @functools.cached_property
     def item_pipelines(self) -> ItemPipelines | None:
@@ -113,17 +114,23 @@ class Pipeline:
         """
         source = self.job.source
         has_rows = isinstance(source, PromptsSource) or source.metadata is not None
-        beside = any(isinstance(ref, BesideRef) for step in self.chain.paid for ref in step.images)
-        if not has_rows and not beside:
+        has_sidecars = any(isinstance(ref, BesideRef) for step in self.chain.paid for ref in step.images)
+        if not has_rows and not has_sidecars:
             return None
-        return ItemPipelines(self.job, self.chain, self.offset, functools.partial(_fingerprint, job=self.job))
+        fingerprint = functools.partial(_fingerprint, job=self.job)
+        return ItemPipelines(self.job, self.chain, self.offset, fingerprint, self.files)
+
+    @property
+    def takes_keys(self) -> bool:
+        """Whether a file lists the inputs, so that the rest of the source is not even listed."""
+        return isinstance(self.job.source, FolderSource) and self.job.source.keys is not None
 
     @functools.cached_property
-    def _same(self) -> ItemPipeline:
+    def _shared(self) -> ItemPipeline:
         return ItemPipeline(self.chain, _fingerprint(self.chain, self.job))
 
     def check(self, catalogue: Catalogue) -> None:
-        """Refuse a recipe that the API would refuse, before anything is priced.
+        """Refuse steps that the API would refuse, before anything is priced.
 
         Raises:
             JobError: a model or parameter is not on offer; every problem with its place in the job file.
@@ -133,58 +140,15 @@ class Pipeline:
         for number, step in enumerate(self.chain.steps):
             if isinstance(step, PaidStep):
                 place = ("steps", number - self.offset)
-                later = set() if item_pipelines is None else {where[0] for where, _ in asked(step, folder)}
+                # What is filled in differently for each item is judged with each item.
+                by_item = set() if item_pipelines is None else {where[0] for where, _ in asked(step, folder)}
                 problems += [
                     self.job.problem((*place, refusal.field), refusal.text)
                     for refusal in _refusals(step, catalogue)
-                    # What is filled in differently for each item is judged with each item.
-                    if refusal.field not in later
+                    if refusal.field not in by_item
                 ]
         if problems:
             raise JobError(problems)
-
-
-def make_pipeline(job: Job, host: str) -> Pipeline:
-    """Return the recipe of `job` for the API `host`, reading the files that its steps name.
-
-    Raises:
-        SourceError: a file that a step names cannot be read.
-        JobError: the source cannot be sent by address, as the job asks.
-    """
-    steps: list[Step] = [build(step.id, step.name, step.fields, step.when, step.expect) for step in job.steps]
-    fetches = isinstance(job.source, UrlsSource) and needs_bytes(steps)
-    by_url = _is_by_url(job, steps[0], host)
-    pictures = (isinstance(job.source, FolderSource) and not by_url) or fetches
-    implicit = [orient()] if pictures and steps[0].name != "orient" else []
-    files = _hashes(steps, _open_files(job, steps))
-    pinned = [step.pinned(files) if _is_whole(step, files) else step for step in steps]
-    chain = Chain(host, (*implicit, *pinned), files)
-    return Pipeline(job, chain, len(implicit), fetches, by_url)
-
-
-def _is_by_url(job: Job, first: Step, host: str) -> bool:
-    """Whether the first step gets addresses of objects instead of their bytes.
-
-    Raises:
-        JobError: the job asks for it, and it cannot be.
-    """
-    if job.api.transport != "url":
-        return False
-    key = ("api", "transport")
-    instead = "write multipart, which sends the bytes"
-    if not (isinstance(first, PaidStep) and first.takes_url):
-        what = f"the first step, {first.id!r}, needs the bytes of a picture and takes no address"
-        raise JobError([job.problem(key, what, f"begin with edit, multi-edit or background-remove, or {instead}")])
-    if isinstance(job.source, UrlsSource):
-        return False  # these are sent by their own address, whatever the transport
-    if not (isinstance(job.source, FolderSource) and isinstance(job.source.path, S3Place)):
-        raise JobError([job.problem(key, "only objects of a bucket can be sent by address", instead)])
-    endpoint = job.source.path.access.endpoint_url or ""
-    if endpoint.startswith("http:") and host not in _ON_THIS_MACHINE:
-        raise JobError(
-            [job.problem(key, f"the API reads https addresses only, and the bucket is at {endpoint}", instead)]
-        )
-    return True
 
 
 def extension_of(chain: Chain, candidate: Candidate, catalogue: Catalogue) -> str:
@@ -195,65 +159,29 @@ def extension_of(chain: Chain, candidate: Candidate, catalogue: Catalogue) -> st
     return extension
 
 
-def _open_files(job: Job, steps: Sequence[Step]) -> frozenset[Path]:
-    """Return the files whose names are filled in for each item."""
-    if not isinstance(job.source, PromptsSource) and job.source.metadata is None:
-        return frozenset()
-    folder = job.file.absolute().parent
-    return frozenset(path for path in _named(steps) if is_open(path, folder))
-
-
-def _is_whole(step: Step, files: Mapping[Path, str]) -> TypeGuard[LocalStep]:
-    return isinstance(step, LocalStep) and all(path in files for path in step.unpinned)
-
-
-def _named(steps: Sequence[Step]) -> set[Path]:
-    sent = {ref.path for step in steps if isinstance(step, PaidStep) for ref in step.images if isinstance(ref, FileRef)}
-    return sent | {path for step in steps if isinstance(step, LocalStep) for path in step.unpinned}
-
-
-def _hashes(steps: Sequence[Step], later: frozenset[Path]) -> dict[Path, str]:
-    """Return the SHA-256 of every file that a step names, less those to be known `later`.
-
-    A logo that is no picture, or too small for the API, is told here and not once an item.
-    """
-    try:
-        hashes = {path: file_hash(path) for path in _named(steps) - later}
-        for step in steps:
-            for path in _named([step]) - later:
-                facts = imaging.verify(path)
-                imaging.check_minimum(facts, step.limits if isinstance(step, PaidStep) else Limits())
-    except ItemError as error:
-        raise SourceError(f"{path}, which a step names: {error.message}", remedy="name another picture") from error
-    except OSError as error:
-        raise SourceError(
-            f"cannot read {error.filename}, which a step names: {error.strerror}",
-            remedy="check the path in the step's `images`, or in the `file` of overlay",
-        ) from error
-    return hashes
+# What follows stands in every state: other words would make every item a changed one.
 
 
 def _fingerprint(chain: Chain, job: Job) -> str:
-    steps: list[Any] = [_described(step, chain) for step in chain.steps]
-    return digest({"host": chain.host, "steps": steps, **described(job.output)})
+    steps: list[Any] = [_step_identity(step, chain) for step in chain.steps]
+    return digest({"host": chain.host, "steps": steps, **output_settings(job.output)})
 
 
-def _described(step: Step, chain: Chain) -> dict[str, Any]:
+def _step_identity(step: Step, chain: Chain) -> dict[str, Any]:
     when = None if step.when is None else step.when.to_json()
     if isinstance(step, PaidStep):
-        files = [_told(ref, chain) for ref in step.images]
+        images = [_image_identity(ref, chain) for ref in step.images]
         row = step.row if isinstance(step, Generate) else ""
-        return {"step": step.name, "sent": dict(step.sent), "images": files, "when": when, "row": row}
+        return {"step": step.name, "sent": dict(step.sent), "images": images, "when": when, "row": row}
     return {"step": step.name, "parameters": step.parameters, "revision": step.revision, "when": when}
 
 
-def _told(ref: ImageRef, chain: Chain) -> str:
+def _image_identity(ref: ImageRef, chain: Chain) -> str:
     match ref:
         case FileRef(path):
             return chain.files.get(path, "")  # none: of a step that is never done for this item
         case BesideRef(name, _, version):
             return f"beside {name} {version}"
-        # What follows stands in every state: other words would make every item a changed one.
         case StepRef(step):
             return f"StepRef(id={step!r})"
         case UrlRef(url):

@@ -1,27 +1,26 @@
-"""From a job and what is known to a plan. Asks, never writes."""
+"""From a job and what is read to a plan: one pass over the source, then the arithmetic. Writes nothing."""
 
 from __future__ import annotations
 
-import tempfile
-from collections import Counter, deque
+import functools
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from venice_batch.job import FolderSource, Job
+from venice_batch.job import Job
 from venice_batch.plan import money, warnings
 from venice_batch.plan.expand import Expander
-from venice_batch.plan.model import TO_DO, Caution, Plan, PlannedItem, Range, Rest, StepCost
-from venice_batch.plan.outputs import Outputs
+from venice_batch.plan.model import TO_DO, Candidate, Plan, PlannedItem, PlanWarning, Range, Remainder, StepCost
 from venice_batch.plan.pipeline import Pipeline
 from venice_batch.plan.pricing import Pricer
-from venice_batch.plan.probe import Prober
+from venice_batch.plan.reading.probe import inspecting, stored_results
+from venice_batch.plan.reading.scan import ExistingOutputs, ScanInputs, SourceScan, scan_source
+from venice_batch.plan.reading.sources import candidates, refuse_overlap
 from venice_batch.plan.sampling import draw
-from venice_batch.plan.scan import ScanInputs, SourceScan, scan_source
 from venice_batch.plan.selection import ItemFilter, Selection
-from venice_batch.plan.sources import Candidate
 from venice_batch.state import State
+from venice_batch.storage import S3Place, open_store
 from venice_batch.venice import Account, Catalogue
 
 
@@ -32,7 +31,7 @@ class PlanInputs:
     Attributes:
         candidates: lists the source, anew at each call.
         state: the manifest and results, for questions only.
-        outputs: tells which finished files are there.
+        outputs: tells which finished files exist.
         catalogue: the live models and prices.
         account: what the key may spend and how fast it may call.
         now: Unix seconds.
@@ -40,10 +39,22 @@ class PlanInputs:
 
     candidates: Callable[[], Iterator[Candidate]]
     state: State
-    outputs: Outputs
+    outputs: ExistingOutputs
     catalogue: Catalogue
     account: Account
     now: float
+
+    @classmethod
+    def gather(cls, job: Job, state: State, catalogue: Catalogue, account: Account) -> PlanInputs:
+        """Return everything that `make_plan` needs; nothing is listed before it asks.
+
+        Raises:
+            OutputError: output, state and source lie within one another.
+        """
+        refuse_overlap(job)
+        output = job.output.path
+        outputs = ExistingOutputs(open_store(output), in_bucket=isinstance(output, S3Place))
+        return cls(functools.partial(candidates, job), state, outputs, catalogue, account, time.time())
 
 
 def make_plan(pipeline: Pipeline, inputs: PlanInputs, item_filter: ItemFilter | None = None) -> Plan:
@@ -59,9 +70,8 @@ def make_plan(pipeline: Pipeline, inputs: PlanInputs, item_filter: ItemFilter | 
     job = pipeline.job
     expander, selection = Expander(pipeline, inputs.catalogue), Selection(job, item_filter)
     scan = scan_source(ScanInputs(job.name, inputs.candidates, expander, selection, inputs.state, inputs.outputs))
-    sizes = _sizes(scan, in_bucket=pipeline.in_bucket)
-    with _prober(job) as prober:
-        pricer = Pricer(pipeline, inputs.state, inputs.catalogue, prober, sizes)
+    with inspecting(pipeline, inputs.state, scan.items) as inspect:
+        pricer = Pricer(pipeline, inputs.catalogue, inspect, stored_results(inputs.state, job.run.on_flagged))
         if item_filter.sample is None:
             items = tuple(pricer.priced(scan.items, item_filter.limit))
             plan = _summed(pipeline, inputs, pricer, items, scan.done)
@@ -69,52 +79,19 @@ def make_plan(pipeline: Pipeline, inputs: PlanInputs, item_filter: ItemFilter | 
             items, later = draw(pricer, scan.items, item_filter.sample, job.name)
             # The sums are taken before the pricer goes on with the rest.
             plan = _summed(pipeline, inputs, pricer, items, scan.done)
-            plan = replace(plan, rest=_rest(pricer, later))
+            plan = replace(plan, remainder=_remainder(pricer, later))
     plan = replace(plan, warnings=(*plan.warnings, *_of_rows(pipeline, scan)))
-    if item_filter.partial or _is_by_keys(job):
+    if item_filter.partial or pipeline.takes_keys:
         return plan
     return replace(plan, vanished=_vanished(scan, inputs.state, job.name), dropped=_dropped(scan, inputs, job.name))
 
 
-def _sizes(scan: SourceScan, *, in_bucket: bool) -> Counter[int]:
-    """Return how many inputs there are of each size; in a bucket those of one version are one picture."""
-    found = (item.candidate for item in scan.items if item.standing in TO_DO)
-    return Counter(size for size, _ in {(each.size, each.version if in_bucket else each.key) for each in found})
-
-
-def _rest(pricer: Pricer, later: deque[PlannedItem]) -> Rest:
-    costs = [item.cost for item in pricer.priced(later) if item.standing in TO_DO]
-    return Rest(len(costs), sum(costs, Range()))
-
-
-@contextmanager
-def _prober(job: Job) -> Iterator[Prober | None]:
-    """Give eyes for the job's source, and them a scratch folder; None where there are no files."""
-    if not isinstance(job.source, FolderSource):
-        yield None
-        return
-    with tempfile.TemporaryDirectory(prefix="venice-batch-") as scratch:
-        yield Prober(job.source.path, Path(scratch))
-
-
-def _is_by_keys(job: Job) -> bool:
-    return isinstance(job.source, FolderSource) and job.source.keys is not None
-
-
-def _vanished(scan: SourceScan, state: State, job: str) -> tuple[tuple[str, int], ...]:
-    """Return the items that the manifest has and the source has not; looked for only where the numbers differ."""
-    if state.present(job) == scan.present:
-        return ()
-    return tuple(identity for identity in state.keys(job) if identity not in scan.keys)
-
-
 def _summed(pipeline: Pipeline, inputs: PlanInputs, pricer: Pricer, items: tuple[PlannedItem, ...], done: int) -> Plan:
-    steps = _step_costs(pipeline, inputs.catalogue, pricer)
+    steps, tally, rpm = _step_costs(pipeline, inputs.catalogue, pricer), pricer.tally, inputs.account.rpm_of
     cost = sum((step.cost for step in steps), Range())
     balances = {name.lower(): amount for name, amount in inputs.account.balances.items()}
     limits = money.caps(pipeline.job.budget, inputs.state, pipeline.job.name, inputs.now, reserved=False)
-    covers = money.coverage(cost, pricer.tally.dearest, balances, limits, permitted=inputs.account.permitted)
-    permits = pricer.tally.permits
+    covers = money.coverage(cost, tally.most_expensive, balances, limits, permitted=inputs.account.permitted)
     return Plan(
         items=items,
         done=done,
@@ -123,8 +100,11 @@ def _summed(pipeline: Pipeline, inputs: PlanInputs, pricer: Pricer, items: tuple
         steps=steps,
         balances=balances,
         coverage=covers,
-        eta_seconds=max((calls * 60 / inputs.account.rpm_of(lane) for lane, calls in permits.items()), default=0.0),
-        warnings=_warnings(pipeline, inputs, pricer, split=covers.covered and not covers.certain),
+        eta_seconds=max((calls * 60 / rpm(lane) for lane, calls in tally.permits.items()), default=0.0),
+        warnings=(
+            *warnings.of_pipeline(pipeline, inputs.catalogue),
+            *warnings.of_tally(tally, split_balance=covers.covered and not covers.certain),
+        ),
     )
 
 
@@ -143,33 +123,23 @@ def _step_costs(pipeline: Pipeline, catalogue: Catalogue, pricer: Pricer) -> tup
     )
 
 
+def _remainder(pricer: Pricer, later: deque[PlannedItem]) -> Remainder:
+    costs = [item.cost for item in pricer.priced(later) if item.status in TO_DO]
+    return Remainder(len(costs), sum(costs, Range()))
+
+
+def _of_rows(pipeline: Pipeline, scan: SourceScan) -> Iterator[PlanWarning]:
+    sidecars = None if pipeline.item_pipelines is None else pipeline.item_pipelines.sidecars
+    both = [] if sidecars is None else sorted(key for key in sidecars.used if (key, 0) in scan.keys)
+    return warnings.of_rows(pipeline, scan.skipped, both)
+
+
+def _vanished(scan: SourceScan, state: State, job: str) -> tuple[tuple[str, int], ...]:
+    """Return the items that the manifest has and the source has not; searched only where the numbers differ."""
+    if state.present(job) == scan.present:
+        return ()
+    return tuple(identity for identity in state.keys(job) if identity not in scan.keys)
+
+
 def _dropped(scan: SourceScan, inputs: PlanInputs, job: str) -> tuple[str, ...]:
     return tuple(row.path for row in inputs.state.outputs(job) if row.path not in scan.names)
-
-
-def _of_rows(pipeline: Pipeline, scan: SourceScan) -> list[Caution]:
-    """Return what came of the metadata and of the files beside the pictures."""
-    found = [warnings.skipped(scan.skipped)] if scan.skipped else []
-    table = None if pipeline.item_pipelines is None else pipeline.item_pipelines.table
-    # Of a source that is taken by keys most rows may well belong to pictures that nobody asked for this time.
-    if table is not None and table.unmet and not _is_by_keys(pipeline.job):
-        found.append(warnings.unmet_rows(table.path, table.unmet))
-    sidecars = None if pipeline.item_pipelines is None else pipeline.item_pipelines.sidecars
-    doubled = [] if sidecars is None else sorted(key for key in sidecars.asked if (key, 0) in scan.keys)
-    if doubled:
-        found.append(warnings.beside_and_item(doubled))
-    return found
-
-
-def _warnings(pipeline: Pipeline, inputs: PlanInputs, pricer: Pricer, *, split: bool) -> tuple[Caution, ...]:
-    found = warnings.traps(pipeline, inputs.catalogue)
-    if pricer.tally.capped:
-        found.append(warnings.capped(pricer.tally.capped))
-    found += [warnings.fitted(step, count) for step, count in pricer.tally.fitted.items() if count]
-    if pricer.tally.left_out:
-        found.append(warnings.first_only(pricer.tally.left_out))
-    if pricer.tally.transparent:
-        found.append(warnings.transparent(pricer.tally.transparent))
-    if split:
-        found.append(warnings.split_balance())
-    return tuple(found)

@@ -1,4 +1,4 @@
-"""What a sample takes: the ends of the list, the extremes of size, then others by lots that always fall the same."""
+"""What a sample takes: the ends of the list, the extremes of size, then others in a repeatable random order."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ from venice_batch.plan.pricing import Pricer
 def draw(
     pricer: Pricer, items: Sequence[PlannedItem], count: int, seed: str
 ) -> tuple[tuple[PlannedItem, ...], deque[PlannedItem]]:
-    """Price a sample, so that it comes to `count` items to do, however many turn out to be unusable on the way.
+    """Price a sample, so that it comes to `count` items to do, however many turn out to be invalid on the way.
 
     Args:
         pricer: with nothing priced yet.
-        items: as they stand, in the order of the source.
+        items: not priced, in the order of the source.
         count: of items to do, at most.
         seed: the same one draws the same sample of the same items.
 
     Returns:
-        What the plan is of, priced and in the order of the source: the sample, and the items that nothing is to be done
-        for anyway; and the items to do that it leaves for later, not priced.
+        The items of the plan, priced and in the order of the source: the sample, and the items with nothing to do; and
+        the items to do that it leaves for later, not priced.
     """
     place = {_identity(item): number for number, item in enumerate(items)}
-    to_do = [item for item in items if item.standing in TO_DO]
-    others = [item for item in items if item.standing not in TO_DO]
-    taken = list(pricer.priced(deque(in_turn(to_do, seed)), count))
-    met = {_identity(item) for item in taken}
-    rest = deque(item for item in to_do if _identity(item) not in met)
-    return tuple(sorted([*taken, *others], key=lambda item: place[_identity(item)])), rest
+    to_do = [item for item in items if item.status in TO_DO]
+    others = [item for item in items if item.status not in TO_DO]
+    sample = list(pricer.priced(deque(sampling_order(to_do, seed)), count))
+    drawn = {_identity(item) for item in sample}
+    later = deque(item for item in to_do if _identity(item) not in drawn)
+    return tuple(sorted([*sample, *others], key=lambda item: place[_identity(item)])), later
 
 
-def in_turn(items: Sequence[PlannedItem], seed: str) -> list[PlannedItem]:
-    """Return all items, the ones to look at first in front: first, last, largest, smallest, the others by lot."""
+def sampling_order(items: Sequence[PlannedItem], seed: str) -> list[PlannedItem]:
+    """Return all items in the order in which samples take them: first, last, largest, smallest, the others shuffled."""
     if not items:
         return []
     largest = max(items, key=lambda item: item.candidate.size)
     smallest = min(items, key=lambda item: item.candidate.size)
-    by_lot = sorted(items, key=lambda item: _lot(seed, item))
+    shuffled = sorted(items, key=lambda item: _rank(seed, item))
     # Of an item that comes twice, the first place counts.
-    return list({_identity(item): item for item in (items[0], items[-1], largest, smallest, *by_lot)}.values())
+    return list({_identity(item): item for item in (items[0], items[-1], largest, smallest, *shuffled)}.values())
 
 
-def _lot(seed: str, item: PlannedItem) -> bytes:
-    # An item's lot depends on nothing but itself: what is added to the source does not shuffle the rest.
+def _rank(seed: str, item: PlannedItem) -> bytes:
+    # An item's rank depends on nothing but itself: what is added to the source does not shuffle the rest.
     text = f"{seed}\0{item.key}\0{item.variant}"
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 

@@ -1,18 +1,41 @@
-"""Where an item stands by what the manifest knows of it and what the command line asks for."""
+"""Which items a run takes: by the globs, by what the manifest has of an item, and by the command line's filter."""
 
 from __future__ import annotations
 
+import fnmatch
+import functools
+import re
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Literal
 
 from venice_batch.job import Job
-from venice_batch.plan.model import Standing
-from venice_batch.plan.sources import Candidate, glob
+from venice_batch.job.model import OnFlagged
+from venice_batch.plan.model import Candidate, Status
 from venice_batch.state import ItemRow
 
-#: Reasons that rest on the bytes of an input: as long as those stay, it need not be looked at again.
-_OF_THE_BYTES = frozenset({"empty", "not-a-picture", "too-large", "broken", "too-small"})
-#: States of items that a run took up and did not bring to an end.
+#: Reasons that rest on the bytes of an input: as long as those stay, it need not be probed again.
+_IN_THE_BYTES = frozenset({"empty", "not-a-picture", "too-large", "broken", "too-small"})
+#: States of items that a run began and did not bring to an end.
 _UNFINISHED = frozenset({"pending", "running", "waiting", "uncertain"})
+
+#: released, publish: the item goes on with it · hold, fail: it ends here · retry: the result is regenerated.
+FlaggedAction = Literal["released", "publish", "hold", "fail", "retry"]
+#: The API's own refusal: what was sent breaks its content policy, and would break it again.
+_POLICY = "blocked"
+
+
+@functools.cache
+def glob(pattern: str) -> Callable[[str], bool]:
+    """Return a test of keys against `pattern`: ``*`` stays within a folder, ``**/`` crosses any number, also none."""
+    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", pattern)
+    special = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    expression = "".join(
+        special.get(part) or (fnmatch.translate(part)[4:-3] if part.startswith("[") else re.escape(part))
+        for part in parts
+    )
+    compiled = re.compile(expression, re.DOTALL)
+    return lambda key: compiled.fullmatch(key) is not None
 
 
 @dataclass(frozen=True)
@@ -20,11 +43,11 @@ class ItemFilter:
     """What the command line asks of a plan.
 
     Attributes:
-        only: a glob of keys; the rest is left alone.
+        only: a glob of keys; other items are left out.
         limit: at most so many items to do.
-        retry_failed: take up what failed for a lasting reason.
-        since: Unix seconds; what was last written before is left alone, unless an earlier run left it unfinished.
-        sample: a spread of so many items to do, instead of the first ones.
+        retry_failed: also take items that failed permanently.
+        since: Unix seconds; what was last written before is left out, unless an earlier run left it unfinished.
+        sample: a repeatable sample of so many items to do, instead of the first ones.
     """
 
     only: str | None = None
@@ -35,15 +58,15 @@ class ItemFilter:
 
     @property
     def partial(self) -> bool:
-        """Whether some of the source may be left alone, so that nothing can be said of what is not met."""
-        return any(wish is not None for wish in (self.only, self.limit, self.since, self.sample))
+        """Whether some of the source may be left out, so that an item not met need not have vanished."""
+        return any(option is not None for option in (self.only, self.limit, self.since, self.sample))
 
 
 @dataclass(frozen=True, slots=True)
 class ItemStatus:
-    """Where an item stands, and why; see `PlannedItem`."""
+    """An item's status, and why; see `PlannedItem`."""
 
-    standing: Standing
+    status: Status
     code: str = ""
     reason: str = ""
     left_as: str = ""
@@ -53,41 +76,41 @@ NEW, CHANGED, DONE = ItemStatus("new"), ItemStatus("changed"), ItemStatus("done"
 
 
 class Selection:
-    """What decides where an item stands."""
+    """Decides which items a plan has, and the status of each."""
 
     def __init__(self, job: Job, item_filter: ItemFilter) -> None:
-        """Take the job's rule on uncertain calls, and the command line's wishes."""
+        """Take the job's rule on uncertain calls, and the command line's filter."""
         self._holds_uncertain = job.run.uncertain == "hold"
-        self._item_filter = item_filter
-        self._chosen = glob(item_filter.only) if item_filter.only else None
+        self._filter = item_filter
+        self._matches = glob(item_filter.only) if item_filter.only else None
 
-    def leave_out(self, candidate: Candidate, row: ItemRow | None) -> bool:
-        """Whether the command line leaves the input alone altogether."""
-        if self._chosen is not None and not self._chosen(candidate.key):
+    def excludes(self, candidate: Candidate, row: ItemRow | None) -> bool:
+        """Whether the command line leaves the input out altogether."""
+        if self._matches is not None and not self._matches(candidate.key):
             return True
-        since = self._item_filter.since
+        since = self._filter.since
         return since is not None and 0 < candidate.modified < since and not _is_unfinished(row)
 
-    def judge(self, row: ItemRow | None, version: str, fingerprint: str) -> ItemStatus:
-        """Return where an item of this version and recipe stands; `DONE` if its finished file is there, else `NEW`."""
+    def status(self, row: ItemRow | None, version: str, fingerprint: str) -> ItemStatus:
+        """Return the status of an item of this version and fingerprint; `DONE` holds only while its files exist."""
         if row is None or row.state == "vanished":
             return NEW
         if row.version != version or row.fingerprint != fingerprint:
             return CHANGED
         if row.state == "done":
             return DONE
-        if row.state == "invalid" and row.code in _OF_THE_BYTES:
+        if row.state == "invalid" and row.code in _IN_THE_BYTES:
             return ItemStatus("invalid", row.code, row.reason)
-        if self._is_left_alone(row):
+        if self._waits(row):
             return ItemStatus("waiting", row.code or row.state, row.reason, row.state)
         return NEW
 
-    def _is_left_alone(self, row: ItemRow) -> bool:
+    def _waits(self, row: ItemRow) -> bool:
         match row.state:
             case "failed":
-                return row.lasting and not self._item_filter.retry_failed
+                return row.lasting and not self._filter.retry_failed
             case "flagged":
-                # Which answer it is was not always written down; then the item is looked at anew, for free.
+                # Which result is held was not always recorded; then the item is planned anew, at no cost.
                 return row.result != ""
             case "uncertain":
                 return self._holds_uncertain
@@ -97,3 +120,22 @@ class Selection:
 
 def _is_unfinished(row: ItemRow | None) -> bool:
     return row is not None and (row.state in _UNFINISHED or (row.state == "failed" and not row.lasting))
+
+
+def flagged_action(flags: Collection[str], rule: OnFlagged, *, released: bool, set_aside: bool) -> FlaggedAction:
+    """Return what becomes of a result that is whole, but flagged: a person's decision first, then the job's rule.
+
+    Nothing is regenerated that the content policy refused (it would only cost money and standing with the vendor), nor
+    where a result was set aside before: the second is the last, until a person rejects it.
+
+    Args:
+        flags: of the result; not empty.
+        rule: the job's ``run.on_flagged``.
+        released: a person released the result.
+        set_aside: an earlier result of the same call was set aside.
+    """
+    if released:
+        return "released"
+    if rule == "retry" and (_POLICY in flags or set_aside):
+        return "hold"
+    return rule

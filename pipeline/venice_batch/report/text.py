@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from venice_batch.plan.model import Plan, PlannedItem, Range, Rest, dollars
+from venice_batch.plan.model import Plan, PlannedItem, Range, Remainder, dollars
 from venice_batch.state import RunRow, Spending
 
 _MICRO = Decimal(1_000_000)
@@ -84,8 +84,8 @@ def plan_text(name: str, plan: Plan) -> str:
     total = "1 item" if counts["total"] == 1 else f"{counts['total']} items"
     parts = [f"{name}: {total}: {kinds}"]
     parts += _price_lines(plan)
-    if plan.rest is not None:
-        parts.append(f"left for later: {rest_text(plan.rest)}")
+    if plan.remainder is not None:
+        parts.append(f"left for later: {rest_text(plan.remainder)}")
     parts += [f"warning: {shown(warning.text)}" for warning in plan.warnings]
     parts += _item_lines(plan.items, "invalid") + _item_lines(plan.items, "waiting")
     if plan.vanished:
@@ -97,7 +97,7 @@ def plan_text(name: str, plan: Plan) -> str:
     return "\n".join(parts)
 
 
-def rest_text(rest: Rest) -> str:
+def rest_text(rest: Remainder) -> str:
     """Return what a sample leaves for later."""
     items = "1 item" if rest.items == 1 else f"{rest.items} items"
     return f"{items}, {_range(rest.cost)} USD" if rest.items else "nothing"
@@ -121,11 +121,11 @@ def _price_lines(plan: Plan) -> list[str]:
     return lines
 
 
-def _item_lines(items: Iterable[PlannedItem], standing: str) -> list[str]:
-    chosen = [item for item in items if item.standing == standing]
-    lines = [f"{standing}: {shown(item.name)}: {shown(item.reason)}" for item in chosen[:_LISTED]]
+def _item_lines(items: Iterable[PlannedItem], status: str) -> list[str]:
+    chosen = [item for item in items if item.status == status]
+    lines = [f"{status}: {shown(item.name)}: {shown(item.reason)}" for item in chosen[:_LISTED]]
     if len(chosen) > _LISTED:
-        lines.append(f"{standing}: and {len(chosen) - _LISTED} more; `venice-batch items` lists them after a run")
+        lines.append(f"{status}: and {len(chosen) - _LISTED} more; `venice-batch items` lists them after a run")
     return lines
 
 

@@ -215,7 +215,7 @@ class Driver:
             self._queues.complete(message.task)
 
     def _summary(self) -> Summary:
-        left = Counter(item.left_as or item.standing for item in self._plan.items if item.standing not in TO_DO)
+        left = Counter(item.left_as or item.status for item in self._plan.items if item.status not in TO_DO)
         return Summary(
             ended=dict(self._recorder.ended),
             skipped=self._plan.done,

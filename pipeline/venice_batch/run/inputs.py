@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from venice_batch.errors import ItemError
-from venice_batch.plan.hashing import file_hash
+from venice_batch.plan.reading.probe import file_hash
 from venice_batch.run.tasks import InputRef
 from venice_batch.steps.references import BesideRef, FileRef
 from venice_batch.storage import Changed, Store

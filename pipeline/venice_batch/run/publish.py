@@ -11,7 +11,7 @@ from venice_batch import imaging
 from venice_batch.errors import ItemError, OutputError, VeniceBatchError
 from venice_batch.imaging import Facts
 from venice_batch.imaging.local_ops import Format
-from venice_batch.plan.hashing import file_hash
+from venice_batch.plan.reading.probe import file_hash
 from venice_batch.run.materialize import Materializer, Spare, naming
 from venice_batch.run.tasks import FinishedFile, Publish, Published, WrittenFile
 from venice_batch.state import Event, ItemId, OutputDropped, OutputWritten, Result

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from venice_batch.errors import ItemError, MoneyError, VeniceBatchError
-from venice_batch.plan.flagged import course
 from venice_batch.plan.model import PlannedItem
 from venice_batch.plan.pipeline import Pipeline
 from venice_batch.plan.pricing import PriceList, known_of, known_of_result
+from venice_batch.plan.selection import FlaggedAction, flagged_action
 from venice_batch.run.publish import output_events
 from venice_batch.run.queues import AcceptedResult, InFlightItem, Queues
 from venice_batch.run.recorder import Recorder
@@ -308,7 +308,7 @@ class Scheduler:
 
     def _accept_flagged(self, in_flight: InFlightItem, purchase: Purchase, found: Result) -> bool:
         """Return whether the item goes on with a flagged result; else it ends here, or has it bought again."""
-        way = course(found, self._pipeline.job.run.on_flagged, self._state)
+        way = self._flagged_action(found)
         if way in {"released", "publish"}:
             in_flight.accepted[purchase.step.id] = AcceptedResult(found.flags, released=way == "released")
             return True
@@ -319,6 +319,10 @@ class Scheduler:
         self._end(in_flight, state, "+".join(found.flags), reason, lasting=True, result=found.key)
         return False
 
+    def _flagged_action(self, found: Result) -> FlaggedAction:
+        released, set_aside = self._state.released(found), self._state.results.was_bad(found.key)
+        return flagged_action(found.flags, self._pipeline.job.run.on_flagged, released=released, set_aside=set_aside)
+
     def _buy_again(self, in_flight: InFlightItem, purchase: Purchase) -> bool:
         """Have the call made again, its flagged results set aside first; return False if it cannot be afforded."""
         if not self._leads(in_flight, purchase):
@@ -326,10 +330,9 @@ class Scheduler:
         if not self._recorder.reserve(in_flight):
             return False
         self._attempts.set_aside(purchase)
-        rule = self._pipeline.job.run.on_flagged
         # One call gives all variants: those that are held for good, or released, stay.
         found = [each for each in map(self._state.results.find, purchase.results) if each is not None and each.flags]
-        again = tuple(each.key for each in found if course(each, rule, self._state) == "retry")
+        again = tuple(each.key for each in found if self._flagged_action(each) == "retry")
         self._queues.enqueue(SetAside(in_flight.number, again))
         return True
 
@@ -381,7 +384,7 @@ class Scheduler:
         if in_flight.lacks_bytes(stage):
             self._read_input(in_flight)
             return
-        kinds, who = self._pipeline.files, self._recorder.id(in_flight.item)
+        kinds, who = self._pipeline.outputs, self._recorder.id(in_flight.item)
         names = zip(in_flight.item.outputs, kinds, strict=True)
         files = tuple(FinishedFile(name, kind.rendition, self._owner(name)) for name, kind in names)
         self._recorder.record(*(OutputPlanned(who, file.name) for file in files))

@@ -15,11 +15,12 @@ from types import FrameType
 
 from venice_batch.errors import BudgetReached, Exit, ModelSwitched, MoneyError, VeniceBatchError
 from venice_batch.job import FolderSource, Job
-from venice_batch.plan.model import TO_DO, Caution, Plan
+from venice_batch.plan.model import TO_DO, Plan, PlanWarning
 from venice_batch.plan.money import Cap, caps, micros
-from venice_batch.plan.pipeline import Pipeline, make_pipeline
-from venice_batch.plan.plan_inputs import gather_inputs, refuse_overlap
-from venice_batch.plan.planner import make_plan
+from venice_batch.plan.pipeline import Pipeline
+from venice_batch.plan.planner import PlanInputs, make_plan
+from venice_batch.plan.reading.load_pipeline import make_pipeline
+from venice_batch.plan.reading.sources import refuse_overlap
 from venice_batch.plan.selection import ItemFilter
 from venice_batch.run.budget import RunBudget
 from venice_batch.run.driver import Driver, RunContext
@@ -70,7 +71,7 @@ class Preflight:
 
     catalogue: Catalogue
     account: Account
-    cautions: tuple[Caution, ...] = ()
+    cautions: tuple[PlanWarning, ...] = ()
 
 
 def preflight(api: Api, *, styles: bool = False) -> Preflight:
@@ -89,12 +90,12 @@ def preflight(api: Api, *, styles: bool = False) -> Preflight:
         return Preflight(catalogue, Account.of(limits, billing), cautions)
 
 
-def _billing(client: Client) -> tuple[BillingBalance | None, tuple[Caution, ...]]:
+def _billing(client: Client) -> tuple[BillingBalance | None, tuple[PlanWarning, ...]]:
     """Ask for the account's own balance, which may hang: `rate_limits` is the admission test, this only adds to it."""
     try:
         return client.billing_balance(), ()
     except CallFailed as failure:
-        return None, (Caution("no-billing", f"billing/balance could not be read: {failure.message}"),)
+        return None, (PlanWarning("no-billing", f"billing/balance could not be read: {failure.message}"),)
 
 
 def state_root(job: Job, api_host: str) -> Place:
@@ -123,13 +124,13 @@ def plan_only(job: Job, api: Api, item_filter: ItemFilter) -> Plan:
     """
     refuse_overlap(job)
     pipeline = make_pipeline(job, api.host)
-    known = preflight(api, styles=pipeline.draws)
+    known = preflight(api, styles=pipeline.generates)
     with to_read(state_root(job, api.host)) as state:
         return _make_plan(pipeline, state, known, item_filter)
 
 
 def _make_plan(pipeline: Pipeline, state: State, known: Preflight, item_filter: ItemFilter) -> Plan:
-    plan = make_plan(pipeline, gather_inputs(pipeline.job, state, known.catalogue, known.account), item_filter)
+    plan = make_plan(pipeline, PlanInputs.gather(pipeline.job, state, known.catalogue, known.account), item_filter)
     return replace(plan, warnings=(*plan.warnings, *known.cautions))
 
 
@@ -188,10 +189,10 @@ class Session:
         name = self.job.name
         for item in self.plan.items:
             identity, version = ItemId(name, item.key, item.variant), item.candidate.version
-            if item.standing == "invalid":
+            if item.status == "invalid":
                 reason = (item.code, item.reason)
                 yield ItemMoved(identity, version, item.fingerprint, "invalid", now, *reason, lasting=True)
-            elif item.standing in TO_DO:
+            elif item.status in TO_DO:
                 yield ItemMoved(identity, version, item.fingerprint, "pending", now)
         for key, variant in self.plan.vanished:
             yield ItemMoved(ItemId(name, key, variant), "", "", "vanished", now, "vanished", "no longer in the source")
@@ -259,7 +260,7 @@ def session(job: Job, api: Api, item_filter: ItemFilter) -> Iterator[Session]:
         if isinstance(job.output.path, Path):
             sweep_stale(job.output.path)
         recovered = state.recover(time.time())
-        known = preflight(api, styles=pipeline.draws)
+        known = preflight(api, styles=pipeline.generates)
         plan = _make_plan(pipeline, state, known, item_filter)
         yield Session(job, api, pipeline, state, plan, known, recovered, output)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from venice_batch import imaging
 from venice_batch.errors import ItemError, Unavailable, VeniceBatchError
 from venice_batch.imaging import Facts
-from venice_batch.plan.hashing import file_hash
+from venice_batch.plan.reading.probe import file_hash
 from venice_batch.run.inputs import Inputs, changed
 from venice_batch.run.materialize import Checked, Materializer, Spare, naming, set_aside_results
 from venice_batch.run.publish import Existing, Publisher

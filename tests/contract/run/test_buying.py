@@ -13,7 +13,7 @@ import pytest
 from tests.contract.run.conftest import Shop
 from tests.unit.steps.conftest import step
 from venice_batch.errors import ItemError
-from venice_batch.plan.hashing import file_hash
+from venice_batch.plan.reading.probe import file_hash
 from venice_batch.run.tasks import (
     Bought,
     Buy,

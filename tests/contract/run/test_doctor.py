@@ -23,7 +23,7 @@ from venice_batch.emulator import Settings, serve_in_thread
 from venice_batch.emulator.settings import Key
 from venice_batch.errors import Exit, KeyRefused, MoneyError, Unavailable, UsageError
 from venice_batch.job import FolderSource, Job, load
-from venice_batch.plan.pipeline import make_pipeline
+from venice_batch.plan.reading.load_pipeline import make_pipeline
 from venice_batch.run.doctor import Finding, Probe, examine, machine, most_serious, places, vendor
 from venice_batch.state import to_write
 from venice_batch.storage import S3Place

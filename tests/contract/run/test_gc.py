@@ -18,10 +18,10 @@ from venice_batch.emulator import Running
 from venice_batch.errors import SourceError
 from venice_batch.job import Job, load
 from venice_batch.plan.model import PlannedItem
-from venice_batch.plan.pipeline import make_pipeline
+from venice_batch.plan.reading.load_pipeline import make_pipeline
+from venice_batch.plan.reading.sources import candidates
 from venice_batch.plan.selection import ItemFilter
-from venice_batch.plan.sources import candidates
-from venice_batch.run.gc.sweep import Garbage, Limits, free, sort_out
+from venice_batch.run.gc.sweep import Garbage, Limits, find_garbage, sweep
 from venice_batch.run.session import session
 from venice_batch.state import State, to_read, to_write
 from venice_batch.state.results import Stored
@@ -99,12 +99,12 @@ class Home:
     def freed(self, job: Job, *, days: float = 1) -> Garbage:
         with to_write(self.memory) as state:
             heap = self._sorted(state, [job], ALL, days, "loopback")
-            free(state, heap.waste)
+            sweep(state, heap.unused)
         return heap
 
     def _sorted(self, state: State, jobs: Sequence[Job], limits: Limits, days: float, host: str) -> Garbage:
         listed = [(make_pipeline(job, host), candidates(job)) for job in jobs]
-        return sort_out(state, listed, limits, time.time() + days * DAY)
+        return find_garbage(state, listed, limits, time.time() + days * DAY)
 
     def stored(self) -> int:
         with to_read(self.memory) as state:
@@ -118,7 +118,7 @@ def home(tmp_path: Path, emulator: Running) -> Home:
 
 
 def counted(heap: Garbage) -> tuple[int, int, int, int]:
-    return len(heap.waste), heap.needed, heap.spared, heap.unclear
+    return len(heap.unused), heap.needed, heap.spared, heap.unclear
 
 
 def test_nothing_of_a_finished_job_can_go(home: Home) -> None:
@@ -136,8 +136,8 @@ def test_what_was_bought_for_a_vanished_picture_can_go_once_it_is_old_enough(hom
     assert counted(home.heap(job, limits=Limits(30 * DAY), days=29)) == (0, 1, 1, 0)
     heap = home.heap(job, limits=Limits(30 * DAY), days=31)
     assert counted(heap) == (1, 1, 0, 0)
-    assert (heap.waste[0].item, str(heap.usd)) == ("b.png", "0.03")
-    assert heap.bytes == heap.waste[0].stored.bytes > 0
+    assert (heap.unused[0].item, str(heap.usd)) == ("b.png", "0.03")
+    assert heap.bytes == heap.unused[0].stored.bytes > 0
 
 
 def test_an_empty_source_frees_nothing_and_a_missing_one_is_an_error(home: Home) -> None:
@@ -212,7 +212,7 @@ def test_small_files_stay_where_only_large_ones_may_go(home: Home) -> None:
     home.run(job := home.job(CUT))
     (home.photos / "a.png").unlink()
     home.run(job)
-    size = home.heap(job).waste[0].stored.bytes
+    size = home.heap(job).unused[0].stored.bytes
     assert counted(home.heap(job, limits=Limits(0, size))) == (1, 0, 0, 0)
     assert counted(home.heap(job, limits=Limits(0, size + 1))) == (0, 0, 1, 0)
 
@@ -226,7 +226,7 @@ def test_an_answer_that_was_set_aside_can_go_and_costs_nothing_to_lose(home: Hom
         assert result is not None
         state.commit([state.results.set_aside(result)])
     heap = home.freed(job)
-    assert [(each.stored.key, each.stored.bad) for each in heap.waste] == [(key, 1)]
+    assert [(each.stored.key, each.stored.bad) for each in heap.unused] == [(key, 1)]
     assert heap.usd == 0
     assert home.stored() == 0
 
@@ -237,7 +237,7 @@ def test_after_it_a_deleted_output_is_written_again_without_a_call(home: Home) -
     (home.photos / "b.png").unlink()
     home.run(job := home.job(CUT, FOUR_TIMES))
     calls = home.calls()
-    assert len(home.freed(job).waste) == 3
+    assert len(home.freed(job).unused) == 3
     assert home.stored() == 2
     finished = next((home.folder / "finished-work").glob("*.png"))
     content = finished.read_bytes()
@@ -274,7 +274,7 @@ def test_an_item_of_unknown_bytes_keeps_everything_until_its_job_is_at_hand(home
     home.run(job)
     (home.folder / "b.png").rename(home.photos / "b.png")
     heap = home.heap(job)
-    assert (len(heap.waste), heap.blind) == (0, 1), "what the other job made of a renamed file is not known"
+    assert (len(heap.unused), heap.unknown) == (0, 1), "what the other job made of a renamed file is not known"
     assert counted(home.heap(job, other)) == (1, 2, 0, 0)
 
 
@@ -289,7 +289,7 @@ def test_a_lost_result_has_everything_of_its_picture_spared(home: Home) -> None:
 
 
 def _needed(home: Home, job: Job, state: State) -> set[str]:
-    waste = {each.stored.key for each in home.heap(job).waste}
+    waste = {each.stored.key for each in home.heap(job).unused}
     return set(state.results.keys()) - waste
 
 
@@ -307,7 +307,7 @@ def test_in_a_bucket_the_manifest_forgets_and_the_object_is_gone(
     assert counted(heap) == (1, 1, 0, 0)
     with to_read(place) as state:
         assert len(list(state.results.keys())) == 1
-        assert state.results.find(heap.waste[0].stored.key) is None
+        assert state.results.find(heap.unused[0].stored.key) is None
     assert len([key for key in seaweed.keys(place) if key.startswith("results/")]) == 1
 
 
@@ -316,14 +316,14 @@ def test_a_file_that_could_not_be_removed_is_found_again(home: Home, tmp_path: P
     home.run(job := home.job(CUT))
     (home.photos / "a.png").unlink()
     home.run(job)
-    (waste,) = home.heap(job).waste
-    file = tmp_path / "memory" / "results" / waste.stored.key[:2] / waste.stored.key
+    (unused,) = home.heap(job).unused
+    file = tmp_path / "memory" / "results" / unused.stored.key[:2] / unused.stored.key
     content = file.read_bytes()
     file.unlink()
     file.mkdir()  # what is no file cannot be unlinked, whoever asks
-    with pytest.raises(OSError, match=waste.stored.key), to_write(home.memory) as state:
-        free(state, [waste])
+    with pytest.raises(OSError, match=unused.stored.key), to_write(home.memory) as state:
+        sweep(state, [unused])
     file.rmdir()
     file.write_bytes(content)
-    assert len(home.freed(job).waste) == 1
+    assert len(home.freed(job).unused) == 1
     assert home.stored() == 0

@@ -6,7 +6,7 @@ import pytest
 
 from tests.contract.run.conftest import OpenShop, Shop
 from venice_batch import imaging
-from venice_batch.plan.hashing import file_hash
+from venice_batch.plan.reading.probe import file_hash
 from venice_batch.run.tasks import FinishedFile, ItemFailed, RunFailed, WrittenFile
 from venice_batch.state import OutputRow
 

@@ -8,7 +8,7 @@ from PIL import Image
 from tests.contract.run.conftest import OpenShop, Shop
 from venice_batch import imaging
 from venice_batch.imaging import Rendition
-from venice_batch.plan.hashing import file_hash
+from venice_batch.plan.reading.probe import file_hash
 from venice_batch.run.publish import output_events
 from venice_batch.run.tasks import FinishedFile, ItemFailed, Published, WrittenFile
 from venice_batch.state import ItemId, OutputDropped, OutputRow, OutputWritten

@@ -10,7 +10,7 @@ import pytest
 
 from venice_batch.cli.output import output_for
 from venice_batch.errors import Exit, MoneyError
-from venice_batch.plan.model import Caution, Coverage, Plan, Range, Rest, StepCost
+from venice_batch.plan.model import Coverage, Plan, PlanWarning, Range, Remainder, StepCost
 from venice_batch.report.run_result import RunResult
 from venice_batch.run.observer import Summary
 
@@ -24,8 +24,8 @@ PLAN = Plan(
     balances={"usd": Decimal(50)},
     coverage=Coverage(covered=True),
     eta_seconds=4.0,
-    warnings=(Caution("odd", "look \x1b[31mtwice"),),
-    rest=Rest(7, Range(Decimal("0.21"), Decimal("0.21"))),
+    warnings=(PlanWarning("odd", "look \x1b[31mtwice"),),
+    remainder=Remainder(7, Range(Decimal("0.21"), Decimal("0.21"))),
 )
 SUMMARY = Summary({"done": 3}, 2, {}, 90_000, 0)
 BROKE = MoneyError("no money\nat all", remedy="add credits")

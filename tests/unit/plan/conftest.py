@@ -15,9 +15,9 @@ from PIL import Image
 from tests.unit.steps.conftest import catalogue_of
 from venice_batch.job import Job, loads
 from venice_batch.plan.model import Plan, PlannedItem
-from venice_batch.plan.pipeline import Pipeline, make_pipeline
-from venice_batch.plan.plan_inputs import gather_inputs
-from venice_batch.plan.planner import make_plan
+from venice_batch.plan.pipeline import Pipeline
+from venice_batch.plan.planner import PlanInputs, make_plan
+from venice_batch.plan.reading.load_pipeline import make_pipeline
 from venice_batch.plan.selection import ItemFilter
 from venice_batch.state import ItemId, ItemMoved, State, to_write
 from venice_batch.venice import Account, Catalogue
@@ -56,7 +56,7 @@ class Bench:
         return self.plan_of(self.job(*steps, **job), item_filter)
 
     def plan_of(self, job: Job, item_filter: ItemFilter | None = None) -> Plan:
-        inputs = gather_inputs(
+        inputs = PlanInputs.gather(
             job, self.state, self.catalogue, Account(self.permitted, self.balances, {"upscaler": 30})
         )
         return make_plan(self.pipeline(job), replace(inputs, now=self.now), item_filter)
@@ -79,8 +79,8 @@ class Bench:
             self.state.results.note_verdict(kept, status)
 
 
-def standings(plan: Plan) -> dict[str, str]:
-    return {item.name: item.standing for item in plan.items}
+def statuses(plan: Plan) -> dict[str, str]:
+    return {item.name: item.status for item in plan.items}
 
 
 def amounts(plan: Plan) -> tuple[str, str]:

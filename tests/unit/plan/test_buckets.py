@@ -13,19 +13,18 @@ from PIL import Image
 
 from tests.servers.bucket import Bucket
 from tests.servers.proxy import Proxy
-from tests.unit.plan.conftest import Bench, amounts, standings
+from tests.unit.plan.conftest import Bench, amounts, statuses
 from venice_batch import imaging
 from venice_batch.errors import ItemError, JobError, OutputError
 from venice_batch.imaging import Facts
 from venice_batch.job import FolderSource, Job
-from venice_batch.plan.model import Plan
-from venice_batch.plan.outputs import Outputs
-from venice_batch.plan.plan_inputs import refuse_overlap
-from venice_batch.plan.prefetch import AT_ONCE
+from venice_batch.plan.model import Candidate, Plan
 from venice_batch.plan.pricing import Pricer
-from venice_batch.plan.probe import Prober, ProbeResult
+from venice_batch.plan.reading.prefetch import AT_ONCE
+from venice_batch.plan.reading.probe import Inspector, Prober, ProbeResult, stored_results
+from venice_batch.plan.reading.scan import ExistingOutputs
+from venice_batch.plan.reading.sources import candidates, refuse_overlap
 from venice_batch.plan.selection import ItemFilter
-from venice_batch.plan.sources import Candidate, candidates
 from venice_batch.state import ItemId, ItemMoved, OutputWritten, SourceRead
 from venice_batch.steps.canonical_json import canonical
 from venice_batch.steps.chain import Purchase
@@ -95,14 +94,14 @@ def calls(plan: Plan) -> int:
 def test_new_objects_are_new_and_finished_ones_are_done(cloud: Cloud) -> None:
     cloud.put(a=drawn(colour="red"), b=drawn(colour="blue"))
     plan = cloud.plan("upscale")
-    assert standings(plan) == {"a.png": "new", "b.png": "new"}
+    assert statuses(plan) == {"a.png": "new", "b.png": "new"}
     assert amounts(plan) == ("0.04", "0.04")
     for item in plan.items:
         cloud.bench.record(item, "done")
-    assert standings(cloud.plan("upscale")) == {"a.png": "new", "b.png": "new"}
+    assert statuses(cloud.plan("upscale")) == {"a.png": "new", "b.png": "new"}
     cloud.finish("a.png", ".b.png")
     plan = cloud.plan("upscale")
-    assert (standings(plan), plan.done) == ({"b.png": "new"}, 1)
+    assert (statuses(plan), plan.done) == ({"b.png": "new"}, 1)
 
 
 def test_an_object_with_other_bytes_is_changed(cloud: Cloud) -> None:
@@ -110,7 +109,7 @@ def test_an_object_with_other_bytes_is_changed(cloud: Cloud) -> None:
     cloud.bench.record(cloud.plan("upscale").items[0], "done")
     cloud.finish("a.png")
     cloud.put(a=drawn(colour="blue"))
-    assert standings(cloud.plan("upscale")) == {"a.png": "changed"}
+    assert statuses(cloud.plan("upscale")) == {"a.png": "changed"}
 
 
 class CountingStore(S3Store):
@@ -136,10 +135,10 @@ def test_the_output_is_asked_for_few_files_and_listed_once_for_many(
     names = [f"{each}.png" for each in range(number)]
     cloud.finish(*names[1:], "strange.png")
     store = CountingStore(cloud.output)
-    outputs = Outputs(store, in_bucket=True)
-    assert outputs.have(names) == [False, *[True] * (number - 1)]
+    outputs = ExistingOutputs(store, in_bucket=True)
+    assert outputs.exist(names) == [False, *[True] * (number - 1)]
     assert store.asked == asked
-    outputs.have(names)
+    outputs.exist(names)
     assert store.asked["list"] <= 1
 
 
@@ -150,7 +149,7 @@ def test_names_that_collide_are_all_invalid_also_that_of_an_item_that_is_done(cl
     cloud.finish("a.png", "b.png")
     cloud.bucket.fill(cloud.source, {"A.jpg": drawn(colour="white", kind="JPEG")})
     plan = cloud.plan("upscale")
-    assert standings(plan) == {"A.jpg": "invalid", "a.png": "invalid"}
+    assert statuses(plan) == {"A.jpg": "invalid", "a.png": "invalid"}
     assert {item.code for item in plan.items} == {"collision"}
     assert (plan.done, plan.counts()["total"], plan.vanished) == (1, 3, ())
 
@@ -195,7 +194,7 @@ def purchase(cloud: Cloud, sha256: str, *steps: str) -> Purchase:
 def test_two_new_objects_of_one_version_are_paid_for_once(cloud: Cloud) -> None:
     cloud.put(a=drawn(), b=drawn(), c=drawn(colour="blue"))
     plan = cloud.plan("upscale", "background-remove")
-    assert standings(plan) == {"a.png": "new", "b.png": "new", "c.png": "new"}
+    assert statuses(plan) == {"a.png": "new", "b.png": "new", "c.png": "new"}
     assert amounts(plan) == ("0.10", "0.10")
 
 
@@ -209,7 +208,7 @@ def test_an_object_of_a_version_that_any_job_has_read_is_known_by_its_bytes(clou
     assert lineages["other.png"] == InputKey("unread", cloud.listed()["other.png"].version)
     cloud.bench.buy(purchase(cloud, sha256, "upscale").result)
     plan = cloud.plan("upscale")
-    assert standings(plan) == {"other.png": "new", "renamed.png": "reused"}
+    assert statuses(plan) == {"other.png": "new", "renamed.png": "reused"}
     assert amounts(plan) == ("0.02", "0.02")
 
 
@@ -233,14 +232,20 @@ def test_headers_decide_conditions_and_limits_in_the_order_of_the_source(cloud: 
     assert calls(limited) == 5
 
 
-class CountingEyes(Prober):
-    """Eyes that count what they look at."""
+class CountingProber(Prober):
+    """Counts what it probes."""
 
-    looked = 0
+    probed = 0
 
-    def look(self, candidate: Candidate) -> ProbeResult:
-        self.looked += 1
-        return super().look(candidate)
+    def probe(self, candidate: Candidate) -> ProbeResult:
+        self.probed += 1
+        return super().probe(candidate)
+
+
+def pricer_with(bench: Bench, job: Job, prober: Prober) -> Pricer:
+    pipeline = bench.pipeline(job)
+    inspect = Inspector(pipeline, bench.state, prober, {}).inspect
+    return Pricer(pipeline, bench.catalogue, inspect, stored_results(bench.state, job.run.on_flagged))
 
 
 @pytest.mark.parametrize("limit", [1, 2])
@@ -248,26 +253,26 @@ def test_beyond_a_limit_nothing_is_looked_at(bench: Bench, limit: int) -> None:
     for number in range(5):
         bench.picture(f"{number}.png", colour=f"#0{number}0000")
     job = bench.job("upscale")
-    prober = CountingEyes(bench.folder / "in", bench.folder)
-    pricer = Pricer(bench.pipeline(job), bench.state, bench.catalogue, prober, {})
+    prober = CountingProber(bench.folder / "in", bench.folder)
+    pricer = pricer_with(bench, job, prober)
     assert len(list(pricer.priced(deque(bench.plan_of(job).items), limit))) == limit
-    assert prober.looked == limit
+    assert prober.probed == limit
 
 
 def test_beyond_a_limit_no_more_objects_are_looked_at_than_one_window(cloud: Cloud, tmp_path: Path) -> None:
     cloud.put(**{f"{number:02}": drawn(colour=f"#{number:02}0000") for number in range(30)})
     job = cloud.job("upscale")
-    prober = CountingEyes(cloud.source, tmp_path)
-    pricer = Pricer(cloud.bench.pipeline(job), cloud.bench.state, cloud.bench.catalogue, prober, {})
+    prober = CountingProber(cloud.source, tmp_path)
+    pricer = pricer_with(cloud.bench, job, prober)
     assert len(list(pricer.priced(deque(cloud.bench.plan_of(job).items), 1))) == 1
-    assert prober.looked <= 1 + AT_ONCE
+    assert prober.probed <= 1 + AT_ONCE
     assert pricer.tally.calls == {"upscale": 1}
 
 
 def test_a_header_tells_the_real_size_of_the_object(cloud: Cloud, tmp_path: Path) -> None:
     content = drawn(padding=3_000_000)
     cloud.put(a=content)
-    facts = Prober(cloud.source, tmp_path).look(cloud.listed()["a.png"])
+    facts = Prober(cloud.source, tmp_path).probe(cloud.listed()["a.png"])
     assert isinstance(facts, Facts)
     assert (facts.width, facts.height, facts.format, facts.bytes) == (300, 300, "PNG", len(content))
     assert list(tmp_path.glob("in/*")) == []
@@ -283,7 +288,7 @@ def test_a_header_behind_others_is_looked_for_in_a_megabyte_and_no_further(
     seen: bool,  # noqa: FBT001 - a table
 ) -> None:
     cloud.put(a=_far_header(behind) + b"\0" * 3_000_000)
-    facts = Prober(cloud.source, tmp_path).look(cloud.listed()["a.png"])
+    facts = Prober(cloud.source, tmp_path).probe(cloud.listed()["a.png"])
     assert (facts is not None) is seen
     plan = cloud.plan("{upscale: , when: {max_side_below: 500}}")
     assert amounts(plan) == ("0.02" if seen else "0.00", "0.02")
@@ -297,7 +302,7 @@ def _far_header(behind: int) -> bytes:
 
 
 def test_what_is_gone_since_the_listing_is_told_and_does_not_end_the_plan(cloud: Cloud, tmp_path: Path) -> None:
-    seen = Prober(cloud.source, tmp_path).look(Candidate("gone.png", "v", 100))
+    seen = Prober(cloud.source, tmp_path).probe(Candidate("gone.png", "v", 100))
     assert isinstance(seen, ItemError)
     assert not seen.lasting
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.plan.conftest import Bench, standings
+from tests.unit.plan.conftest import Bench, statuses
 from venice_batch.errors import SourceError
-from venice_batch.plan.keys import listed
-from venice_batch.plan.sources import Candidate, candidates
+from venice_batch.plan.model import Candidate
+from venice_batch.plan.reading.sources import candidates, read_keys
 from venice_batch.state import ItemId, ItemMoved, OutputWritten
 
 SOURCE = "{path: ./in, keys: keys.txt}"
@@ -33,7 +33,7 @@ def refused(bench: Bench, text: str | bytes) -> str:
 
 def test_the_keys_listed_are_taken_in_their_order_and_no_others() -> None:
     text = "b.png\r\n# a comment\n\n  \nsub/a b.png\n ünï\u2028.png\n"
-    assert [(each.key, each.line) for each in listed(text, Path("k"))] == [
+    assert [(each.key, each.line) for each in read_keys(text, Path("k"))] == [
         ("b.png", 1),
         ("sub/a b.png", 5),
         (" ünï\u2028.png", 6),
@@ -44,7 +44,7 @@ def test_what_is_listed_is_looked_up(bench: Bench) -> None:
     for key in ("a.png", "b.png", "sub/c.png"):
         bench.picture(key)
     keys(bench, "sub/c.png\na.png\n")
-    assert standings(bench.plan("upscale", source=SOURCE)) == {"sub/c.png": "new", "a.png": "new"}
+    assert statuses(bench.plan("upscale", source=SOURCE)) == {"sub/c.png": "new", "a.png": "new"}
     by_listing = {each.key: each for each in found(bench, "./in")}
     assert found(bench) == [by_listing["sub/c.png"], by_listing["a.png"]]
 
@@ -53,7 +53,7 @@ def test_a_key_that_is_not_there_is_an_invalid_item_and_the_rest_goes_on(bench: 
     bench.picture("a.png")
     keys(bench, "gone.png\na.png\n")
     plan = bench.plan("upscale", source=SOURCE)
-    assert standings(plan) == {"gone.png": "invalid", "a.png": "new"}
+    assert statuses(plan) == {"gone.png": "invalid", "a.png": "new"}
     assert plan.items[0].code == "missing"
     assert "keys.txt:1" in plan.items[0].reason
 
@@ -103,5 +103,5 @@ def test_a_link_out_of_the_source_is_no_way_out_for_a_key_either(bench: Bench) -
     (bench.folder / "in" / "sub").symlink_to("..")
     keys(bench, "link.png\nsub/secret.png\n")
     plan = bench.plan("upscale", source=SOURCE)
-    assert standings(plan) == {"link.png": "invalid", "sub/secret.png": "invalid"}
+    assert statuses(plan) == {"link.png": "invalid", "sub/secret.png": "invalid"}
     assert all("leads out" in item.reason for item in plan.items)

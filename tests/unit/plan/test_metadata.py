@@ -13,14 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.plan.conftest import Bench, standings
+from tests.unit.plan.conftest import Bench, statuses
 from tests.unit.steps.conftest import MODELS, catalogue_of, entry, usd
 from venice_batch.errors import JobError, SourceError
 from venice_batch.job.model import MetadataFile
-from venice_batch.plan.metadata import Table
-from venice_batch.plan.model import Plan, PlannedItem
+from venice_batch.plan.model import Candidate, Plan, PlannedItem
+from venice_batch.plan.reading.row_files import read_table
 from venice_batch.plan.selection import ItemFilter
-from venice_batch.plan.sources import Candidate
 from venice_batch.steps.chain import Purchase
 from venice_batch.steps.paid import PaidStep
 
@@ -48,7 +47,7 @@ def sent(item: PlannedItem, number: int = 0) -> str:
 
 
 def prompts(made: Plan) -> dict[str, str]:
-    return {item.key: sent(item) for item in made.items if item.standing != "invalid"}
+    return {item.key: sent(item) for item in made.items if item.status != "invalid"}
 
 
 def only(made: Plan) -> PlannedItem:
@@ -164,14 +163,14 @@ def test_a_missing_row_or_value_makes_the_item_invalid(bench: Bench, text: str, 
     pictures(bench, "a.png")
     catalogue(bench, text)
     item = only(plan(bench, TITLED))
-    assert (item.key, item.standing, item.code) == ("a.png", "invalid", "metadata")
+    assert (item.key, item.status, item.code) == ("a.png", "invalid", "metadata")
     assert all(word in item.reason for word in told), item.reason
 
 
 def test_an_empty_value_that_nobody_needs_is_no_trouble(bench: Bench) -> None:
     pictures(bench, "a.png", "b.png")
     catalogue(bench, "key,title,note\na.png,cup,\n")
-    assert standings(plan(bench, TITLED)) == {"a.png": "new", "b.png": "invalid"}
+    assert statuses(plan(bench, TITLED)) == {"a.png": "new", "b.png": "invalid"}
 
 
 @pytest.mark.parametrize(
@@ -213,7 +212,7 @@ def test_a_prompt_that_grows_too_long_for_the_model_is_refused_before_it_is_paid
     pictures(bench, "a.png", "b.png")
     catalogue(bench, f"key,title\na.png,{'x' * 100}\nb.png,cup\n")
     made = plan(bench, TITLED)
-    assert standings(made) == {"a.png": "invalid", "b.png": "new"}
+    assert statuses(made) == {"a.png": "invalid", "b.png": "new"}
     assert "100 at most" in made.items[0].reason
 
 
@@ -231,7 +230,7 @@ def test_a_value_cannot_lead_a_name_out_of_its_place(bench: Bench, value: str) -
     pictures(bench, "a.png")
     catalogue(bench, f"key,sku\na.png,{value}\n")
     item = only(plan(bench, "upscale", name="{sku}/{stem}.{ext}"))
-    assert (item.standing, item.code, item.outputs) == ("invalid", "name", ())
+    assert (item.status, item.code, item.outputs) == ("invalid", "name", ())
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
@@ -277,7 +276,7 @@ def test_a_skip_that_is_neither_yes_nor_no_is_no_guess(bench: Bench) -> None:
     pictures(bench, "a.png")
     catalogue(bench, "key,skip\na.png,maybe\n")
     item = only(plan(bench, "upscale"))
-    assert (item.standing, item.code) == ("invalid", "metadata")
+    assert (item.status, item.code) == ("invalid", "metadata")
     assert "catalogue.csv:2" in item.reason
 
 
@@ -311,7 +310,7 @@ def test_what_a_step_lacks_is_not_missed_where_the_step_is_not_done(bench: Bench
     catalogue(bench, "key,title\na.png,cup\nb.png,\n")
     step = "{edit: {prompt: 'a {title}'}, when: {metadata: {title: present}}}"
     made = plan(bench, step, "upscale")
-    assert standings(made) == {"a.png": "new", "b.png": "new"}
+    assert statuses(made) == {"a.png": "new", "b.png": "new"}
     assert [step.calls for step in made.steps] == [1, 2]
 
 
@@ -363,7 +362,7 @@ def test_a_reference_that_leads_out_or_is_no_picture_makes_the_item_invalid(
     (bench.folder / "brand" / "notes").write_text("no picture")
     catalogue(bench, f"key,brand\na.png,{value}\n")
     item = only(plan(bench, "multi-edit: {prompt: p, images: [current, {file: 'brand/{brand}'}]}"))
-    assert (item.standing, item.code) == ("invalid", "reference")
+    assert (item.status, item.code) == ("invalid", "reference")
     assert told in item.reason
 
 
@@ -373,7 +372,7 @@ def test_a_value_that_is_a_whole_path_stays_within_the_jobs_folder(bench: Bench,
     elsewhere = bench.picture("../refs/two.png").rename(tmp_path_factory.mktemp("elsewhere") / "two.png")
     catalogue(bench, f"key,reference\na.png,refs/one.png\nb.png,{elsewhere}\n")
     made = plan(bench, "multi-edit: {prompt: p, images: [current, {file: '{reference}'}]}")
-    assert standings(made) == {"a.png": "new", "b.png": "invalid"}
+    assert statuses(made) == {"a.png": "new", "b.png": "invalid"}
 
 
 def test_an_overlay_takes_the_brands_own_logo(bench: Bench) -> None:
@@ -421,7 +420,7 @@ def test_a_mask_with_a_new_date_and_the_same_bytes_buys_nothing(bench: Bench) ->
 def masked(bench: Bench) -> dict[str, tuple[str, str]]:
     """Return each item's fingerprint and the key of its call."""
     made = bench.plan(MASKED, source=WITHOUT_MASKS)
-    assert {item.standing for item in made.items} == {"new"}
+    assert {item.status for item in made.items} == {"new"}
     found = {}
     for item in made.items:
         _, stop = item.chain.advance(item.chain.start(item.input_key, item.known))
@@ -433,7 +432,7 @@ def masked(bench: Bench) -> dict[str, tuple[str, str]]:
 def test_a_missing_mask_is_named(bench: Bench) -> None:
     pictures(bench, "x/a.png")
     item = only(bench.plan(MASKED, source=WITHOUT_MASKS))
-    assert (item.standing, item.code) == ("invalid", "beside")
+    assert (item.status, item.code) == ("invalid", "beside")
     assert "x/a_mask.png" in item.reason
 
 
@@ -445,7 +444,7 @@ def test_a_mask_that_the_api_would_refuse_is_named_before_anything_is_paid(bench
     else:
         (bench.folder / "in" / "a_mask.png").write_text("no picture at all")
     item = only(bench.plan("background-remove", MASKED, source=WITHOUT_MASKS))
-    assert (item.standing, item.code) == ("invalid", "beside")
+    assert (item.status, item.code) == ("invalid", "beside")
     assert "its file a_mask.png: " in item.reason
     assert said in item.reason
 
@@ -459,7 +458,7 @@ def test_a_mask_that_is_an_item_too_is_warned_of(bench: Bench) -> None:
 def test_masks_are_looked_up_one_by_one_where_keys_are_listed(bench: Bench) -> None:
     pictures(bench, "a.png", "a_mask.png")
     (bench.folder / "keys.txt").write_text("a.png\n")
-    assert only(bench.plan(MASKED, source="{path: ./in, keys: keys.txt}")).standing == "new"
+    assert only(bench.plan(MASKED, source="{path: ./in, keys: keys.txt}")).status == "new"
 
 
 @pytest.mark.parametrize("name", ["../{stem}.png", "/{stem}.png", "mask.png", "a//{stem}.png"])
@@ -486,7 +485,7 @@ def test_only_items_whose_own_values_changed_are_done_again(bench: Bench) -> Non
             (bench.folder / "out" / name).write_bytes(b"finished")
     catalogue(bench, "note,key,title\nother,b.png,pan\nother,a.png,cup\n")
     made = plan(bench, TITLED)
-    assert (made.done, standings(made)) == (1, {"b.png": "changed"})
+    assert (made.done, statuses(made)) == (1, {"b.png": "changed"})
 
 
 def test_a_new_value_in_a_name_makes_the_item_anew(bench: Bench) -> None:
@@ -525,12 +524,11 @@ def test_a_catalogue_of_100_000_rows_takes_less_than_30_megabytes(tmp_path: Path
         rows.write("key,brand,description\n")
         rows.writelines(f"pictures/{n:07}.jpg,brand {n % 50},{'long words ' * 20}\n" for n in range(100_000))
     tracemalloc.start()
-    table = Table(MetadataFile(file), lambda columns: [name for name in columns if name == "brand"])
+    table = read_table(MetadataFile(file), lambda columns: [name for name in columns if name == "brand"])
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     row = table.row(Candidate("pictures/0000051.jpg", ""))
-    assert row is not None
-    assert row.values == ("brand 1",)
+    assert row.values == {"brand": "brand 1"}
     assert peak < 30_000_000
 
 
@@ -569,15 +567,15 @@ def test_a_style_that_the_api_lacks_is_refused_with_the_nearest_one(bench: Bench
     with pytest.raises(JobError, match=":8:") as caught:
         styled(bench, ", style_preset: line art")
     assert "did you mean Line Art?" in str(caught.value)
-    assert only(styled(bench, ", style_preset: Line Art")).standing == "new"
+    assert only(styled(bench, ", style_preset: Line Art")).status == "new"
 
 
 def test_a_row_whose_style_or_model_does_not_exist_is_invalid_and_the_rest_goes_on(bench: Bench) -> None:
     rows = "id,prompt,look\none,x,Line Art\ntwo,y,Cubism\n"
     made = styled(bench, ", style_preset: '{look}'", rows=rows)
-    assert standings(made) == {"one": "new", "two": "invalid"}
+    assert statuses(made) == {"one": "new", "two": "invalid"}
     rows = "id,prompt,model\none,x,\ntwo,y,no-such-model\n"
-    assert standings(styled(bench, "", rows=rows)) == {"one": "new", "two": "invalid"}
+    assert statuses(styled(bench, "", rows=rows)) == {"one": "new", "two": "invalid"}
 
 
 def test_more_style_references_than_the_model_takes_are_refused(bench: Bench) -> None:

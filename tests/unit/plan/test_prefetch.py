@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from venice_batch.plan.prefetch import in_order
+from venice_batch.plan.reading.prefetch import in_order
 
 
 def test_what_is_found_comes_in_the_order_of_the_things() -> None:

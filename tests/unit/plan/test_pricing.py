@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.unit.plan.conftest import Bench, amounts, standings
+from tests.unit.plan.conftest import Bench, amounts, statuses
 from venice_batch import imaging
 from venice_batch.errors import OutputError
 from venice_batch.imaging import Facts
-from venice_batch.plan.hashing import file_hash
 from venice_batch.plan.model import Plan
-from venice_batch.plan.plan_inputs import refuse_overlap
+from venice_batch.plan.reading.probe import file_hash
+from venice_batch.plan.reading.sources import refuse_overlap
 from venice_batch.plan.selection import ItemFilter
 from venice_batch.state import Released, SourceRead
 from venice_batch.steps.canonical_json import canonical
@@ -80,7 +80,7 @@ def test_equal_pictures_are_paid_for_once(bench: Bench) -> None:
     bench.picture("other.png", colour="blue")
     plan = bench.plan("upscale", "background-remove")
     assert amounts(plan) == ("0.10", "0.10")
-    assert standings(plan) == {"a.png": "new", "b.png": "new", "c/d.png": "new", "other.png": "new"}
+    assert statuses(plan) == {"a.png": "new", "b.png": "new", "c/d.png": "new", "other.png": "new"}
 
 
 def test_pictures_of_equal_size_but_other_bytes_are_not_equal(bench: Bench) -> None:
@@ -111,7 +111,7 @@ def test_a_renamed_file_costs_nothing(bench: Bench) -> None:
     read(bench, "before.png", path)
     path.rename(path.with_name("after.png"))
     plan = bench.plan("upscale")
-    assert standings(plan) == {"after.png": "reused"}
+    assert statuses(plan) == {"after.png": "reused"}
     assert amounts(plan) == ("0.00", "0.00")
     assert calls(plan) == {"upscale": (0, 0)}
 
@@ -124,7 +124,7 @@ def test_an_input_that_is_known_is_not_read_again(bench: Bench) -> None:
     # Same size and time, other bytes: if it were read, the result would not be found.
     path.write_bytes(b"x" * found.st_size)
     os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
-    assert standings(bench.plan("upscale")) == {"a.png": "reused"}
+    assert statuses(bench.plan("upscale")) == {"a.png": "reused"}
 
 
 def test_a_stored_answer_tells_its_size_to_the_steps_after_it(bench: Bench) -> None:
@@ -149,7 +149,7 @@ def test_a_chain_without_paid_steps_is_free(bench: Bench) -> None:
     bench.balances = {}
     colours(bench, 2)
     plan = bench.plan("fit: {max_side: 100}")
-    assert standings(plan) == {"0.png": "new", "1.png": "new"}
+    assert statuses(plan) == {"0.png": "new", "1.png": "new"}
     assert plan.coverage.covered
     assert plan.eta_seconds == 0
 
@@ -160,7 +160,7 @@ def test_broken_and_small_pictures_are_invalid_and_cost_nothing(bench: Bench) ->
     (bench.folder / "in" / "text.png").write_bytes(b"no picture")
     (bench.folder / "in" / "empty.png").write_bytes(b"")
     plan = bench.plan("upscale")
-    assert standings(plan) == {"empty.png": "invalid", "good.png": "new", "text.png": "invalid", "tiny.png": "invalid"}
+    assert statuses(plan) == {"empty.png": "invalid", "good.png": "new", "text.png": "invalid", "tiny.png": "invalid"}
     codes = {item.key: item.code for item in plan.items if item.code}
     assert codes["tiny.png"] == "too-small"
     assert amounts(plan) == ("0.02", "0.02")
@@ -291,7 +291,7 @@ def test_a_released_answer_costs_what_is_behind_it(bench: Bench) -> None:
     bench.state.commit([Released(key, "", 1.0)])
     assert calls(bench.plan("upscale", "background-remove")) == {"upscale": (0, 0), "background-remove": (1, 1)}
     plan = bench.plan("upscale")
-    assert (amounts(plan), standings(plan)) == (("0.00", "0.00"), {"a.png": "reused"})
+    assert (amounts(plan), statuses(plan)) == (("0.00", "0.00"), {"a.png": "reused"})
 
 
 def test_what_the_content_policy_refused_or_was_retried_before_is_priced_as_held(bench: Bench) -> None:

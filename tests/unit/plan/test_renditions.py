@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from tests.unit.plan.conftest import Bench, standings
+from tests.unit.plan.conftest import Bench, statuses
 from venice_batch.plan.model import Plan
 from venice_batch.state import ItemId, OutputWritten
 
@@ -57,14 +57,14 @@ def test_an_item_of_which_one_file_is_gone_is_done_again_and_no_other(bench: Ben
     finish(bench, bench.plan(CUT, output=OUTPUT))
     (bench.folder / "out" / gone).unlink()
     plan = bench.plan(CUT, output=OUTPUT)
-    assert (standings(plan), plan.done) == ({"a.png": "new"}, 1)
+    assert (statuses(plan), plan.done) == ({"a.png": "new"}, 1)
 
 
 def test_another_rendition_changes_every_item_and_another_budget_none(bench: Bench) -> None:
     bench.picture("a.png")
     finish(bench, bench.plan(CUT, output=OUTPUT))
-    assert standings(bench.plan(CUT, output=OUTPUT.replace("99", "98"))) == {"a.png": "changed"}
-    assert standings(bench.plan(CUT, output=OUTPUT.replace("jpeg,", "jpeg, quality: 90,"))) == {"a.png": "changed"}
+    assert statuses(bench.plan(CUT, output=OUTPUT.replace("99", "98"))) == {"a.png": "changed"}
+    assert statuses(bench.plan(CUT, output=OUTPUT.replace("jpeg,", "jpeg, quality: 90,"))) == {"a.png": "changed"}
     assert bench.plan(CUT, output=OUTPUT, more="budget: {max_usd: 9}").done == 1
 
 
@@ -80,7 +80,7 @@ def test_items_collide_by_any_of_their_files(bench: Bench) -> None:
         bench.picture(key, colour=colour)
     output = "{path: ./out, renditions: [{format: png}, {suffix: -s, format: png, max_side: 99}]}"
     plan = bench.plan(CUT, output=output)
-    assert standings(plan) == {"a.png": "invalid", "A-s.png": "invalid", "b.png": "new"}
+    assert statuses(plan) == {"a.png": "invalid", "A-s.png": "invalid", "b.png": "new"}
     reasons = {item.key: item.reason for item in plan.items}
     assert "'a-s.png'" in reasons["a.png"]
     assert "'A-s.png'" in reasons["A-s.png"]
@@ -92,13 +92,13 @@ def test_an_item_that_is_done_collides_with_a_new_one_by_its_second_file(bench: 
     finish(bench, bench.plan(CUT, output=output))
     bench.picture("a-s.png", colour="blue")
     plan = bench.plan(CUT, output=output)
-    assert (standings(plan), plan.done) == ({"a.png": "invalid", "a-s.png": "invalid"}, 0)
+    assert (statuses(plan), plan.done) == ({"a.png": "invalid", "a-s.png": "invalid"}, 0)
 
 
 def test_a_name_that_the_suffix_makes_too_long_is_refused(bench: Bench) -> None:
     bench.picture("x" * 250 + ".png")
     (item,) = bench.plan(CUT, output=OUTPUT).items
-    assert (item.standing, item.code, item.outputs) == ("invalid", "name", ())
+    assert (item.status, item.code, item.outputs) == ("invalid", "name", ())
 
 
 def test_pictures_that_may_lose_their_transparency_are_warned_of(bench: Bench) -> None:

@@ -7,9 +7,9 @@ from decimal import Decimal
 
 import pytest
 
-from tests.unit.plan.conftest import Bench, amounts, standings
-from venice_batch.plan.model import Plan, Range, Rest
-from venice_batch.plan.sampling import in_turn
+from tests.unit.plan.conftest import Bench, amounts, statuses
+from venice_batch.plan.model import Plan, Range, Remainder
+from venice_batch.plan.sampling import sampling_order
 from venice_batch.plan.selection import ItemFilter
 from venice_batch.report.text import plan_text
 
@@ -49,17 +49,17 @@ def test_a_small_sample_takes_first_then_last_then_largest(bench: Bench, count: 
 def test_the_same_sample_is_drawn_each_time_and_another_one_for_another_job(bench: Bench) -> None:
     gallery(bench, 30)
     items = sample(bench, 30).to_do
-    assert in_turn(items, "job") == in_turn(items, "job")
-    assert in_turn(items, "job")[:4] == in_turn(items, "other")[:4]
-    assert in_turn(items, "job")[4:] != in_turn(items, "other")[4:]
-    assert len(in_turn(items, "job")) == 30
+    assert sampling_order(items, "job") == sampling_order(items, "job")
+    assert sampling_order(items, "job")[:4] == sampling_order(items, "other")[:4]
+    assert sampling_order(items, "job")[4:] != sampling_order(items, "other")[4:]
+    assert len(sampling_order(items, "job")) == 30
 
 
 def test_a_new_picture_does_not_shuffle_the_lots_of_the_others(bench: Bench) -> None:
     gallery(bench, 20)
-    before = [item.key for item in in_turn(sample(bench, 20).to_do, "job")]
+    before = [item.key for item in sampling_order(sample(bench, 20).to_do, "job")]
     bench.picture("05a.png", (300, 300), colour="blue")
-    after = [item.key for item in in_turn(sample(bench, 21).to_do, "job")]
+    after = [item.key for item in sampling_order(sample(bench, 21).to_do, "job")]
     assert [key for key in after if key != "05a.png"] == before
 
 
@@ -74,7 +74,7 @@ def test_a_sample_is_priced_alone_and_the_rest_beside_it(bench: Bench) -> None:
     gallery(bench, 12)
     plan = sample(bench, 5)
     assert amounts(plan) == ("0.15", "0.15")
-    assert plan.rest == Rest(7, Range(Decimal("0.21"), Decimal("0.21")))
+    assert plan.remainder == Remainder(7, Range(Decimal("0.21"), Decimal("0.21")))
     assert plan.as_json()["rest"] == {"items": 7, "cost": {"low": "0.21", "high": "0.21"}}
     assert "left for later: 7 items, 0.21 USD" in plan_text("job", plan)
 
@@ -83,8 +83,8 @@ def test_a_sample_and_its_rest_cost_what_everything_costs(bench: Bench) -> None:
     gallery(bench, 9)
     steps = ("{upscale: , when: {max_side_below: 500}}", "background-remove")
     whole, part = bench.plan(*steps), sample(bench, 4, *steps)
-    assert part.rest is not None
-    assert part.cost + part.rest.cost == whole.cost
+    assert part.remainder is not None
+    assert part.cost + part.remainder.cost == whole.cost
 
 
 def test_a_twin_that_is_left_for_later_costs_nothing_more(bench: Bench) -> None:
@@ -92,7 +92,7 @@ def test_a_twin_that_is_left_for_later_costs_nothing_more(bench: Bench) -> None:
         bench.picture(f"{name}.png", colour="red")
     plan = sample(bench, 1)
     assert amounts(plan) == ("0.03", "0.03")
-    assert plan.rest == Rest(1, Range())
+    assert plan.remainder == Remainder(1, Range())
 
 
 def test_only_the_sample_has_to_be_covered(bench: Bench) -> None:
@@ -106,10 +106,10 @@ def test_a_picture_that_cannot_be_used_does_not_use_up_the_sample(bench: Bench) 
     gallery(bench, 6)
     (bench.folder / "in" / "00.png").write_bytes(b"no picture")
     plan = sample(bench, 3)
-    assert standings(plan)["00.png"] == "invalid"
+    assert statuses(plan)["00.png"] == "invalid"
     assert len(plan.to_do) == 3
-    assert plan.rest is not None
-    assert plan.rest.items == 2
+    assert plan.remainder is not None
+    assert plan.remainder.items == 2
 
 
 def test_a_picture_that_cannot_be_used_is_no_part_of_the_rest(bench: Bench) -> None:
@@ -117,7 +117,7 @@ def test_a_picture_that_cannot_be_used_is_no_part_of_the_rest(bench: Bench) -> N
     (unlucky,) = set(items) - set(keys(sample(bench, 5)))
     broken = bench.folder / "in" / unlucky
     broken.write_bytes(b"x" * broken.stat().st_size)
-    assert sample(bench, 5).rest == Rest(0, Range())
+    assert sample(bench, 5).remainder == Remainder(0, Range())
 
 
 def test_what_is_done_is_not_sampled_again(bench: Bench) -> None:
@@ -128,7 +128,7 @@ def test_what_is_done_is_not_sampled_again(bench: Bench) -> None:
         (bench.folder / "out" / item.key).write_bytes(b"x")
     again = sample(bench, 4)
     assert not set(keys(again)) & set(names(items, 0, 2, 3, 7))
-    assert again.rest == Rest(0, Range())
+    assert again.remainder == Remainder(0, Range())
     assert "left for later: nothing" in plan_text("job", again)
 
 
@@ -136,7 +136,7 @@ def test_items_that_wait_for_a_person_stay_in_the_plan_and_are_not_sampled(bench
     gallery(bench, 5)
     bench.record(bench.plan("background-remove").items[0], "failed", "refused-input", lasting=True)
     plan = sample(bench, 2)
-    assert standings(plan)["00.png"] == "waiting"
+    assert statuses(plan)["00.png"] == "waiting"
     assert len(plan.to_do) == 2
 
 
@@ -144,16 +144,16 @@ def test_a_sample_of_more_than_there_is_takes_everything(bench: Bench) -> None:
     items = gallery(bench, 3)
     plan = sample(bench, 50)
     assert keys(plan) == items
-    assert plan.rest == Rest(0, Range())
+    assert plan.remainder == Remainder(0, Range())
 
 
 def test_a_sample_of_nothing_is_nothing(bench: Bench) -> None:
     plan = sample(bench, 3)
-    assert (plan.to_do, plan.rest) == ((), Rest(0, Range()))
+    assert (plan.to_do, plan.remainder) == ((), Remainder(0, Range()))
 
 
 def test_a_plan_that_is_no_sample_says_nothing_of_a_rest(bench: Bench) -> None:
     gallery(bench, 2)
     plan = bench.plan("background-remove", item_filter=ItemFilter(limit=1))
-    assert plan.rest is None
+    assert plan.remainder is None
     assert "rest" not in plan.as_json()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.plan.conftest import Bench, standings
+from tests.unit.plan.conftest import Bench, statuses
 from venice_batch.imaging import Facts
 from venice_batch.plan.selection import ItemFilter
 from venice_batch.state import ItemId, ItemMoved, OutputWritten
@@ -20,13 +20,13 @@ def after(bench: Bench, state: str, code: str = "", *, lasting: bool = False, mo
     bench.picture("a.png")
     (item,) = bench.plan("upscale", more=more).items
     bench.record(item, state, code, lasting=lasting, **change)
-    return standings(bench.plan("upscale", more=more)).get("a.png", "done")
+    return statuses(bench.plan("upscale", more=more)).get("a.png", "done")
 
 
 def test_a_new_item_is_new(bench: Bench) -> None:
     bench.picture("a.png")
     plan = bench.plan("upscale")
-    assert standings(plan) == {"a.png": "new"}
+    assert statuses(plan) == {"a.png": "new"}
     assert plan.counts() == {"new": 1, "changed": 0, "reused": 0, "waiting": 0, "invalid": 0, "total": 1}
 
 
@@ -66,12 +66,12 @@ def test_a_lasting_failure_waits_until_asked_for(bench: Bench) -> None:
     assert after(bench, "failed", "refused-input", lasting=True) == "waiting"
     (item,) = bench.plan("upscale").items
     assert (item.code, item.reason) == ("refused-input", "why")
-    assert standings(bench.plan("upscale", item_filter=ItemFilter(retry_failed=True))) == {"a.png": "new"}
+    assert statuses(bench.plan("upscale", item_filter=ItemFilter(retry_failed=True))) == {"a.png": "new"}
 
 
 def test_a_flagged_item_waits_for_a_person(bench: Bench) -> None:
     assert after(bench, "flagged", "blurred", lasting=True) == "waiting"
-    assert standings(bench.plan("upscale", item_filter=ItemFilter(retry_failed=True))) == {"a.png": "waiting"}
+    assert statuses(bench.plan("upscale", item_filter=ItemFilter(retry_failed=True))) == {"a.png": "waiting"}
 
 
 def test_a_flagged_item_is_looked_at_anew_where_nobody_noted_which_answer_it_is(bench: Bench) -> None:
@@ -80,7 +80,7 @@ def test_a_flagged_item_is_looked_at_anew_where_nobody_noted_which_answer_it_is(
 
 def test_an_uncertain_item_is_bought_again_unless_the_job_says_hold(bench: Bench) -> None:
     assert after(bench, "uncertain", "uncertain") == "new"
-    assert standings(bench.plan("upscale", more=HOLD)) == {"a.png": "waiting"}
+    assert statuses(bench.plan("upscale", more=HOLD)) == {"a.png": "waiting"}
 
 
 @pytest.mark.parametrize(("code", "standing"), [("broken", "invalid"), ("too-small", "invalid"), ("collision", "new")])
@@ -95,7 +95,7 @@ def test_items_of_other_jobs_in_the_same_state_do_not_count(bench: Bench) -> Non
     # The steps are the same, the name is not.
     job = bench.job("upscale")
     other = type(job)(**{**{name: getattr(job, name) for name in job.__dataclass_fields__}, "name": "other"})
-    assert standings(bench.plan_of(other)) == {"a.png": "new"}
+    assert statuses(bench.plan_of(other)) == {"a.png": "new"}
 
 
 # Wishes
@@ -109,7 +109,7 @@ def four(bench: Bench) -> None:
 def test_a_limit_takes_so_many_in_order(bench: Bench) -> None:
     four(bench)
     plan = bench.plan("upscale", item_filter=ItemFilter(limit=3))
-    assert standings(plan) == {"a/0.png": "new", "a/2.png": "new", "b/1.png": "new"}
+    assert statuses(plan) == {"a/0.png": "new", "a/2.png": "new", "b/1.png": "new"}
     assert sum(step.calls for step in plan.steps) == 3
 
 
@@ -119,14 +119,14 @@ def test_a_limit_counts_only_what_is_to_be_done(bench: Bench) -> None:
     bench.record(first, "failed", lasting=True)
     bench.record(second, "flagged")
     plan = bench.plan("upscale", item_filter=ItemFilter(limit=1))
-    assert standings(plan) == {"a/0.png": "waiting", "a/2.png": "waiting", "b/1.png": "new"}
+    assert statuses(plan) == {"a/0.png": "waiting", "a/2.png": "waiting", "b/1.png": "new"}
 
 
 def test_only_leaves_the_rest_alone(bench: Bench) -> None:
     four(bench)
     plan = bench.plan("upscale", item_filter=ItemFilter(only="b/*"))
-    assert standings(plan) == {"b/1.png": "new", "b/3.png": "new"}
-    assert standings(bench.plan("upscale", item_filter=ItemFilter(only="b/*", limit=1))) == {"b/1.png": "new"}
+    assert statuses(plan) == {"b/1.png": "new", "b/3.png": "new"}
+    assert statuses(bench.plan("upscale", item_filter=ItemFilter(only="b/*", limit=1))) == {"b/1.png": "new"}
 
 
 def test_what_only_leaves_alone_has_not_vanished(bench: Bench) -> None:
@@ -166,9 +166,9 @@ def test_since_leaves_alone_what_was_written_before(bench: Bench) -> None:
     touched(bench, "exact.png", 2000, "blue")
     touched(bench, "young.png", 3000, "white")
     plan = bench.plan("upscale", item_filter=ItemFilter(since=2000))
-    assert standings(plan) == {"exact.png": "new", "young.png": "new"}
+    assert statuses(plan) == {"exact.png": "new", "young.png": "new"}
     assert plan.counts()["total"] == 2
-    assert standings(bench.plan("upscale", item_filter=ItemFilter(since=2000.5))) == {"young.png": "new"}
+    assert statuses(bench.plan("upscale", item_filter=ItemFilter(since=2000.5))) == {"young.png": "new"}
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_since_takes_up_what_an_earlier_run_left_unfinished(
 ) -> None:
     touched(bench, "old.png", 1000, "red")
     bench.record(bench.plan("upscale").items[0], state, lasting=lasting)
-    found = standings(bench.plan("upscale", item_filter=ItemFilter(since=2000, retry_failed=True)))
+    found = statuses(bench.plan("upscale", item_filter=ItemFilter(since=2000, retry_failed=True)))
     assert found == ({"old.png": "new"} if taken else {})
 
 
@@ -210,7 +210,7 @@ def test_since_says_nothing_of_rows_that_have_no_time(bench: Bench) -> None:
     (bench.folder / "p.csv").write_text("id,prompt\ncat,x\n")
     item_filter = ItemFilter(since=2000)
     plan = bench.plan("generate: {model: z-image-turbo}", source="{prompts: p.csv}", item_filter=item_filter)
-    assert standings(plan) == {"cat": "new"}
+    assert statuses(plan) == {"cat": "new"}
 
 
 # Many
@@ -250,18 +250,18 @@ def test_a_new_input_makes_that_of_a_finished_file_of_the_same_name_invalid_too(
     assert bench.plan("upscale").done == 2
     bench.picture("A.jpg", colour="white")
     plan = bench.plan("upscale")
-    assert standings(plan) == {"A.jpg": "invalid", "a.png": "invalid"}
+    assert statuses(plan) == {"A.jpg": "invalid", "a.png": "invalid"}
     assert plan.done == 1
-    assert (bench.plan("upscale", item_filter=ItemFilter(only="A*")).done, standings(plan)["A.jpg"]) == (0, "invalid")
-    assert standings(bench.plan("upscale", item_filter=ItemFilter(only="a*"))) == {"a.png": "invalid"}
+    assert (bench.plan("upscale", item_filter=ItemFilter(only="A*")).done, statuses(plan)["A.jpg"]) == (0, "invalid")
+    assert statuses(bench.plan("upscale", item_filter=ItemFilter(only="a*"))) == {"a.png": "invalid"}
 
 
 def test_items_whose_files_would_be_one_are_all_invalid_and_the_rest_runs(bench: Bench) -> None:
     for key, colour in (("a.jpg", "red"), ("a.png", "blue"), ("A.webp", "green"), ("b.png", "white")):
         bench.picture(key, colour=colour)
     plan = bench.plan("upscale")
-    assert standings(plan) == {"A.webp": "invalid", "a.jpg": "invalid", "a.png": "invalid", "b.png": "new"}
-    assert {item.code for item in plan.items if item.standing == "invalid"} == {"collision"}
+    assert statuses(plan) == {"A.webp": "invalid", "a.jpg": "invalid", "a.png": "invalid", "b.png": "new"}
+    assert {item.code for item in plan.items if item.status == "invalid"} == {"collision"}
     assert sum(step.calls for step in plan.steps) == 1
 
 
@@ -270,14 +270,14 @@ def test_what_the_listing_found_wrong_is_invalid_with_its_reason(bench: Bench) -
     (bench.folder / "secret.png").write_bytes(b"x")
     (bench.folder / "in" / "link.png").symlink_to("../secret.png")
     plan = bench.plan("upscale")
-    assert standings(plan) == {"link.png": "invalid", "whole.png": "new"}
+    assert statuses(plan) == {"link.png": "invalid", "whole.png": "new"}
     assert "leads out" in plan.items[0].reason
 
 
 def test_a_row_that_does_not_suit_the_step_is_invalid_and_says_which_column(bench: Bench) -> None:
     (bench.folder / "p.csv").write_text("id,prompt,seed,variants\n1,x,seven,\n2,x,,9\n3,x,5,\n")
     plan = bench.plan("generate: {model: z-image-turbo}", source="{prompts: p.csv}")
-    assert standings(plan) == {"1": "invalid", "2": "invalid", "3": "new"}
+    assert statuses(plan) == {"1": "invalid", "2": "invalid", "3": "new"}
     assert "column 'seed'" in plan.items[0].reason
     assert "column 'variants'" in plan.items[1].reason
 
@@ -285,7 +285,7 @@ def test_a_row_that_does_not_suit_the_step_is_invalid_and_says_which_column(benc
 def test_a_row_that_breaks_a_rule_between_fields_is_invalid_and_says_so(bench: Bench) -> None:
     (bench.folder / "p.csv").write_text("id,prompt,variants\n1,x,2\n2,x,\n")
     plan = bench.plan("generate: {model: z-image-turbo, return_binary: true}", source="{prompts: p.csv}")
-    assert standings(plan) == {"1": "invalid", "2": "new"}
+    assert statuses(plan) == {"1": "invalid", "2": "new"}
     assert "variants and return_binary exclude each other" in plan.items[0].reason
 
 

@@ -8,7 +8,9 @@ import pytest
 
 from tests.unit.plan.conftest import Bench
 from venice_batch.errors import SourceError
-from venice_batch.plan.sources import Candidate, candidates, glob
+from venice_batch.plan.model import Candidate
+from venice_batch.plan.reading.sources import candidates
+from venice_batch.plan.selection import glob
 
 GENERATE = "generate: {model: z-image-turbo}"
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from tests.unit.steps.conftest import HOST, SOURCE, paid
-from venice_batch.plan.model import PlannedItem
-from venice_batch.plan.sources import Candidate
+from venice_batch.plan.model import Candidate, PlannedItem
 from venice_batch.run.queues import InFlightItem, Queues
 from venice_batch.run.tasks import Buy, InputRef, ReadInput
 from venice_batch.steps.chain import Chain, Purchase

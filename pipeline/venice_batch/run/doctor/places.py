@@ -14,7 +14,7 @@ from pathlib import Path
 
 from venice_batch.errors import Exit, SourceError, VeniceBatchError
 from venice_batch.job import FolderSource, Job
-from venice_batch.plan.sources import candidates
+from venice_batch.plan.reading.sources import candidates
 from venice_batch.run.doctor.checks import Finding, Probe, of_error
 from venice_batch.run.doctor.machine import disk, local_state
 from venice_batch.state import LeasePolicy, bucket_lease, lease

@@ -1,4 +1,4 @@
-"""Freeing stored results that nobody needs. What a done item needs to be written again is never among them."""
+"""Finds and deletes stored results that nobody needs; what a done item needs to be written again is never one."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 from venice_batch.errors import Unavailable
+from venice_batch.plan.model import Candidate
 from venice_batch.plan.pipeline import Pipeline
-from venice_batch.plan.sources import Candidate
-from venice_batch.run.gc.mark import needs
+from venice_batch.run.gc.mark import mark
 from venice_batch.state import ResultGone, State
 from venice_batch.state.results import Facts, Stored
 
@@ -38,14 +38,14 @@ class UnusedResult:
     """A result that nobody needs.
 
     Attributes:
-        stored: what lies there.
-        wanted: when it was last of use, Unix seconds.
+        stored: the file or object.
+        last_used: Unix seconds.
         usd: what it had cost at catalogue prices; 0 where that is not known.
         item: one that it was bought for, empty where the ledger names none.
     """
 
     stored: Stored
-    wanted: float
+    last_used: float
     usd: Decimal
     item: str
 
@@ -55,36 +55,38 @@ class Garbage:
     """What was found among the results.
 
     Attributes:
-        waste: what can go, largest first.
+        unused: what can go, largest first.
         needed: how many durable results items need or may need.
         spared: how many nobody needs, but which are too young or too small to go.
         unclear: how many items were spared with all that was ever bought for their bytes.
-        blind: how many of these are of unknown bytes, so that no result could go at all.
+        unknown: how many of these are of unknown bytes, so that no result could go at all.
     """
 
-    waste: tuple[UnusedResult, ...]
+    unused: tuple[UnusedResult, ...]
     needed: int
     spared: int
     unclear: int
-    blind: int
+    unknown: int
 
     @property
     def bytes(self) -> int:
         """How many bytes can go."""
-        return sum(each.stored.bytes for each in self.waste)
+        return sum(each.stored.bytes for each in self.unused)
 
     @property
     def usd(self) -> Decimal:
         """What buying the durable results among them again would cost, at the prices that were paid."""
-        return sum((each.usd for each in self.waste if each.stored.bad is None), Decimal(0))
+        return sum((each.usd for each in self.unused if each.stored.bad is None), Decimal(0))
 
 
-def sort_out(state: State, jobs: Iterable[tuple[Pipeline, Iterable[Candidate]]], limits: Limits, now: float) -> Garbage:
+def find_garbage(
+    state: State, jobs: Iterable[tuple[Pipeline, Iterable[Candidate]]], limits: Limits, now: float
+) -> Garbage:
     """Return what can go; changes nothing.
 
     Args:
         state: what is known.
-        jobs: those that are at hand, each for the API host whose results these are, and with its source, listed now;
+        jobs: those that are given, each for the API host whose results these are, and with its source, listed now;
             what other jobs of the state may need is spared.
         limits: of age and size.
         now: Unix seconds.
@@ -93,27 +95,27 @@ def sort_out(state: State, jobs: Iterable[tuple[Pipeline, Iterable[Candidate]]],
         SourceError: a source cannot be read: nothing can be said of what its items need.
         Unavailable: a store cannot be reached.
     """
-    found = needs(state, jobs)
-    buyers = _Buyers(state, found.hashes)
-    kept = {_call(key) for key in found.keys} | buyers.spared
-    waste: list[UnusedResult] = []
+    marked = mark(state, jobs)
+    purchases = _Purchases(state, marked.hashes)
+    kept = {_call(key) for key in marked.keys} | purchases.spared
+    unused: list[UnusedResult] = []
     needed = spared = 0
     for stored in state.results.stored():
         # An answer that was set aside is of no use to any item, only to support.
-        if stored.bad is None and (found.blind or _call(stored.key) in kept):
+        if stored.bad is None and (marked.unknown or _call(stored.key) in kept):
             needed += 1
             continue
-        each = _weighed(stored, state, buyers)
-        if now - each.wanted < limits.older_than or stored.bytes < limits.larger_than:
+        each = purchases.unused_result(stored)
+        if now - each.last_used < limits.older_than or stored.bytes < limits.larger_than:
             spared += 1
         else:
-            waste.append(each)
-    waste.sort(key=lambda each: (-each.stored.bytes, each.stored.key))
-    return Garbage(tuple(waste), needed, spared, found.unclear, found.blind)
+            unused.append(each)
+    unused.sort(key=lambda each: (-each.stored.bytes, each.stored.key))
+    return Garbage(tuple(unused), needed, spared, marked.unclear, marked.unknown)
 
 
-def free(state: State, waste: Iterable[UnusedResult]) -> None:
-    """Remove results for good; only for the holder of the lease.
+def sweep(state: State, unused: Iterable[UnusedResult]) -> None:
+    """Delete results for good; only for the holder of the lease.
 
     The manifest forgets them first: what a crash leaves behind is a file that the next time finds again, never a name
     without a result.
@@ -122,67 +124,55 @@ def free(state: State, waste: Iterable[UnusedResult]) -> None:
         LeaseLost: another run holds the state.
         Unavailable, OSError: something could not be removed.
     """
-    source = iter(waste)
-    with ThreadPoolExecutor(_AT_ONCE) as crew:
+    source = iter(unused)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
         while group := [each.stored for each in itertools.islice(source, _GROUP)]:
             state.lease.check()
             state.commit([ResultGone(stored.key) for stored in group if stored.bad is None])
-            list(crew.map(state.results.remove, group))
+            list(pool.map(state.results.remove, group))
 
 
-class _Buyers:
-    """Whom results were bought for, by call.
+class _Purchases:
+    """For whom results were bought, by call.
 
     Attributes:
         spared: calls that were made for inputs of the bytes given.
     """
 
     def __init__(self, state: State, hashes: set[str]) -> None:
-        family = {(job, key) for job, key, sha256 in state.hashes() if sha256 in hashes} if hashes else set()
+        inputs = {(job, key) for job, key, sha256 in state.hashes() if sha256 in hashes} if hashes else set()
         self.spared: set[str] = set()
+        self._state = state
         self._touched: defaultdict[str, float] = defaultdict(float)
         self._item: dict[str, str] = {}
         for each in state.purchases():
             call = _call(each.result)
-            if (each.job, each.key) in family:
+            if (each.job, each.key) in inputs:
                 self.spared.add(call)
             self._touched[call] = max(self._touched[call], each.touched)
             self._item[call] = each.key
 
-    def touched(self, key: str) -> float:
-        """Return when an item that the result was bought for last changed its state; 0 where none is known."""
-        return self._touched.get(_call(key), 0.0)
+    def unused_result(self, stored: Stored) -> UnusedResult:
+        """Return what is known of a result that nobody needs."""
+        facts, call = self._facts(stored), _call(stored.key)
+        at = facts.get("at")
+        bought = float(at) if isinstance(at, int | float) else stored.modified
+        try:
+            usd = Decimal(str(facts.get("price_usd") or 0))
+        except InvalidOperation:
+            usd = Decimal(0)
+        return UnusedResult(stored, max(bought, self._touched.get(call, 0.0)), usd, self._item.get(call, ""))
 
-    def item(self, key: str) -> str:
-        """Return the key of an item that the result was bought for, or nothing."""
-        return self._item.get(_call(key), "")
+    def _facts(self, stored: Stored) -> Facts:
+        if stored.bad is not None:
+            return {}
+        try:
+            result = self._state.results.find(stored.key)
+        except Unavailable:
+            return {}  # damaged, and needed by nobody: it may go like any other
+        return {} if result is None else result.facts
 
 
 def _call(result: str) -> str:
     """Return what all pictures of one answer have in common: the ledger names one of them for all."""
     return result.partition(".")[0]
-
-
-def _weighed(stored: Stored, state: State, buyers: _Buyers) -> UnusedResult:
-    facts = _facts(stored, state)
-    at = facts.get("at")
-    bought = float(at) if isinstance(at, int | float) else stored.modified
-    wanted = max(bought, buyers.touched(stored.key))
-    return UnusedResult(stored, wanted, _price(facts.get("price_usd")), buyers.item(stored.key))
-
-
-def _facts(stored: Stored, state: State) -> Facts:
-    if stored.bad is not None:
-        return {}
-    try:
-        result = state.results.find(stored.key)
-    except Unavailable:
-        return {}  # damaged, and needed by nobody: it may go like any other
-    return {} if result is None else result.facts
-
-
-def _price(written: object) -> Decimal:
-    try:
-        return Decimal(str(written or 0))
-    except InvalidOperation:
-        return Decimal(0)

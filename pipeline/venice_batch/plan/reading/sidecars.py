@@ -1,4 +1,4 @@
-"""Files of the source next to an item's own picture, such as masks: found by one listing, read by nobody yet."""
+"""Sidecars: files of the source beside an item's own picture, such as masks; found by one listing of the source."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from pathlib import Path
 from venice_batch import imaging
 from venice_batch.errors import ItemError
 from venice_batch.job import FolderSource
-from venice_batch.plan.hashing import file_hash
-from venice_batch.plan.metadata import folder_of
-from venice_batch.plan.sources import Candidate
+from venice_batch.plan.model import Candidate
+from venice_batch.plan.reading.probe import file_hash
 from venice_batch.steps.references import BesideRef
 from venice_batch.storage import Entry, open_store
 
@@ -21,7 +20,7 @@ class Sidecars:
     """The files beside the pictures of one source."""
 
     def __init__(self, source: FolderSource, names: Sequence[str]) -> None:
-        """Look at nothing yet.
+        """Read nothing yet.
 
         Args:
             source: where the pictures are.
@@ -29,33 +28,32 @@ class Sidecars:
         """
         self._source = source
         self._store = open_store(source.path)
-        self._like = re.compile("|".join(map(_pattern, names)), re.DOTALL)
+        self._pattern = re.compile("|".join(map(_pattern, names)), re.DOTALL)
         self._listed: dict[str, Entry] | None = None
-        #: Keys that some item has asked for.
-        self.asked: set[str] = set()
+        #: Keys that some item uses.
+        self.used: set[str] = set()
 
-    def found(self, ref: BesideRef, candidate: Candidate) -> BesideRef:
+    def find(self, ref: BesideRef, candidate: Candidate) -> BesideRef:
         """Return the reference with the key and version of the item's own file.
 
         Raises:
             ItemError: there is no such file.
             SourceError, Unavailable: the source cannot be listed.
         """
-        folder = folder_of(candidate)
-        key = f"{folder}/{ref.name}" if folder else ref.name
+        key = f"{candidate.folder}/{ref.name}" if candidate.folder else ref.name
         entry = self._entry(key)
         if entry is None:
             raise ItemError("beside", f"its file {key} is not in the source", remedy="add it")
         if entry.problem:
             raise ItemError("beside", f"its file {key} {entry.problem}")
-        self.asked.add(entry.key)
+        self.used.add(entry.key)
         return replace(ref, key=entry.key, version=entry.version)
 
-    def pinned(self, ref: BesideRef) -> BesideRef:
+    def with_hash(self, ref: BesideRef) -> BesideRef:
         """Return the reference with the hash of the bytes, where the file is on this machine.
 
         Raises:
-            ItemError: the file cannot be read, or is none that the API takes: better told of now than after a payment.
+            ItemError: the file cannot be read, or is none that the API takes: better told now than after a payment.
         """
         if not isinstance(self._source.path, Path) or ref.sha256:
             return ref
@@ -71,10 +69,10 @@ class Sidecars:
 
     def _entry(self, key: str) -> Entry | None:
         if self._source.keys is not None:
-            # Whoever lists the keys wants no listing of a source that may be far larger.
+            # A job that lists its keys wants no listing of a source that may be far larger.
             return self._store.stat(key)
         if self._listed is None:
-            self._listed = {entry.key: entry for entry in self._store.list() if self._like.fullmatch(entry.key)}
+            self._listed = {entry.key: entry for entry in self._store.list() if self._pattern.fullmatch(entry.key)}
         return self._listed.get(key)
 
 

@@ -1,0 +1,152 @@
+"""From a job to its pipeline: reads and hashes the files that the job and its rows name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeGuard
+
+from venice_batch import imaging
+from venice_batch.errors import ItemError, JobError, SourceError
+from venice_batch.imaging import Limits
+from venice_batch.job import FolderSource, Job, PromptsSource, UrlsSource
+from venice_batch.plan.metadata import MetadataTable
+from venice_batch.plan.pipeline import Pipeline
+from venice_batch.plan.reading.probe import file_hash
+from venice_batch.plan.reading.row_files import read_table
+from venice_batch.plan.reading.sidecars import Sidecars
+from venice_batch.steps.chain import Chain, Step, needs_bytes
+from venice_batch.steps.local import LocalStep, orient
+from venice_batch.steps.paid import PaidStep
+from venice_batch.steps.references import FileRef
+from venice_batch.steps.registry import build
+from venice_batch.steps.templating import is_open
+from venice_batch.storage import S3Place
+
+#: API hosts that reach whatever this machine reaches.
+_ON_THIS_MACHINE = frozenset({"emulator", "loopback"})
+
+
+class JobFiles:
+    """Reads the files that a job and its rows name."""
+
+    def __init__(self, job: Job) -> None:
+        self._source = job.source
+        self._hashes: dict[Path, str] = {}
+
+    def table(self, choose: Callable[[Sequence[str]], Iterable[str]]) -> MetadataTable | None:
+        """Return the metadata table with the columns that `choose` takes; None where the job names none.
+
+        Raises:
+            SourceError: the file cannot be read, or not be used.
+        """
+        if isinstance(self._source, PromptsSource) or self._source.metadata is None:
+            return None
+        return read_table(self._source.metadata, choose)
+
+    def sidecars(self, names: Sequence[str]) -> Sidecars | None:
+        """Return the files beside the pictures; None where the source has no files."""
+        return Sidecars(self._source, names) if isinstance(self._source, FolderSource) else None
+
+    def image_hash(self, path: Path, limits: Limits) -> str:
+        """Return the hash of a picture that a row names.
+
+        Raises:
+            ItemError: it is no picture or too small, which is better told now than after a payment; or unreadable.
+        """
+        if path not in self._hashes:
+            try:
+                imaging.check_minimum(imaging.verify(path), limits)
+                self._hashes[path] = file_hash(path)
+            except ItemError as error:
+                raise ItemError("reference", f"{path}, which its row names: {error.message}") from error
+            except OSError as error:
+                text = f"cannot read {path}, which its row names: {error.strerror}"
+                raise ItemError("reference", text, lasting=False) from error
+        return self._hashes[path]
+
+
+def make_pipeline(job: Job, host: str) -> Pipeline:
+    """Return the pipeline of `job` for the API `host`, reading the files that its steps name.
+
+    Raises:
+        SourceError: a file that a step names cannot be read.
+        JobError: the source cannot be sent by address, as the job asks.
+    """
+    steps: list[Step] = [build(step.id, step.name, step.fields, step.when, step.expect) for step in job.steps]
+    fetches = isinstance(job.source, UrlsSource) and needs_bytes(steps)
+    by_url = _is_by_url(job, steps[0], host)
+    has_pictures = (isinstance(job.source, FolderSource) and not by_url) or fetches
+    implicit = [orient()] if has_pictures and steps[0].name != "orient" else []
+    hashes = _hashes(steps, _paths_by_item(job, steps))
+    pinned = [step.pinned(hashes) if _is_known(step, hashes) else step for step in steps]
+    chain = Chain(host, (*implicit, *pinned), hashes)
+    return Pipeline(job, chain, len(implicit), JobFiles(job), _is_in_bucket(job), fetches, by_url)
+
+
+def _is_in_bucket(job: Job) -> bool:
+    return isinstance(job.source, FolderSource) and isinstance(job.source.path, S3Place)
+
+
+def _is_by_url(job: Job, first: Step, host: str) -> bool:
+    """Whether the first step gets addresses of objects instead of their bytes.
+
+    Raises:
+        JobError: the job asks for it, and it cannot be.
+    """
+    if job.api.transport != "url":
+        return False
+    key = ("api", "transport")
+    instead = "write multipart, which sends the bytes"
+    if not (isinstance(first, PaidStep) and first.takes_url):
+        what = f"the first step, {first.id!r}, needs the bytes of a picture and takes no address"
+        raise JobError([job.problem(key, what, f"begin with edit, multi-edit or background-remove, or {instead}")])
+    if isinstance(job.source, UrlsSource):
+        return False  # these are sent by their own address, whatever the transport
+    if not (isinstance(job.source, FolderSource) and isinstance(job.source.path, S3Place)):
+        raise JobError([job.problem(key, "only objects of a bucket can be sent by address", instead)])
+    endpoint = job.source.path.access.endpoint_url or ""
+    if endpoint.startswith("http:") and host not in _ON_THIS_MACHINE:
+        raise JobError(
+            [job.problem(key, f"the API reads https addresses only, and the bucket is at {endpoint}", instead)]
+        )
+    return True
+
+
+def _paths_by_item(job: Job, steps: Sequence[Step]) -> frozenset[Path]:
+    """Return the files whose names are filled in for each item."""
+    if not isinstance(job.source, PromptsSource) and job.source.metadata is None:
+        return frozenset()
+    folder = job.file.absolute().parent
+    return frozenset(path for step in steps for path in _paths(step) if is_open(path, folder))
+
+
+def _is_known(step: Step, hashes: Mapping[Path, str]) -> TypeGuard[LocalStep]:
+    return isinstance(step, LocalStep) and all(path in hashes for path in step.unpinned)
+
+
+def _paths(step: Step) -> set[Path]:
+    """Return the files that a step names."""
+    if isinstance(step, LocalStep):
+        return set(step.unpinned)
+    return {ref.path for ref in step.images if isinstance(ref, FileRef)}
+
+
+def _hashes(steps: Sequence[Step], later: frozenset[Path]) -> dict[Path, str]:
+    """Return the SHA-256 of every file that a step names, less those to be known `later`.
+
+    A logo that is no picture, or too small for the API, is told here and not once an item.
+    """
+    named = [(path, step) for step in steps for path in _paths(step) - later]
+    try:
+        hashes = {path: file_hash(path) for path, _ in named}
+        for path, step in named:
+            imaging.check_minimum(imaging.verify(path), step.limits if isinstance(step, PaidStep) else Limits())
+    except ItemError as error:
+        raise SourceError(f"{path}, which a step names: {error.message}", remedy="name another picture") from error
+    except OSError as error:
+        raise SourceError(
+            f"cannot read {error.filename}, which a step names: {error.strerror}",
+            remedy="check the path in the step's `images`, or in the `file` of overlay",
+        ) from error
+    return hashes

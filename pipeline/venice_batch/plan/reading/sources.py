@@ -1,0 +1,216 @@
+"""The inputs of a job: objects of a place, rows of a prompts file, lines of an address list; and where they may lie."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from venice_batch.errors import OutputError, SourceError
+from venice_batch.imaging import EXTENSIONS
+from venice_batch.job import FolderSource, Job, PromptsSource, UrlsSource
+from venice_batch.plan.metadata import is_json_lines
+from venice_batch.plan.model import Candidate
+from venice_batch.plan.reading.prefetch import AT_ONCE, in_order
+from venice_batch.plan.reading.row_files import csv_rows, json_rows
+from venice_batch.plan.selection import glob
+from venice_batch.steps.canonical_json import digest
+from venice_batch.storage import Entry, Place, S3Place, open_store
+
+_SUFFIXES = frozenset(extension.removeprefix(".") for extension in EXTENSIONS)
+
+
+def candidates(job: Job) -> Iterator[Candidate]:
+    """Yield every input of `job` in a stable order.
+
+    Raises:
+        SourceError: the folder or file is missing, unreadable, or not in the form it must have.
+    """
+    match job.source:
+        case FolderSource(keys=None):
+            yield from _listed(job.source)
+        case FolderSource(keys=Path() as path):
+            yield from _looked_up(job.source, path)
+        case PromptsSource(prompts=path):
+            yield from _unique(_prompts(path), path)
+        case UrlsSource(urls=path):
+            yield from _unique(_addresses(path), path)
+
+
+def _listed(source: FolderSource) -> Iterator[Candidate]:
+    included = _included(source)
+    return (_candidate(entry) for entry in open_store(source.path).list() if included(entry.key))
+
+
+def _looked_up(source: FolderSource, path: Path) -> Iterator[Candidate]:
+    """Yield the objects that a file of keys names, asked for one by one: the rest of the source is not even listed."""
+    store, included = open_store(source.path), _included(source)
+    keys = (found for found in read_keys(_text(path), path) if included(found.key))
+    at_once = 1 if isinstance(source.path, Path) else AT_ONCE
+    for found, entry in in_order(lambda each: store.stat(each.key), keys, at_once):
+        if entry is None:
+            problem = f"is not in the source; {path}:{found.line} lists it"
+            yield Candidate(found.key, "", problem=problem, code="missing")
+        elif isinstance(source.path, Path) and _leads_out(source.path, found.key):
+            yield Candidate(found.key, entry.version, problem="is a link that leads out of the source")
+        else:
+            yield _candidate(entry)
+
+
+def _leads_out(root: Path, key: str) -> bool:
+    return not (root / key).resolve().is_relative_to(root.resolve())
+
+
+def _candidate(entry: Entry) -> Candidate:
+    return Candidate(entry.key, entry.version, entry.size, problem=entry.problem, modified=entry.modified)
+
+
+def _included(source: FolderSource) -> Callable[[str], bool]:
+    """Return a test for keys by the source's globs; without `include`, whatever Pillow reads."""
+    include = [glob(pattern) for pattern in source.include] or [_is_readable]
+    exclude = [glob(pattern) for pattern in source.exclude]
+    return lambda key: any(test(key) for test in include) and not any(test(key) for test in exclude)
+
+
+def _is_readable(key: str) -> bool:
+    """Whether the key has an extension that Pillow reads; without `PurePosixPath`, which takes ten times as long."""
+    before, _, suffix = key.rpartition(".")
+    return suffix.lower() in _SUFFIXES and before != "" and not before.endswith("/")
+
+
+class KeyLine(NamedTuple):
+    """One key of a file of keys, and its line, from 1."""
+
+    key: str
+    line: int
+
+
+def read_keys(text: str, path: Path) -> Iterator[KeyLine]:
+    """Yield the keys in `text`, the content of the file `path`; blank lines and ``#`` comments are skipped.
+
+    Raises:
+        SourceError: a key stands there twice, or leads out of the source; with the line.
+    """
+    seen: dict[str, int] = {}
+    # Not `splitlines`: a key may hold U+2028 and its like. Spaces at a key's ends belong to it, too.
+    for line, written in enumerate(text.split("\n"), 1):
+        key = written.removesuffix("\r")
+        if not key.strip() or key.startswith("#"):
+            continue
+        if key in seen:
+            raise SourceError(
+                f"{path}:{line}: {key!r} stands there twice, first in line {seen[key]}", remedy="remove one of them"
+            )
+        seen[key] = line
+        _refuse_unsafe(key, f"{path}:{line}")
+        yield KeyLine(key, line)
+
+
+def _refuse_unsafe(key: str, place: str) -> None:
+    parts = key.split("/")
+    if "\0" in key or {"", ".", ".."} & set(parts):
+        raise SourceError(
+            f"{place}: {key!r} is no key of the source",
+            remedy="write keys relative to `source.path`, such as shoes/red.jpg",
+        )
+    if any(part.startswith(".") for part in parts):
+        raise SourceError(f"{place}: {key!r} is hidden, and hidden files are left out", remedy="rename or remove it")
+
+
+def _prompts(path: Path) -> Iterator[Candidate]:
+    for line, row in _prompt_rows(path):
+        identity = row.get("id", "").strip()
+        if not identity:
+            raise SourceError(
+                f"{path}:{line}: the row has no id", remedy="give every row an `id`; outputs are named by it"
+            )
+        yield Candidate(identity, digest(dict(row)), columns=row)
+
+
+def _prompt_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    text = _text(path)
+    if is_json_lines(path):
+        # Not `splitlines`: JSON may hold U+2028 and its like as they are, and they end no line.
+        for line, found in json_rows(text.split("\n"), path, '{"id": …, "prompt": …}'):
+            present = {name: value for name, value in found.items() if value is not None}
+            yield line, {name: each if isinstance(each, str) else json.dumps(each) for name, each in present.items()}
+        return
+    header, rows = csv_rows(io.StringIO(text), path)
+    if "id" not in header or "prompt" not in header:
+        raise SourceError(f"{path}:1: the first line must name the columns `id` and `prompt`", remedy="add them")
+    for line, row in rows:
+        yield line, dict(zip(header, row, strict=True))
+
+
+def _addresses(path: Path) -> Iterator[Candidate]:
+    for line, written in enumerate(_text(path).splitlines(), 1):
+        url = written.strip()
+        if not url or url.startswith("#"):
+            continue
+        parts = urlsplit(url)
+        if parts.scheme != "https" or not parts.hostname or parts.username or parts.password:
+            raise SourceError(
+                f"{path}:{line}: not an https address: {url!r}", remedy="write one https:// address a line"
+            )
+        key = unquote(f"{parts.hostname}{parts.path}").rstrip("/")
+        yield Candidate(key, digest(url), url=url)
+
+
+def _unique(found: Iterator[Candidate], path: Path) -> Iterator[Candidate]:
+    seen: set[str] = set()
+    for candidate in found:
+        if candidate.key in seen:
+            raise SourceError(f"{path}: {candidate.key!r} stands there twice", remedy="remove or rename one of them")
+        seen.add(candidate.key)
+        yield candidate
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8-sig")
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror}", remedy="check the path in `source`") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise SourceError(f"{path}:{line}: not UTF-8 text", remedy="save the file as UTF-8") from error
+
+
+# Where inputs may lie
+
+
+def refuse_overlap(job: Job) -> None:
+    """Refuse an output or state inside the source, and a source inside the output.
+
+    The next run would take finished pictures for new ones and buy them again, or a finished file would replace an
+    input.
+
+    Raises:
+        OutputError: naming both places.
+    """
+    if not isinstance(job.source, FolderSource):
+        return
+    source = job.source.path
+    for key, place in (("output.path", job.output.path), ("state", job.state)):
+        if _holds(source, place):
+            raise OutputError(f"{key} {place} lies inside the source {source}", remedy=f"move {key} out of the source")
+    if _holds(job.output.path, source):
+        raise OutputError(
+            f"the source {source} lies inside output.path {job.output.path}",
+            remedy="give the output a place of its own",
+        )
+
+
+def _holds(outer: Place, inner: Place) -> bool:
+    """Whether `inner` is `outer` or lies below it; links are followed, a folder and a bucket never hold one another."""
+    if isinstance(outer, S3Place):
+        return isinstance(inner, S3Place) and outer.holds(inner) and _in_one_store(outer, inner)
+    return isinstance(inner, Path) and inner.resolve().is_relative_to(outer.resolve())
+
+
+def _in_one_store(one: S3Place, other: S3Place) -> bool:
+    """Whether two places are in the same store, however each is written: an endpoint may come from a variable."""
+    ways = {(place.access.endpoint_url, place.access.profile) for place in (one, other)}
+    return len(ways) == 1 or open_store(one).endpoint == open_store(other).endpoint

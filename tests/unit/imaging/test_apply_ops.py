@@ -370,18 +370,39 @@ OPERATIONS = st.one_of(
 )
 
 
-@pytest.mark.slow
+#: A margin of 45 % makes a canvas ten times as wide and high; pixels beyond this are not worth their time in a test.
+MOST_PIXELS = 250_000
+
+
+@st.composite
+def sizes_and_operations(draw: st.DrawFn) -> tuple[Size, list[Operation]]:
+    """Draw a picture's size and operations on it of which none makes too large a canvas."""
+    size = start = (draw(st.integers(1, 150)), draw(st.integers(1, 150)))
+    operations: list[Operation] = []
+    for operation in draw(st.lists(OPERATIONS, min_size=1, max_size=4)):
+        after = operation.size_after(size)
+        assert after is not None
+        if after[0] * after[1] <= MOST_PIXELS:
+            operations.append(operation)
+            size = after
+    return start, operations
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    size=st.tuples(st.integers(1, 150), st.integers(1, 150)),
-    mode=st.sampled_from(["L", "LA", "RGB", "RGBA", "P", "CMYK"]),
-    operations=st.lists(OPERATIONS, min_size=1, max_size=4),
-)
-def test_sizes_are_foretold_to_the_pixel(tmp_path: Path, size: Size, mode: str, operations: list[Operation]) -> None:
+@given(drawn=sizes_and_operations(), mode=st.sampled_from(["L", "LA", "RGB", "RGBA", "P", "CMYK"]))
+def test_sizes_are_predicted_to_the_pixel(tmp_path: Path, drawn: tuple[Size, list[Operation]], mode: str) -> None:
+    size, operations = drawn
     path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
     Image.new(mode, size, 1).save(path)
     found = shaped(path, *operations)
     assert found.size == size_after(operations, size)
+
+
+def test_a_canvas_beyond_the_limit_is_refused_even_if_it_would_shrink_again(save: Save) -> None:
+    ten_times = Pad(margin=Length(Fraction(45, 100), relative=True))
+    chain = (ten_times, ten_times, Resize(50, None))
+    assert size_after(chain, (150, 150)) == (50, 50)
+    assert refused(save(Image.new("L", (150, 150)), "a.png"), *chain) == "too-large"
 
 
 @settings(max_examples=100, deadline=None)

@@ -1,6 +1,6 @@
 """Pictures: what their headers say, how to change them, and how to write them.
 
-`import venice_batch.imaging` is light. What needs Pillow (`probe`, `verify`, `prepare`, `render`, …) is
+`import venice_batch.imaging` is light. What needs Pillow (`probe`, `verify`, `prepare`, `reshape`, …) is
 loaded when it is first used: write ``imaging.probe(path)`` rather than ``from venice_batch.imaging import probe`` at
 the top of a module that the command line always loads.
 """
@@ -25,15 +25,28 @@ from venice_batch.imaging.facts import (
     needs,
     oriented,
 )
-from venice_batch.imaging.rendition import Rendition
+from venice_batch.imaging.local_ops import Rendition
 
 if TYPE_CHECKING:
     from venice_batch.imaging.colour import rgb
     from venice_batch.imaging.decode import probe, verify
-    from venice_batch.imaging.finish import render, renderer, writable_formats
+    from venice_batch.imaging.encode import writable_formats
+    from venice_batch.imaging.finish import rendition_writer
     from venice_batch.imaging.fit_for_api import convert, prepare
-    from venice_batch.imaging.reshape_file import encoded, is_idle, reshape
+    from venice_batch.imaging.reshape_file import apply_file_operations, is_noop, reshape
 
+_NEEDS_PILLOW = {
+    "apply_file_operations": "reshape_file",
+    "convert": "fit_for_api",
+    "is_noop": "reshape_file",
+    "prepare": "fit_for_api",
+    "probe": "decode",
+    "rendition_writer": "finish",
+    "reshape": "reshape_file",
+    "rgb": "colour",
+    "verify": "decode",
+    "writable_formats": "encode",
+}
 __all__ = [
     "API_FORMATS",
     "API_MIN_PIXELS",
@@ -45,36 +58,21 @@ __all__ = [
     "Facts",
     "Limits",
     "Rendition",
+    "apply_file_operations",
     "check_minimum",
     "convert",
-    "encoded",
     "fitted_size",
-    "is_idle",
+    "is_noop",
     "needs",
     "oriented",
     "prepare",
     "probe",
-    "render",
-    "renderer",
+    "rendition_writer",
     "reshape",
     "rgb",
     "verify",
     "writable_formats",
 ]
-
-_NEEDS_PILLOW = {
-    "convert": "fit_for_api",
-    "encoded": "reshape_file",
-    "is_idle": "reshape_file",
-    "prepare": "fit_for_api",
-    "probe": "decode",
-    "render": "finish",
-    "renderer": "finish",
-    "reshape": "reshape_file",
-    "rgb": "colour",
-    "verify": "decode",
-    "writable_formats": "finish",
-}
 
 
 def __getattr__(name: str) -> object:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from venice_batch.errors import ItemError
 from venice_batch.imaging.colour import has_transparent_pixels
-from venice_batch.imaging.decode import guarded, printable, probe
+from venice_batch.imaging.decode import pillow_errors, printable, probe
 from venice_batch.imaging.facts import DECODE_MAX_PIXELS, Facts, oriented
 from venice_batch.imaging.geometry import GRAVITIES, Size, of_shape, placed, within
 from venice_batch.imaging.local_ops import (
@@ -35,7 +35,7 @@ _OPAQUE = 255
 _WITH_ALPHA = {"L": "LA", "RGB": "RGBA"}
 
 
-def shaped(path: Path, header: Facts, operations: Sequence[Operation], *, orient: bool = True) -> Image.Image:
+def apply_operations(path: Path, header: Facts, operations: Sequence[Operation], *, orient: bool = True) -> Image.Image:
     """Decode the first picture of a file and carry out operations on its pixels.
 
     Args:
@@ -48,7 +48,7 @@ def shaped(path: Path, header: Facts, operations: Sequence[Operation], *, orient
         Upright 8-bit sRGB: mode ``L``, ``LA``, ``RGB`` or ``RGBA``.
 
     Raises:
-        ItemError: as `opening.verify`; ``too-small``, ``too-large``, ``no-room`` or ``blank`` where an operation
+        ItemError: as `decode.verify`; ``too-small``, ``too-large``, ``no-room`` or ``blank`` where an operation
             cannot be carried out on this picture.
     """
     seen = (oriented(header) if orient else header).size
@@ -57,7 +57,7 @@ def shaped(path: Path, header: Facts, operations: Sequence[Operation], *, orient
     image = upright(path, header, target, enough=enough, orient=orient)
     for operation in todo:
         _refuse_huge(operation.size_after(image.size))
-        with guarded():
+        with pillow_errors():
             image = _applied(operation, image)
     return image
 

@@ -22,7 +22,7 @@ _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _EOI, _SOS = 0xD9, 0xDA
 
 
-def is_whole(path: Path, file_format: str) -> bool:
+def is_complete(path: Path, file_format: str) -> bool:
     """Tell whether a file has the end that its format demands, and a PNG the right checksums on its pixels.
 
     Args:
@@ -32,9 +32,12 @@ def is_whole(path: Path, file_format: str) -> bool:
     Raises:
         OSError: the file cannot be read.
     """
-    check = {"PNG": _png_is_whole, "JPEG": _jpeg_is_whole, "MPO": _jpeg_is_whole, "WEBP": _webp_is_whole}.get(
-        file_format
-    )
+    check = {
+        "PNG": _png_is_complete,
+        "JPEG": _jpeg_is_complete,
+        "MPO": _jpeg_is_complete,
+        "WEBP": _webp_is_complete,
+    }.get(file_format)
     if check is None:
         return True
     with path.open("rb") as stream:
@@ -94,7 +97,7 @@ def png_chunks(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:
         position += 8 + length + 4
 
 
-def _png_is_whole(stream: BinaryIO) -> bool:
+def _png_is_complete(stream: BinaryIO) -> bool:
     for kind, length in png_chunks(stream):
         # Damage in an optional chunk (lower case first letter) is common in the wild and costs no pixel.
         if kind[:1].isupper() and not _checksum_holds(stream, kind, length):
@@ -115,7 +118,7 @@ def _checksum_holds(stream: BinaryIO, kind: bytes, length: int) -> bool:
     return stream.read(4) == checksum.to_bytes(4, "big")
 
 
-def _jpeg_is_whole(stream: BinaryIO) -> bool:
+def _jpeg_is_complete(stream: BinaryIO) -> bool:
     return jpeg_end(stream) is not None
 
 
@@ -161,6 +164,6 @@ def _skip_compressed(stream: BinaryIO) -> bool:
     return False
 
 
-def _webp_is_whole(stream: BinaryIO) -> bool:
+def _webp_is_complete(stream: BinaryIO) -> bool:
     header = stream.read(8)
     return stream.seek(0, 2) >= int.from_bytes(header[4:8], "little") + 8

@@ -15,7 +15,7 @@ from typing import BinaryIO
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from venice_batch.errors import ItemError, VeniceBatchError
-from venice_batch.imaging.containers import is_whole, late_png_exif
+from venice_batch.imaging.containers import is_complete, late_png_exif
 from venice_batch.imaging.facts import DECODE_MAX_PIXELS, READ_FORMATS, SIDEWAYS, Facts
 
 # Process-wide, therefore set once, here, before any thread decodes, and never changed again. Pillow raises above twice
@@ -53,7 +53,7 @@ def probe(path: Path) -> Facts:
         ItemError: ``empty`` (no bytes), ``not-a-picture`` (text or an unknown format), ``too-large`` (more than
             `DECODE_MAX_PIXELS`), ``broken`` (a damaged header) or, perhaps only for now, ``unreadable``.
     """
-    with opened(path) as image:
+    with open_image(path) as image:
         return _facts_of(image, path)
 
 
@@ -69,11 +69,11 @@ def verify(path: Path) -> Facts:
     Raises:
         ItemError: as `probe`; ``broken`` also when the pixels are damaged or the end of the file is missing.
     """
-    facts, _ = decoded(path)
+    facts, _ = decode(path)
     return facts
 
 
-def decoded(path: Path, *, draft: tuple[int, int] | None = None) -> tuple[Facts, Image.Image]:
+def decode(path: Path, *, draft: tuple[int, int] | None = None) -> tuple[Facts, Image.Image]:
     """Decode the first picture of a file in full.
 
     Args:
@@ -87,12 +87,12 @@ def decoded(path: Path, *, draft: tuple[int, int] | None = None) -> tuple[Facts,
     Raises:
         ItemError: as `verify`.
     """
-    with opened(path) as image:
+    with open_image(path) as image:
         facts = _facts_of(image, path)
         if draft is not None:
             image.draft(None, draft)
         image.load()
-        if not is_whole(path, facts.format):
+        if not is_complete(path, facts.format):
             raise _broken("the end of the file is missing or its checksum is wrong")
         return facts, image
 
@@ -111,7 +111,7 @@ def pending_turn(facts: Facts, *, orient: bool) -> int:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[ImageFile.ImageFile]:
+def open_image(path: Path) -> Iterator[ImageFile.ImageFile]:
     """Open a picture for as long as the block lasts; what goes wrong in the block is taken for damage in the file.
 
     Raises:
@@ -122,13 +122,13 @@ def opened(path: Path) -> Iterator[ImageFile.ImageFile]:
         if not head:
             raise ItemError("empty", "the file has no bytes", remedy="upload or export it again")
         # A stream, not a name: given a name Pillow may map the file into memory, where a file that shrinks kills us.
-        with guarded(head), Image.open(stream, formats=READ_FORMATS) as image:
+        with pillow_errors(head), Image.open(stream, formats=READ_FORMATS) as image:
             _refuse_bomb(image.size)
             yield image
 
 
 @contextmanager
-def guarded(head: bytes = b"") -> Iterator[None]:
+def pillow_errors(head: bytes = b"") -> Iterator[None]:
     """Turn whatever Pillow raises over a picture into an ItemError.
 
     Args:

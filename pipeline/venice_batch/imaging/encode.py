@@ -1,4 +1,4 @@
-"""Writing a picture: which encodings to try, in which order, and how each is written."""
+"""Encoding a picture: what this Pillow can write, which encodings to try, and writing one file whole or not at all."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, features
 
-from venice_batch.errors import Unavailable
-from venice_batch.imaging.containers import is_whole
-from venice_batch.imaging.facts import UPSCALE_CAP
+from venice_batch.errors import ItemError, Unavailable
+from venice_batch.imaging.containers import is_complete
+from venice_batch.imaging.facts import UPSCALE_CAP, shrunk
+from venice_batch.imaging.geometry import Size
 
 #: Longest side each format can store (libwebp; libjpeg-turbo; libavif; PNG: more than is ever decoded).
 MAX_SIDE = {"WEBP": 16_383, "JPEG": 65_500, "AVIF": 65_536, "PNG": 2**31 - 1}
@@ -30,6 +31,30 @@ _roomy = threading.Lock()
 
 #: libwebp needs some 36 bytes per pixel to write without loss: 600 MB and 5 s for what upscale answers with at most.
 _WEBP_LOSSLESS_PIXELS = UPSCALE_CAP
+#: Each round of shrinking aims a little below the limit and by at least a tenth, so that few rounds are needed.
+_AIM, _LEAST_SHRINK = 0.9, 0.9
+
+#: Pillow's names of its parts by ours.
+_PARTS = {
+    "JPEG": "jpg",
+    "PNG": "zlib",
+    "WEBP": "webp",
+    "AVIF": "avif",
+    "colour management": "littlecms2",
+    "fonts": "freetype2",
+}
+
+
+def codecs() -> Mapping[str, str | None]:
+    """Return the version of each part of this Pillow: formats, colour management, fonts; None where it is missing."""
+    return {
+        ours: (features.version(name) or "present") if features.check(name) else None for ours, name in _PARTS.items()
+    }
+
+
+def writable_formats() -> tuple[str, ...]:
+    """Return the formats that this machine's Pillow can write, by Pillow's names: not every build has AVIF."""
+    return tuple(name for name in MAX_SIDE if name not in {"AVIF", "WEBP"} or features.check(name.lower()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +111,16 @@ def web_jpeg(quality: int, *, progressive: bool) -> Encoding:
     return Encoding("JPEG", MappingProxyType(options))
 
 
-def ladder(*, lossless: bool, alpha: bool, size: tuple[int, int], formats: tuple[str, ...]) -> tuple[Encoding, ...]:
+def encoding_of(format: str, size: Size, quality: int | None) -> Encoding:  # noqa: A002 - the field's word, as in Pillow
+    """Return how to write a format at a quality; None: without loss where the format can, else at 95."""
+    if format == "WEBP":
+        return webp_lossless() if quality is None else webp(quality)
+    return png(size) if format == "PNG" else {"JPEG": jpeg, "AVIF": avif}[format](quality or 95)
+
+
+def encodings_to_try(
+    *, lossless: bool, alpha: bool, size: tuple[int, int], formats: tuple[str, ...]
+) -> tuple[Encoding, ...]:
     """List the encodings to try, best first, each next one smaller.
 
     Args:
@@ -102,12 +136,36 @@ def ladder(*, lossless: bool, alpha: bool, size: tuple[int, int], formats: tuple
     lossy_format = "JPEG" if "JPEG" in usable else "WEBP"
     lossy = tuple((jpeg if lossy_format == "JPEG" else webp)(quality) for quality in _QUALITIES)
     small = size[0] * size[1] <= _WEBP_LOSSLESS_PIXELS
-    faithful = (png(size), webp_lossless()) if small else (png(size),)
-    wanted = faithful + lossy if lossless or alpha or lossy_format not in usable else lossy
+    exact = (png(size), webp_lossless()) if small else (png(size),)
+    wanted = exact + lossy if lossless or alpha or lossy_format not in usable else lossy
     return tuple(encoding for encoding in wanted if encoding.format in usable)
 
 
-def write(image: Image.Image, into: Path, encoding: Encoding) -> int:
+def check_sides(size: Size, format: str, remedy: str) -> None:  # noqa: A002 - as in `encoding_of`
+    """Refuse a size that a format cannot hold.
+
+    Raises:
+        ItemError: ``too-large``.
+    """
+    if max(size) > MAX_SIDE[format]:
+        text = f"{size[0]}x{size[1]}: {format} holds {MAX_SIDE[format]:,} pixels per side at most"
+        raise ItemError("too-large", text, remedy=remedy)
+
+
+def smaller_size(size: Size, last: Size, written: int, max_bytes: int | None) -> Size:
+    """Return the size to try next, guessed from the bytes of the last try.
+
+    Args:
+        size: of the whole picture, which gives the shape.
+        last: what was tried.
+        written: bytes of it; 0: no format could hold it.
+        max_bytes: to be met.
+    """
+    ratio = _AIM * max_bytes / written if written and max_bytes is not None else _LEAST_SHRINK
+    return shrunk(size, max(1, int(last[0] * last[1] * min(ratio, _LEAST_SHRINK))))
+
+
+def encode(image: Image.Image, into: Path, encoding: Encoding) -> int:
     """Write a picture without any metadata and return the size of the file in bytes.
 
     Goes straight to a file: written to memory first, Pillow would hold the interpreter's lock while it compresses.
@@ -123,9 +181,9 @@ def write(image: Image.Image, into: Path, encoding: Encoding) -> int:
     """
     # Writers copy profile, comment, EXIF and more from here; GPS positions must not leave the house by accident.
     image.info.clear()
-    with whole_or_absent(into):
+    with removed_on_error(into):
         _save(image, into, encoding)
-        if not is_whole(into, encoding.format):
+        if not is_complete(into, encoding.format):
             # The JPEG writer takes a write that was cut short by a full disk for success.
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(into))
     return into.stat().st_size
@@ -150,7 +208,7 @@ def _save(image: Image.Image, into: Path, encoding: Encoding) -> None:
 
 
 @contextmanager
-def whole_or_absent(into: Path) -> Iterator[None]:
+def removed_on_error(into: Path) -> Iterator[None]:
     """Remove the file again when the block that writes it fails.
 
     Raises:

@@ -10,32 +10,29 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
-from PIL import Image, features
+from PIL import Image
 
 from venice_batch.errors import ItemError
-from venice_batch.imaging.apply_ops import shaped
+from venice_batch.imaging.apply_ops import apply_operations
 from venice_batch.imaging.colour import is_foreign
-from venice_batch.imaging.containers import is_whole
-from venice_batch.imaging.decode import guarded, opened, probe
+from venice_batch.imaging.containers import is_complete
+from venice_batch.imaging.decode import open_image, pillow_errors, probe
 from venice_batch.imaging.encode import (
-    MAX_SIDE,
     Encoding,
-    avif,
-    jpeg,
-    png,
+    check_sides,
+    encode,
+    encoding_of,
+    removed_on_error,
+    smaller_size,
     web_jpeg,
-    webp,
-    webp_lossless,
-    whole_or_absent,
-    write,
+    writable_formats,
 )
-from venice_batch.imaging.facts import Facts, Limits, needs, shrunk
+from venice_batch.imaging.facts import Facts, Limits, needs
 from venice_batch.imaging.geometry import within
-from venice_batch.imaging.local_ops import Operation, Resize
+from venice_batch.imaging.local_ops import Operation, Rendition, Resize
 from venice_batch.imaging.metadata import Metadata, metadata_of
 from venice_batch.imaging.pixels import on_colour, resized, without_alpha
-from venice_batch.imaging.rendition import Rendition
-from venice_batch.imaging.reshape_file import encoded, is_idle
+from venice_batch.imaging.reshape_file import apply_file_operations, is_noop
 from venice_batch.imaging.strip_metadata import strip
 
 #: Qualities where nobody asks for one, and below which `max_bytes` is met by fewer pixels instead.
@@ -43,55 +40,25 @@ QUALITY: Mapping[str, int] = MappingProxyType({"JPEG": 90, "WEBP": 85, "AVIF": 7
 _FLOOR: Mapping[str, int] = MappingProxyType({"JPEG": 50, "WEBP": 45, "AVIF": 35})
 #: A picture is never made smaller than this share of its sides to meet `max_bytes`: a quarter, a 16th of its pixels.
 _SMALLEST = 4
-#: Each round of shrinking aims a little below the limit and by at least a tenth, so that few rounds are needed.
-_AIM, _LEAST_SHRINK = 0.9, 0.9
 #: The search ends within so many steps of quality, which no eye tells apart.
 _CLOSE = 2
 #: Formats whose files may lack alpha however the pixels are.
 _NO_ALPHA = frozenset({"JPEG"})
 
 
-def writable_formats() -> tuple[str, ...]:
-    """Return the formats that this machine's Pillow can write, by Pillow's names: not every build has AVIF."""
-    return tuple(name for name in MAX_SIDE if name not in {"AVIF", "WEBP"} or features.check(name.lower()))
-
-
 #: Writes one finished file and returns its facts.
-Render = Callable[[Path, Rendition], Facts]
-
-
-def render(path: Path, into: Path, rendition: Rendition, operations: Sequence[Operation] = ()) -> Facts:
-    """Write one finished file: upright 8-bit sRGB of the first picture in `path`.
-
-    A file that already is what is asked for keeps its bytes; only metadata is taken out, without encoding anew. A
-    JPEG counts as such, too, when its quality is no better than the one asked for, which would add weight and no
-    detail.
-
-    Args:
-        path: the picture, known to decode; never changed.
-        into: the file to write; temporary files lie beside it while this runs.
-        rendition: what it must be.
-        operations: local steps to carry out first.
-
-    Returns:
-        Facts of the new file.
-
-    Raises:
-        ItemError: as `verify`; as `reshape`; ``alpha-lost``: transparent, and neither the format nor a background
-            takes that; ``too-large``: a side is longer than the format holds; ``too-heavy``: `max_bytes` cannot be
-            met with a quarter of its sides or more.
-        Unavailable: `into` cannot be written.
-        ValueError: this machine cannot write the format.
-    """
-    with renderer(path, into, operations) as written:
-        return written(into, rendition)
+WriteRendition = Callable[[Path, Rendition], Facts]
 
 
 @contextmanager
-def renderer(
+def rendition_writer(
     path: Path, beside: Path, operations: Sequence[Operation] = (), *, several: bool = False
-) -> Iterator[Render]:
-    """Give a function that writes finished files of one picture, as `render` does for one.
+) -> Iterator[WriteRendition]:
+    """Give a function that writes finished files of one picture: upright 8-bit sRGB of the first picture in `path`.
+
+    A file that already is what is asked for keeps its bytes; only metadata is taken out, without encoding again. A
+    JPEG counts as such, too, when its quality is no better than the one asked for, which would add weight and no
+    detail.
 
     Args:
         path: the picture, known to decode; never changed.
@@ -101,56 +68,60 @@ def renderer(
             block ends. Otherwise it is decoded as small as the one file allows.
 
     Raises:
-        ItemError: as `reshape`. What a file raises is told by `render`.
+        ItemError: as `reshape`; of a file: as `verify`; ``alpha-lost``: transparent, and neither the format nor a
+            background takes that; ``too-large``: a side is longer than the format holds; ``too-heavy``: `max_bytes`
+            cannot be met with a quarter of its sides or more.
+        Unavailable: a file cannot be written.
+        ValueError: this machine cannot write the format.
     """
-    with encoded(path, beside, operations) as (file, rest):
+    with apply_file_operations(path, beside, operations) as (file, rest):
         header = probe(file)
-        idle = is_idle(file, header, rest)
-        whole = functools.cache(lambda: shaped(file, header, rest))
+        unchanged = is_noop(file, header, rest)
+        whole = functools.cache(lambda: apply_operations(file, header, rest))
 
         def sized(side: int | None) -> Image.Image:
             if several:
                 # Each file is scaled from the whole picture, never from another file.
                 return whole() if side is None else resized(whole(), within(whole().size, side, side, enlarge=False))
-            return shaped(file, header, rest if side is None else (*rest, Resize(side, side)))
+            return apply_operations(file, header, rest if side is None else (*rest, Resize(side, side)))
 
         def written(into: Path, rendition: Rendition) -> Facts:
             if rendition.format not in writable_formats():
                 raise ValueError(f"{rendition.format} cannot be written here: Pillow was built without it")
-            if not (idle and _taken_over(file, header, into, rendition)):
-                _encode_anew(file, into, rendition, sized(rendition.max_side))
+            if not (unchanged and _reuse_file(file, header, into, rendition)):
+                _encode_rendition(file, into, rendition, sized(rendition.max_side))
             return probe(into)
 
         yield written
 
 
-# Taking over
+# Files that already are what is asked for
 
 
-def _taken_over(path: Path, header: Facts, into: Path, rendition: Rendition) -> bool:
+def _reuse_file(path: Path, header: Facts, into: Path, rendition: Rendition) -> bool:
     if not _is_as_asked(path, header, rendition):
         return False
     if rendition.keep_metadata or not strip(path, into, header.format):
-        if not rendition.keep_metadata and _says_more(path):
+        if not rendition.keep_metadata and _has_other_metadata(path):
             return False
-        with whole_or_absent(into):
+        with removed_on_error(into):
             shutil.copyfile(path, into)
     return rendition.max_bytes is None or into.stat().st_size <= rendition.max_bytes
 
 
 def _is_as_asked(path: Path, header: Facts, rendition: Rendition) -> bool:
     limits = Limits(formats=(rendition.format,), max_side=rendition.max_side)
-    if needs(header, limits) or not is_whole(path, header.format):
+    if needs(header, limits) or not is_complete(path, header.format):
         return False
-    with opened(path) as image:
+    with open_image(path) as image:
         if is_foreign(image.info.get("icc_profile")):
             return False
         if rendition.progressive not in {None, bool(image.info.get("progressive"))} and header.format == "JPEG":
             return False
-        return _good_enough(image, rendition)
+        return _quality_suffices(image, rendition)
 
 
-def _good_enough(image: Image.Image, rendition: Rendition) -> bool:
+def _quality_suffices(image: Image.Image, rendition: Rendition) -> bool:
     if rendition.quality is None or rendition.format == "PNG":
         return True
     tables: Mapping[int, Sequence[int]] = getattr(image, "quantization", {})
@@ -167,9 +138,9 @@ def _coarseness(quality: int) -> int:
             return sum(tables[0])
 
 
-def _says_more(path: Path) -> bool:
+def _has_other_metadata(path: Path) -> bool:
     """Whether there may be metadata in a file that `strip` cannot take apart."""
-    with opened(path) as image:
+    with open_image(path) as image:
         return bool(set(image.info) - _HARMLESS)
 
 
@@ -184,13 +155,13 @@ _HARMLESS = frozenset(
 # Encoding
 
 
-def _encode_anew(path: Path, into: Path, rendition: Rendition, image: Image.Image) -> None:
+def _encode_rendition(path: Path, into: Path, rendition: Rendition, image: Image.Image) -> None:
     if rendition.format in _NO_ALPHA:
         image = without_alpha(image if rendition.background is None else on_colour(image, rendition.background))
-    _check_sides(image, rendition.format)
-    with opened(path) as original:
+    check_sides(image.size, rendition.format, "set max_side, or choose png")
+    with open_image(path) as original:
         metadata = metadata_of(original, keep=rendition.keep_metadata)
-    with guarded():
+    with pillow_errors():
         _write(image, into, rendition, metadata)
 
 
@@ -201,7 +172,7 @@ def _write(image: Image.Image, into: Path, rendition: Rendition, metadata: Metad
 
     def written(picture: Image.Image, quality: int) -> int:
         encoding = _encoding(rendition, quality, picture)
-        return write(picture, into, Encoding(encoding.format, {**encoding.options, **extra}))
+        return encode(picture, into, Encoding(encoding.format, {**encoding.options, **extra}))
 
     size, smaller = written(image, best), image
     if rendition.max_bytes is None or size <= rendition.max_bytes:
@@ -209,7 +180,7 @@ def _write(image: Image.Image, into: Path, rendition: Rendition, metadata: Metad
     floor = min(best, _FLOOR.get(rendition.format, best))
     size = written(image, floor) if floor < best else size
     while size > rendition.max_bytes:
-        smaller = _shrunk(image, smaller, rendition.max_bytes / size, into, rendition.max_bytes)
+        smaller = _shrunk(image, smaller, size, into, rendition.max_bytes)
         size = written(smaller, floor)
     _raise_quality(lambda quality: written(smaller, quality), floor, best, rendition.max_bytes)
 
@@ -227,10 +198,9 @@ def _raise_quality(written: Callable[[int], int], fits: int, best: int, max_byte
         written(fits)
 
 
-def _shrunk(image: Image.Image, last: Image.Image, ratio: float, into: Path, max_bytes: int) -> Image.Image:
+def _shrunk(image: Image.Image, last: Image.Image, written: int, into: Path, max_bytes: int) -> Image.Image:
     """Return the picture with so few pixels that it should fit; always scaled from the original, never twice."""
-    pixels = int(last.width * last.height * min(_AIM * ratio, _LEAST_SHRINK))
-    size = shrunk(image.size, max(1, pixels))
+    size = smaller_size(image.size, last.size, written, max_bytes)
     if max(size) * _SMALLEST < max(image.size) or size == last.size:
         into.unlink(missing_ok=True)
         raise ItemError(
@@ -242,24 +212,7 @@ def _shrunk(image: Image.Image, last: Image.Image, ratio: float, into: Path, max
 
 
 def _encoding(rendition: Rendition, quality: int, image: Image.Image) -> Encoding:
-    match rendition.format:
-        case "PNG":
-            return png(image.size)
-        case "AVIF":
-            return avif(quality)
-        case "WEBP":
-            faithful = rendition.lossless and rendition.max_bytes is None
-            return webp_lossless() if faithful else webp(quality)
-        case "JPEG" if rendition.lossless and rendition.max_bytes is None:
-            return jpeg(95)
-        case "JPEG":
-            return web_jpeg(quality, progressive=rendition.progressive is not False)
-
-
-def _check_sides(image: Image.Image, file_format: str) -> None:
-    if max(image.size) > MAX_SIDE[file_format]:
-        raise ItemError(
-            "too-large",
-            f"{image.width}x{image.height}: {file_format} holds {MAX_SIDE[file_format]:,} pixels per side at most",
-            remedy="set max_side, or choose png",
-        )
+    lossless = rendition.lossless and rendition.max_bytes is None and rendition.format != "AVIF"
+    if rendition.format == "JPEG" and not lossless:
+        return web_jpeg(quality, progressive=rendition.progressive is not False)
+    return encoding_of(rendition.format, image.size, None if lossless else quality)

@@ -1,8 +1,7 @@
-"""Making pictures fit for the API, and turning results into the format that an output was promised in."""
+"""Making pictures fit for the API's limits, and converting them to a format."""
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,31 +10,28 @@ from pathlib import Path
 from PIL import Image
 
 from venice_batch.errors import ItemError
-from venice_batch.imaging.apply_ops import shaped
+from venice_batch.imaging.apply_ops import apply_operations
 from venice_batch.imaging.containers import webp_is_lossless
-from venice_batch.imaging.decode import decoded, guarded, probe
+from venice_batch.imaging.decode import decode, pillow_errors, probe
 from venice_batch.imaging.encode import (
     MAX_SIDE,
     Encoding,
-    avif,
-    jpeg,
-    ladder,
-    png,
-    webp,
-    webp_lossless,
-    whole_or_absent,
-    write,
+    check_sides,
+    encode,
+    encoding_of,
+    encodings_to_try,
+    removed_on_error,
+    smaller_size,
 )
-from venice_batch.imaging.facts import Facts, Limits, check_minimum, needs, oriented, shrunk
+from venice_batch.imaging.facts import Facts, Limits, check_minimum, needs, oriented
 from venice_batch.imaging.geometry import Size
 from venice_batch.imaging.local_ops import Fit, Operation, size_after
 from venice_batch.imaging.pixels import resized, without_alpha
 
 _LOSSY = frozenset({"JPEG", "MPO", "AVIF", "JPEG2000"})
-#: Each round of shrinking aims a little below the limit and by at least a tenth, so that few rounds are needed.
-_AIM, _LEAST_SHRINK = 0.9, 0.9
 #: Lossless WebP takes a fifth to a third off a PNG, for seconds of CPU: not tried where that would not be enough.
 _WORTH_A_TRY = 1.5
+_REMEDY = "choose png for the output, or make the picture smaller"
 
 
 def prepare(
@@ -67,9 +63,9 @@ def prepare(
     """
     _refuse_same_file(path, into)
     header, todo = probe(path), (*operations, Fit(limits))
-    # Refused before a pixel is decoded where that can be foretold.
-    _check_size(header, size_after(todo, _as_seen(header, orient=orient).size), limits)
-    image = shaped(path, header, todo, orient=orient)
+    # Refused before a pixel is decoded where that can be predicted.
+    _check_size(header, size_after(todo, (oriented(header) if orient else header).size), limits)
+    image = apply_operations(path, header, todo, orient=orient)
     _check_size(header, image.size, limits)
     if not _has_format_for(image, limits):
         image = without_alpha(image)
@@ -113,29 +109,25 @@ def convert(
     _refuse_same_file(path, into)
     header = probe(path)
     if quality is None and not operations and not needs(header, Limits(formats=(format,))):
-        decoded(path)
-        with whole_or_absent(into):
+        decode(path)
+        with removed_on_error(into):
             shutil.copyfile(path, into)
         return header
-    _check_sides(size_after(operations, oriented(header).size), format)
-    image = shaped(path, header, operations)
-    _check_sides(image.size, format)
+    predicted = size_after(operations, oriented(header).size)
+    if predicted is not None:
+        check_sides(predicted, format, _REMEDY)
+    image = apply_operations(path, header, operations)
+    check_sides(image.size, format, _REMEDY)
     if format == "JPEG":
         image = without_alpha(image)
-    with guarded():
-        write(
-            image, into, _faithful(format, image.size) if quality is None else _of_quality(format, quality, image.size)
-        )
+    with pillow_errors():
+        encode(image, into, encoding_of(format, image.size, quality))
     return probe(into)
 
 
 def _refuse_same_file(path: Path, into: Path) -> None:
     if into.exists() and into.samefile(path):
         raise ValueError(f"{into} would be written over itself")
-
-
-def _as_seen(facts: Facts, *, orient: bool) -> Facts:
-    return oriented(facts) if orient else facts
 
 
 def _was_lossless(path: Path, facts: Facts) -> bool:
@@ -152,18 +144,18 @@ def _write_within(image: Image.Image, into: Path, *, limits: Limits, lossless: b
     """Write the best encoding that stays below the byte limit, with fewer pixels when none does."""
     smaller, floor = image, limits.min_pixels or 1
     while True:
-        encodings = ladder(
+        encodings = encodings_to_try(
             lossless=lossless, alpha=image.mode in {"LA", "RGBA"}, size=smaller.size, formats=limits.formats
         )
         size = _write_first_fitting(smaller, into, encodings, limits.max_bytes)
         if size is None:
             return
-        pixels = smaller.width * smaller.height
-        aim = shrunk(image.size, _fewer_pixels(pixels, size, limits.max_bytes))
-        if pixels == 1 or aim[0] * aim[1] < floor:
+        aim = smaller_size(image.size, smaller.size, size, limits.max_bytes)
+        if smaller.size == (1, 1) or aim[0] * aim[1] < floor:
             into.unlink(missing_ok=True)
-            raise _too_heavy(limits)
-        with guarded():
+            text = f"it cannot be brought below {limits.max_bytes or 0:,} bytes with {floor:,} pixels or more"
+            raise ItemError("too-heavy", text, remedy="use a simpler picture")
+        with pillow_errors():
             smaller = resized(image, aim)
 
 
@@ -175,44 +167,13 @@ def _write_first_fitting(
     for encoding in encodings:
         if encoding.lossless and sizes and max_bytes is not None and sizes[-1] > _WORTH_A_TRY * max_bytes:
             continue
-        with guarded():
-            sizes.append(write(image, into, encoding))
+        with pillow_errors():
+            sizes.append(encode(image, into, encoding))
         if max_bytes is None or sizes[-1] < max_bytes:
             return None
     return min(sizes, default=0)
 
 
-def _fewer_pixels(pixels: int, size: int, max_bytes: int | None) -> int:
-    """Guess how many pixels will fit, from how many bytes these took."""
-    ratio = _AIM * max_bytes / size if size and max_bytes is not None else _LEAST_SHRINK
-    return max(1, math.floor(pixels * min(ratio, _LEAST_SHRINK)))
-
-
-def _too_heavy(limits: Limits) -> ItemError:
-    return ItemError(
-        "too-heavy",
-        f"it cannot be brought below {limits.max_bytes or 0:,} bytes with {limits.min_pixels or 1:,} pixels or more",
-        remedy="use a simpler picture",
-    )
-
-
 def _check_size(header: Facts, size: Size | None, limits: Limits) -> None:
     if size is not None:
         check_minimum(replace(header, width=size[0], height=size[1]), limits)
-
-
-def _check_sides(size: Size | None, format: str) -> None:  # noqa: A002  # as in `convert`
-    if size is not None and max(size) > MAX_SIDE[format]:
-        raise ItemError(
-            "too-large",
-            f"{size[0]}x{size[1]}: {format} holds {MAX_SIDE[format]:,} pixels per side at most",
-            remedy="choose png for the output, or make the picture smaller",
-        )
-
-
-def _faithful(format: str, size: Size) -> Encoding:  # noqa: A002  # as in `convert`
-    return {"PNG": png(size), "WEBP": webp_lossless(), "JPEG": jpeg(95), "AVIF": avif(95)}[format]
-
-
-def _of_quality(format: str, quality: int, size: Size) -> Encoding:  # noqa: A002  # as in `convert`
-    return {"PNG": png(size), "WEBP": webp(quality), "JPEG": jpeg(quality), "AVIF": avif(quality)}[format]

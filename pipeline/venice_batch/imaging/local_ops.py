@@ -1,4 +1,4 @@
-"""What the local steps do to a picture, as values: what they change and which size comes out, without Pillow.
+"""What can be done to a picture, as values without Pillow: the operations of local steps, and finished files.
 
 Each operation sees an upright picture in sRGB: pixels are turned and converted as they are decoded, so `Orient` and
 `ToSrgb` only say that this is wanted even where nothing else is.
@@ -20,14 +20,32 @@ Rgb = tuple[int, int, int]
 Format = Literal["JPEG", "PNG", "WEBP", "AVIF"]
 ResizeMode = Literal["fit", "fill", "exact"]
 
+#: What a job file may call a format: Pillow's name, and the extension of its files.
+FORMATS: dict[Literal["jpeg", "png", "webp", "avif"], tuple[Format, str]] = {
+    "jpeg": ("JPEG", "jpg"),
+    "png": ("PNG", "png"),
+    "webp": ("WEBP", "webp"),
+    "avif": ("AVIF", "avif"),
+}
 
-@dataclass(frozen=True, slots=True)
-class Orient:
-    """Turn the picture upright by its EXIF orientation."""
+
+class _Operation:
+    """What most operations have in common: they keep the size, or change the file only where they change the size."""
+
+    __slots__ = ()
 
     def size_after(self, size: Size) -> Size | None:
-        """Return the same size: sizes are told upright."""
+        """Return the size that comes out of an upright picture of `size`; None: only the pixels can tell."""
         return size
+
+    def changes(self, facts: Facts) -> bool:
+        """Tell whether a file with these facts would become another one; True where only the pixels can tell."""
+        return self.size_after(facts.size) != facts.size
+
+
+@dataclass(frozen=True, slots=True)
+class Orient(_Operation):
+    """Turn the picture upright by its EXIF orientation."""
 
     def changes(self, facts: Facts) -> bool:
         """Whether a file is not upright as stored."""
@@ -35,12 +53,8 @@ class Orient:
 
 
 @dataclass(frozen=True, slots=True)
-class ToSrgb:
+class ToSrgb(_Operation):
     """Convert the colours to sRGB; grey stays grey."""
-
-    def size_after(self, size: Size) -> Size | None:
-        """Return the same size."""
-        return size
 
     def changes(self, facts: Facts) -> bool:
         """Whether the mode is none that the web shows; a foreign profile is found when the file is opened."""
@@ -48,7 +62,7 @@ class ToSrgb:
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class Fit(_Operation):
     """Shrink into limits, and where they name bytes, encode until the file is below them."""
 
     limits: Limits
@@ -63,7 +77,7 @@ class Fit:
 
 
 @dataclass(frozen=True, slots=True)
-class Resize:
+class Resize(_Operation):
     """Scale to a size.
 
     Attributes:
@@ -91,13 +105,9 @@ class Resize:
         part = of_shape(size, Fraction(*box))
         return part if part[0] < box[0] or part[1] < box[1] else box
 
-    def changes(self, facts: Facts) -> bool:
-        """Whether another size comes out, or may have to be refused."""
-        return self.size_after(facts.size) != facts.size
-
 
 @dataclass(frozen=True, slots=True)
-class Trim:
+class Trim(_Operation):
     """Cut off a border that is transparent or of nearly one colour.
 
     Attributes:
@@ -110,13 +120,9 @@ class Trim:
         """Return None."""
         return None
 
-    def changes(self, facts: Facts) -> bool:  # noqa: ARG002 - only the pixels know
-        """Return True: it may."""
-        return True
-
 
 @dataclass(frozen=True, slots=True)
-class Pad:
+class Pad(_Operation):
     """Put the picture in the middle of a larger canvas.
 
     Attributes:
@@ -158,14 +164,10 @@ class Pad:
 
 
 @dataclass(frozen=True, slots=True)
-class Flatten:
+class Flatten(_Operation):
     """Lay the picture on a colour, so that nothing of it is transparent."""
 
     color: Rgb = (255, 255, 255)
-
-    def size_after(self, size: Size) -> Size | None:
-        """Return the same size."""
-        return size
 
     def changes(self, facts: Facts) -> bool:
         """Whether there is anything transparent."""
@@ -173,7 +175,7 @@ class Flatten:
 
 
 @dataclass(frozen=True, slots=True)
-class Crop:
+class Crop(_Operation):
     """Keep a part: a box, or the largest part of a shape.
 
     Attributes:
@@ -221,10 +223,6 @@ class Crop:
             return None
         return right - left, bottom - top
 
-    def changes(self, facts: Facts) -> bool:
-        """Whether anything is cut off."""
-        return self.size_after(facts.size) != facts.size
-
 
 def _extent(wanted: Length | None, start: Length | None, whole: int) -> int:
     if wanted is not None:
@@ -233,7 +231,7 @@ def _extent(wanted: Length | None, start: Length | None, whole: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Overlay:
+class Overlay(_Operation):
     """Lay another picture, such as a logo, on top.
 
     Attributes:
@@ -252,17 +250,13 @@ class Overlay:
     margin: Length = NOTHING
     sha256: str = ""
 
-    def size_after(self, size: Size) -> Size | None:
-        """Return the same size."""
-        return size
-
     def changes(self, facts: Facts) -> bool:  # noqa: ARG002 - it always does
         """Return True."""
         return True
 
 
 @dataclass(frozen=True, slots=True)
-class Convert:
+class Convert(_Operation):
     """Encode as a format.
 
     Attributes:
@@ -272,10 +266,6 @@ class Convert:
 
     format: Format
     quality: int | None = None
-
-    def size_after(self, size: Size) -> Size | None:
-        """Return the same size."""
-        return size
 
     def changes(self, facts: Facts) -> bool:
         """Whether the file has another format, or a quality is asked for, which no file tells of itself."""
@@ -296,3 +286,30 @@ def size_after(operations: Sequence[Operation], size: Size) -> Size | None:
     for operation in operations:
         after = None if after is None else operation.size_after(after)
     return after
+
+
+@dataclass(frozen=True, slots=True)
+class Rendition:
+    """How a finished file is encoded.
+
+    Attributes:
+        format: Pillow's name of the format.
+        quality: 1 to 100; None: JPEG 90, WebP 85, AVIF 75. PNG has none.
+        max_side: most pixels of the longer side; never enlarges.
+        max_bytes: most bytes of the file, inclusive: met by lower quality first, then by fewer pixels.
+        progressive: whether a JPEG is; None: those that are encoded are, one that is copied may be either.
+        keep_metadata: keep EXIF and XMP, with the orientation that then holds. Otherwise nothing but the colour
+            profile is kept.
+        background: what shows through where the format has no alpha; None refuses pictures that are transparent.
+        lossless: WebP without loss, and JPEG at 95 with full colour resolution: for a step's own answer in another
+            container. Not together with `quality`.
+    """
+
+    format: Format
+    quality: int | None = None
+    max_side: int | None = None
+    max_bytes: int | None = None
+    progressive: bool | None = None
+    keep_metadata: bool = False
+    background: Rgb | None = None
+    lossless: bool = False

@@ -8,7 +8,7 @@ from PIL import Image
 
 from venice_batch.errors import ItemError
 from venice_batch.imaging.colour import has_transparent_pixels, in_srgb, unpacked
-from venice_batch.imaging.decode import decoded, guarded, pending_turn
+from venice_batch.imaging.decode import decode, pending_turn, pillow_errors
 from venice_batch.imaging.facts import SIDEWAYS, Facts, oriented
 from venice_batch.imaging.geometry import Size
 
@@ -50,13 +50,13 @@ def upright(
         Mode ``L``, ``LA``, ``RGB`` or ``RGBA``.
 
     Raises:
-        ItemError: as `opening.verify`.
+        ItemError: as `decode.verify`.
     """
     sideways = orient and header.orientation in SIDEWAYS
     draft = target or enough or (oriented(header) if orient else header).size
-    _, image = decoded(path, draft=draft[::-1] if sideways else draft)
+    _, image = decode(path, draft=draft[::-1] if sideways else draft)
     turn = pending_turn(header, orient=orient)
-    with guarded():
+    with pillow_errors():
         profile = image.info.get("icc_profile")
         image = unpacked(image)
         if target is not None:

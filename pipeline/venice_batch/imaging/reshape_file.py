@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from venice_batch.imaging.apply_ops import shaped
+from venice_batch.imaging.apply_ops import apply_operations
 from venice_batch.imaging.colour import is_foreign
-from venice_batch.imaging.decode import guarded, opened, probe
-from venice_batch.imaging.encode import png_quick, whole_or_absent, write
+from venice_batch.imaging.decode import open_image, pillow_errors, probe
+from venice_batch.imaging.encode import encode, png_quick, removed_on_error
 from venice_batch.imaging.facts import Facts
 from venice_batch.imaging.fit_for_api import convert, prepare
 from venice_batch.imaging.local_ops import Convert, Fit, Operation, ToSrgb, encodes
@@ -21,7 +21,7 @@ def reshape(path: Path, into: Path, operations: Sequence[Operation]) -> Facts | 
 
     The result is a PNG, compressed quickly, since it is meant to be read once more, unless the last operation is about
     the file itself (`Convert`, `Fit` with a byte limit). To send or publish what comes out, hand the operations to
-    `prepare` or `render` instead, which spares this file.
+    `prepare` or `rendition_writer` instead, which spares this file.
 
     Args:
         path: the picture; never changed.
@@ -35,21 +35,23 @@ def reshape(path: Path, into: Path, operations: Sequence[Operation]) -> Facts | 
         ItemError: as `verify`; where an operation cannot be carried out on this picture; ``alpha-lost``.
         Unavailable: `into` cannot be written.
     """
-    with encoded(path, into, operations) as (file, rest):
-        if not rest or is_idle(file, probe(file), rest):
+    with apply_file_operations(path, into, operations) as (file, rest):
+        if not rest or is_noop(file, probe(file), rest):
             if file == path:
                 return None
-            with whole_or_absent(into):
+            with removed_on_error(into):
                 shutil.move(file, into)
         else:
-            image = shaped(file, probe(file), rest)
-            with guarded():
-                write(image, into, png_quick())
+            image = apply_operations(file, probe(file), rest)
+            with pillow_errors():
+                encode(image, into, png_quick())
     return probe(into)
 
 
 @contextmanager
-def encoded(path: Path, into: Path, operations: Sequence[Operation]) -> Iterator[tuple[Path, tuple[Operation, ...]]]:
+def apply_file_operations(
+    path: Path, into: Path, operations: Sequence[Operation]
+) -> Iterator[tuple[Path, tuple[Operation, ...]]]:
     """Carry out operations up to the last one that is about the file; give that file, and what is left to do.
 
     Args:
@@ -77,7 +79,7 @@ def encoded(path: Path, into: Path, operations: Sequence[Operation]) -> Iterator
 
 def _encode(path: Path, into: Path, before: Sequence[Operation], encoder: Operation) -> bool:
     """Return False, with nothing written, where the file is already as asked."""
-    if is_idle(path, probe(path), (*before, encoder)):
+    if is_noop(path, probe(path), (*before, encoder)):
         return False
     match encoder:
         case Fit():
@@ -89,7 +91,7 @@ def _encode(path: Path, into: Path, before: Sequence[Operation], encoder: Operat
     return True
 
 
-def is_idle(path: Path, header: Facts, operations: Sequence[Operation]) -> bool:
+def is_noop(path: Path, header: Facts, operations: Sequence[Operation]) -> bool:
     """Tell, by the header alone, whether operations would leave a file as it is."""
     if not operations:
         return True
@@ -97,5 +99,5 @@ def is_idle(path: Path, header: Facts, operations: Sequence[Operation]) -> bool:
         return False
     if not any(isinstance(operation, ToSrgb) for operation in operations):
         return True
-    with opened(path) as image:
+    with open_image(path) as image:
         return not is_foreign(image.info.get("icc_profile"))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from venice_batch.imaging.containers import jpeg_end, png_chunks, riff_chunks
-from venice_batch.imaging.encode import whole_or_absent
+from venice_batch.imaging.encode import removed_on_error
 
 _PNG_KEPT = frozenset(
     {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"sBIT", b"pHYs"}
@@ -48,7 +48,7 @@ def strip(path: Path, into: Path, file_format: str) -> bool:
         parts = kept(stream)
     if parts is None:
         return False
-    with whole_or_absent(into):
+    with removed_on_error(into):
         into.write_bytes(b"".join(parts))
     return True
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from venice_batch import imaging
-from venice_batch.imaging.rendition import FORMATS, Rendition
+from venice_batch.imaging.local_ops import FORMATS, Rendition
 from venice_batch.job.model import RenditionSpec
 from venice_batch.job.positions import Path
 from venice_batch.job.problems import Problems

@@ -125,19 +125,20 @@ def reshaped(steps: Sequence[LocalStep], picture: Path, into: Path) -> Path:
 
 
 def rendered(steps: Sequence[LocalStep], picture: Path, into: Path, rendition: Rendition) -> Facts:
-    """Carry out local steps and write the finished file, decoding and encoding once (see `imaging.render`).
+    """Carry out local steps and write the finished file, decoding and encoding once (see `imaging.rendition_writer`).
 
     Raises:
-        ItemError: as `imaging.render`.
+        ItemError: as `imaging.rendition_writer`.
     """
-    return imaging.render(picture, into, rendition, _operations(steps))
+    with imaging.rendition_writer(picture, into, _operations(steps)) as write:
+        return write(into, rendition)
 
 
 def renderer(
     steps: Sequence[LocalStep], picture: Path, beside: Path, *, several: bool
 ) -> AbstractContextManager[Callable[[Path, Rendition], Facts]]:
-    """Carry out local steps and give a function that writes finished files (see `imaging.renderer`)."""
-    return imaging.renderer(picture, beside, _operations(steps), several=several)
+    """Carry out local steps and give a function that writes finished files (see `imaging.rendition_writer`)."""
+    return imaging.rendition_writer(picture, beside, _operations(steps), several=several)
 
 
 def sendable(picture: Path, into: Path, limits: Limits, steps: Sequence[LocalStep] = ()) -> tuple[Path, Facts]:
@@ -155,9 +156,9 @@ def sendable(picture: Path, into: Path, limits: Limits, steps: Sequence[LocalSte
     Raises:
         ItemError: the picture is too small for the API, cannot be fitted, or a step cannot be carried out on it.
     """
-    with imaging.encoded(picture, into, _operations(steps)) as (file, rest):
+    with imaging.apply_file_operations(picture, into, _operations(steps)) as (file, rest):
         facts = imaging.probe(file)
-        if not imaging.is_idle(file, facts, rest):
+        if not imaging.is_noop(file, facts, rest):
             return into, imaging.prepare(file, into, limits=limits, operations=rest)
         check_minimum(facts, limits)
         if needs(facts, limits):

@@ -10,6 +10,7 @@ from pydantic import Field, PlainValidator, ValidationInfo, WithJsonSchema, mode
 
 from venice_batch.imaging import Limits
 from venice_batch.imaging.local_ops import (
+    FORMATS,
     Convert,
     Crop,
     Fit,
@@ -22,7 +23,6 @@ from venice_batch.imaging.local_ops import (
     ToSrgb,
     Trim,
 )
-from venice_batch.imaging.rendition import FORMATS
 from venice_batch.steps.references import job_folder, local_path
 from venice_batch.steps.scalars import TEXT, Bytes, Count, Flag, refusal
 from venice_batch.steps.strict import StepFields

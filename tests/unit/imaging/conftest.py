@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image, ImageDraw
+
+from venice_batch.imaging import Facts, Rendition, rendition_writer
+from venice_batch.imaging.local_ops import Operation
 
 CORNERS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255))
 
@@ -19,6 +22,12 @@ def corner_picture(width: int = 96, height: int = 64) -> Image.Image:
     for colour, (x, y) in zip(CORNERS, ((0, 0), (2 * w, 0), (0, 2 * h), (2 * w, 2 * h)), strict=True):
         draw.rectangle((x, y, x + w + 2, y + h + 2), fill=colour)
     return image
+
+
+def render(path: Path, into: Path, rendition: Rendition, operations: Sequence[Operation] = ()) -> Facts:
+    """Write one finished file."""
+    with rendition_writer(path, into, operations) as write:
+        return write(into, rendition)
 
 
 @pytest.fixture

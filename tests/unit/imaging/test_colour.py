@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.unit.imaging.conftest import render
 from tests.unit.imaging.profiles import (
     ADOBE_GAMMA,
     ADOBE_RGB,
@@ -22,7 +23,7 @@ from tests.unit.imaging.profiles import (
     srgb_to_linear,
     to_srgb,
 )
-from venice_batch.imaging import Rendition, render, reshape, rgb
+from venice_batch.imaging import Rendition, reshape, rgb
 from venice_batch.imaging.colour import is_foreign, srgb_profile
 from venice_batch.imaging.local_ops import ToSrgb
 

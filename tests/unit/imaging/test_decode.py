@@ -13,8 +13,8 @@ from PIL import Image
 
 from venice_batch.errors import ItemError
 from venice_batch.imaging import Facts, probe, verify
-from venice_batch.imaging.containers import is_whole
-from venice_batch.imaging.decode import decoded, guarded
+from venice_batch.imaging.containers import is_complete
+from venice_batch.imaging.decode import decode, pillow_errors
 from venice_batch.imaging.facts import DECODE_MAX_PIXELS
 
 Save = Callable[..., Path]
@@ -201,14 +201,14 @@ def test_the_end_of_a_large_jpeg_is_found_across_the_edge_of_a_block(tmp_path: P
     # Files are scanned in blocks of 1 MiB from the first compressed byte on.
     compressed, path = b"\x42" * ((1 << 20) - padding), tmp_path / "a.jpg"
     path.write_bytes(b"\xff\xd8\xff\xda\x00\x02" + compressed + b"\xff\xd9")
-    assert is_whole(path, "JPEG")
+    assert is_complete(path, "JPEG")
     path.write_bytes(path.read_bytes()[:-1])
-    assert not is_whole(path, "JPEG")
+    assert not is_complete(path, "JPEG")
 
 
 def test_a_draft_is_no_larger_than_needed_and_no_smaller_than_asked(save: Save, picture: Image.Image) -> None:
     path = save(picture.resize((960, 640)), "a.jpg")
-    facts, image = decoded(path, draft=(200, 130))
+    facts, image = decode(path, draft=(200, 130))
     assert (facts.size, image.size) == ((960, 640), (240, 160))
 
 
@@ -241,13 +241,13 @@ def test_nothing_is_said_on_stderr_about_a_bomb(tmp_path: Path) -> None:
     "error", [OSError(errno.EMFILE, "too many open files"), OSError(errno.EIO, "input/output error"), MemoryError()]
 )
 def test_what_this_machine_is_short_of_says_nothing_about_the_picture(error: Exception) -> None:
-    with pytest.raises(ItemError) as caught, guarded():
+    with pytest.raises(ItemError) as caught, pillow_errors():
         raise error
     assert (caught.value.code, caught.value.lasting) == ("unreadable", False)
 
 
 @pytest.mark.parametrize("error", [OSError("image file is truncated"), OSError(errno.EINVAL, "seek"), IndexError()])
 def test_what_a_decoder_stumbles_over_is_damage(error: Exception) -> None:
-    with pytest.raises(ItemError) as caught, guarded():
+    with pytest.raises(ItemError) as caught, pillow_errors():
         raise error
     assert (caught.value.code, caught.value.lasting) == ("broken", True)

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from PIL import Image, ImageCms, ImageDraw, ImageFilter, JpegImagePlugin, PngImagePlugin
 
+from tests.unit.imaging.conftest import render
 from tests.unit.imaging.profiles import DISPLAY_P3, delta_e, matrix_profile, srgb_to_linear
 from venice_batch.errors import ItemError
-from venice_batch.imaging import Facts, Rendition, probe, render, writable_formats
+from venice_batch.imaging import Facts, Rendition, probe, writable_formats
 from venice_batch.imaging.local_ops import Convert, Crop, Flatten, Format, Operation, Orient, Pad, Resize
 
 Save = Callable[..., Path]

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from venice_batch.errors import Exit, Unavailable
-from venice_batch.imaging.codecs import codecs
+from venice_batch.imaging.encode import codecs
 from venice_batch.run.doctor.checks import Finding, Probe
 from venice_batch.state.lease import refuse_network_file_system
 

@@ -8,7 +8,7 @@ from PIL import Image, ImageFilter, ImageStat
 
 from venice_batch.imaging import Facts
 from venice_batch.imaging.colour import alpha_range, in_srgb, unpacked
-from venice_batch.imaging.decode import decoded, guarded
+from venice_batch.imaging.decode import decode, pillow_errors
 from venice_batch.imaging.pixels import reduced
 from venice_batch.steps.answer_checks.expectations import Expect
 
@@ -32,8 +32,8 @@ def pixel_flags(path: Path, expect: Expect) -> tuple[Facts, dict[str, bool]]:
     Raises:
         ItemError: as `imaging.verify`.
     """
-    facts, image = decoded(path)
-    with guarded():
+    facts, image = decode(path)
+    with pillow_errors():
         image = in_srgb(unpacked(image), None)
         least, most = expect.opaque_between or (0.0, 1.0)
         covered = _opaque_share(image) if expect.opaque_between else 0.5

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageChops
 
+from tests.unit.imaging.conftest import render
 from venice_batch import imaging
 from venice_batch.errors import ItemError
 from venice_batch.imaging import Rendition
@@ -35,10 +36,10 @@ def pixels(path: Path) -> Image.Image:
 
 @pytest.mark.parametrize("operations", [(), (Trim(), Pad(size=(100, 100)))])
 def test_each_file_is_as_it_would_be_alone(cutout: Path, tmp_path: Path, operations: tuple[Pad | Trim, ...]) -> None:
-    with imaging.renderer(cutout, tmp_path / "beside", operations, several=True) as render:
-        together = [render(tmp_path / f"{number}", rendition) for number, rendition in enumerate(FILES)]
+    with imaging.rendition_writer(cutout, tmp_path / "beside", operations, several=True) as write:
+        together = [write(tmp_path / f"{number}", rendition) for number, rendition in enumerate(FILES)]
     for number, rendition in enumerate(FILES):
-        alone = imaging.render(cutout, tmp_path / "alone", rendition, operations)
+        alone = render(cutout, tmp_path / "alone", rendition, operations)
         assert alone == together[number]
         assert (
             ImageChops.difference(pixels(tmp_path / "alone"), pixels(tmp_path / f"{number}")).getbbox(alpha_only=False)
@@ -48,19 +49,19 @@ def test_each_file_is_as_it_would_be_alone(cutout: Path, tmp_path: Path, operati
 
 
 def test_a_picture_is_decoded_once_for_all_its_files(cutout: Path, tmp_path: Path) -> None:
-    with imaging.renderer(cutout, tmp_path / "beside", (Trim(),), several=True) as render:
-        render(tmp_path / "first", Rendition("WEBP"))
+    with imaging.rendition_writer(cutout, tmp_path / "beside", (Trim(),), several=True) as write:
+        write(tmp_path / "first", Rendition("WEBP"))
         # What is decoded is kept: the file is not needed for pixels any more, only for its header.
         broken = cutout.read_bytes()[:200]
         cutout.write_bytes(broken)
-        assert render(tmp_path / "second", Rendition("PNG", max_side=30)).max_side == 30
+        assert write(tmp_path / "second", Rendition("PNG", max_side=30)).max_side == 30
 
 
 def test_a_file_that_cannot_be_made_leaves_the_others(cutout: Path, tmp_path: Path) -> None:
-    with imaging.renderer(cutout, tmp_path / "beside", several=True) as render:
-        render(tmp_path / "first", Rendition("PNG"))
+    with imaging.rendition_writer(cutout, tmp_path / "beside", several=True) as write:
+        write(tmp_path / "first", Rendition("PNG"))
         with pytest.raises(ItemError, match="transparent") as caught:
-            render(tmp_path / "second", Rendition("JPEG"))
-        render(tmp_path / "third", Rendition("WEBP"))
+            write(tmp_path / "second", Rendition("JPEG"))
+        write(tmp_path / "third", Rendition("WEBP"))
     assert caught.value.code == "alpha-lost"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cutout.png", "first", "third"]

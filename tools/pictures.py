@@ -14,9 +14,8 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 from venice_batch.emulator.photos import draw_catalogue
-from venice_batch.steps.fields import FIELDS
 from venice_batch.steps.local import LocalStep, reshaped
-from venice_batch.steps.registry import build
+from venice_batch.steps.table import STEPS, build
 
 FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
 
@@ -48,7 +47,7 @@ def draw(folder: Path = FOLDER) -> None:
 
 
 def _done(name: str, photo: Path, fields: Mapping[str, Any]) -> Path:
-    known = FIELDS[name].model_validate(fields, context={"folder": photo.parent})
+    known = STEPS[name].fields.model_validate(fields, context={"folder": photo.parent})
     step = build(name, name, known)
     assert isinstance(step, LocalStep)
     return reshaped([step], photo, photo.with_name(f"after-{name}.png"))

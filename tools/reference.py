@@ -17,7 +17,7 @@ import click
 
 from venice_batch.cli.commands import cli
 from venice_batch.job.json_schema import json_schema
-from venice_batch.steps.fields import FIELDS, LOCAL, PAID, SUMMARIES
+from venice_batch.steps.table import STEPS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -69,7 +69,7 @@ def _keys_below(section: str) -> list[tuple[str, Mapping[str, Any]]]:
     node = _schema()["properties"][section]
     if section == "steps":
         # What is the same for every step; a paid one has everything.
-        beside = _step(PAID[0])["properties"]
+        beside = _step("upscale")["properties"]
         found = [("steps", node), *((f"steps[].{key}", beside[key]) for key in ("id", "when", "expect"))]
         return [*found, *((f"steps[].expect.{key}", child) for key, child in beside["expect"]["properties"].items())]
     found = [(section, node), *_walk(node, section)]
@@ -114,14 +114,14 @@ def _fields(name: str) -> str:
         for key, child in fields.get("properties", {}).items()
     ]
     table = _table(("field", "default", "meaning"), rows) if rows else f"Written bare: `- {name}`."
-    return f"{SUMMARIES[name]}\n\n{table}"
+    return f"{STEPS[name].description}\n\n{table}"
 
 
 def _steps(_: str) -> str:
-    rows = [(f"[`{name}`](#{name})", "paid" if name in PAID else "free", SUMMARIES[name]) for name in (*PAID, *LOCAL)]
-    assert {*PAID, *LOCAL} == set(FIELDS)
-    short = [(name, kind, text.removesuffix(" Paid.").removesuffix(" Free.")) for name, kind, text in rows]
-    return _table(("step", "", "what it does"), short)
+    rows = [
+        (f"[`{kind.name}`](#{kind.name})", "paid" if kind.paid else "free", kind.summary) for kind in STEPS.values()
+    ]
+    return _table(("step", "", "what it does"), rows)
 
 
 # The command line

@@ -11,11 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from venice_batch.imaging import Rendition
-from venice_batch.steps.fields import FIELDS
-from venice_batch.steps.local import LocalStep, rendered
-from venice_batch.steps.registry import build
+from venice_batch.steps.local import LocalStep, renderer
+from venice_batch.steps.table import STEPS, build
 
-STEPS: tuple[tuple[str, dict[str, object]], ...] = (
+CHAIN: tuple[tuple[str, dict[str, object]], ...] = (
     ("orient", {}),
     ("srgb", {}),
     ("trim", {}),
@@ -28,12 +27,17 @@ RENDITION = Rendition("JPEG", quality=85)
 def main(photos: Path, output: Path, workers: int) -> None:
     """Work through the folder and print the seconds it took."""
     output.mkdir()
-    built = [build(name, name, FIELDS[name].model_validate(fields)) for name, fields in STEPS]
+    built = [build(name, name, STEPS[name].fields.model_validate(fields)) for name, fields in CHAIN]
     steps = [step for step in built if isinstance(step, LocalStep)]
     sources = sorted(photos.iterdir())
+
+    def finish(source: Path) -> None:
+        with renderer(steps, source, output / f".{source.name}", several=False) as write:
+            write(output / source.name, RENDITION)
+
     begun = time.perf_counter()
     with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(lambda source: rendered(steps, source, output / source.name, RENDITION), sources))
+        list(pool.map(finish, sources))
     print(time.perf_counter() - begun)  # noqa: T201 - the figure is what the program is for
 
 

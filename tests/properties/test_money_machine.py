@@ -30,9 +30,8 @@ from venice_batch.job import Budget
 from venice_batch.plan.money import MICRO, caps, day_start, month_start
 from venice_batch.run.budget import Reservation, RunBudget
 from venice_batch.state import Begun, ItemId, RunEnded, RunStarted, State, to_write
-from venice_batch.steps.fields import FIELDS
 from venice_batch.steps.paid import PaidStep
-from venice_batch.steps.registry import build
+from venice_batch.steps.table import STEPS, build
 from venice_batch.venice import Answer
 
 JOB = "job"
@@ -63,11 +62,11 @@ ANSWER = Answer(
 
 
 def _steps() -> tuple[PaidStep, ...]:
-    made = [build(f"s{number}", "upscale", FIELDS["upscale"].model_validate({})) for number in range(3)]
+    made = [build(f"s{number}", "upscale", STEPS["upscale"].fields.model_validate({})) for number in range(3)]
     return tuple(step for step in made if isinstance(step, PaidStep))
 
 
-STEPS = _steps()
+UPSCALES = _steps()
 
 
 @dataclass
@@ -127,7 +126,7 @@ class Money(RuleBasedStateMachine):
     @rule(target=reserved, prices=st.lists(st.integers(1, 150), min_size=1, max_size=3))
     def reserve(self, prices: list[int]) -> object:
         self.items += 1
-        wanted = list(zip(STEPS, prices, strict=False))
+        wanted = list(zip(UPSCALES, prices, strict=False))
         made = self.money.reserve(ItemId(JOB, f"{self.items}"), wanted, self.now)
         total = sum(prices)
         room = min(

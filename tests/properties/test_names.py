@@ -10,8 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from venice_batch.errors import ItemError
-from venice_batch.imaging import Rendition
-from venice_batch.job.model import RenditionSpec
+from venice_batch.job.renditions import RenditionSpec
 from venice_batch.plan.naming import collision_key, finished_name
 
 #: Text that is likely to hurt, mixed with anything that Unicode has (also half characters, as from broken file names).
@@ -28,7 +27,8 @@ TEMPLATES = st.sampled_from(
         "{dir}{stem}.{ext}",
     ]
 )
-EXTENSIONS = st.sampled_from(["png", "jpg", "webp"])
+FORMATS = {"png": "png", "jpg": "jpeg", "webp": "webp"}
+EXTENSIONS = st.sampled_from(list(FORMATS))
 
 
 def name_of(template: str, key: str, variant: int, extension: str) -> str | None:
@@ -68,7 +68,7 @@ def test_variants_of_one_row_never_share_a_file(variants: list[int], key: str) -
 
 
 def rendition(suffix: str, extension: str) -> RenditionSpec:
-    return RenditionSpec(suffix, extension, Rendition("PNG"))
+    return RenditionSpec.model_validate({"suffix": suffix, "format": FORMATS[extension]})
 
 
 SUFFIXES = st.text("ab-._@+=AB9", max_size=5)

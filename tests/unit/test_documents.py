@@ -22,7 +22,7 @@ from venice_batch.job.json_schema import json_schema
 from venice_batch.job.load import TOP_KEYS
 from venice_batch.state.events import STATES
 from venice_batch.steps.answer_checks.verdict import FLAGS
-from venice_batch.steps.fields import FIELDS
+from venice_batch.steps.table import STEPS
 
 README = ROOT / "README.md"
 PAGES = [README, *sorted(DOCS.rglob("*.md"))]
@@ -66,7 +66,7 @@ def test_every_key_of_the_job_file_is_on_its_page() -> None:
     assert [key for key in keys if f"| `{key}` |" not in page] == []
 
 
-@pytest.mark.parametrize("step", FIELDS)
+@pytest.mark.parametrize("step", STEPS)
 def test_every_step_has_its_fields_on_the_page_of_steps(step: str) -> None:
     assert f"fields {step}" in reference.parts((DOCS / "steps.md").read_text("utf-8"))
 

@@ -17,7 +17,6 @@ from venice_batch.report.text import shown, table
 from venice_batch.run.decisions import Decided, Decision, chosen, decide, held, name_of
 from venice_batch.run.session import state_root, state_to_write
 from venice_batch.state import to_read
-from venice_batch.steps.fields import LOCAL
 
 _NEXT: Mapping[Decision, str] = {
     "released": "the next `venice-batch run` publishes them",
@@ -82,5 +81,5 @@ def _elsewhere(job: str, here: str) -> str:
 def _cost(job: Job, decision: Decision) -> str:
     if decision == "rejected":
         return "; `venice-batch plan` says for how much"
-    several = sum(step.name not in LOCAL for step in job.steps) > 1
+    several = sum(step.paid for step in job.steps) > 1
     return "; only paid steps behind the held one cost anything" if several else "; nothing is bought for that"

@@ -58,7 +58,7 @@ class RunOptions:
         """
         job = load_job(self.job, self.overrides)
         if self.workers is not None:
-            job = replace(job, run=replace(job.run, concurrency=self.workers))
+            job = replace(job, run=job.run.model_copy(update={"concurrency": self.workers}))
         if self.budget is not None:
-            job = replace(job, budget=replace(job.budget, max_usd=amounts.budget(self.budget)))
+            job = replace(job, budget=job.budget.model_copy(update={"max_usd": amounts.budget(self.budget)}))
         return job

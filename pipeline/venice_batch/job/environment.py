@@ -1,4 +1,4 @@
-"""``${VAR}`` and ``${VAR:-default}``, filled in after the YAML is read: a value can never become structure."""
+"""``${VAR}`` and ``${VAR:-default}``, substituted after the YAML is read: a value can never become structure."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from venice_batch.job.yaml_tree import Entries, Items, Node, Scalar
 _REFERENCE = re.compile(r"\$\$|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-[^}]*)?\})?")
 
 
-def fill(node: Node, environ: Mapping[str, str]) -> tuple[Node, list[Problem]]:
-    """Fill every scalar of a tree from the environment; keys are left as they are.
+def substitute(node: Node, environ: Mapping[str, str]) -> tuple[Node, list[Problem]]:
+    """Substitute the variables in every scalar of a tree; keys are left as they are.
 
     ``${VAR}`` must be set, ``${VAR:-default}`` gives the default when VAR is unset or empty, ``$$`` is a dollar sign,
     and any other dollar sign stays one. The API key is refused, also under another variable's name.
@@ -24,17 +24,17 @@ def fill(node: Node, environ: Mapping[str, str]) -> tuple[Node, list[Problem]]:
         environ: the environment.
 
     Returns:
-        The filled tree, and every problem, none of which repeats a value of the environment.
+        The tree, and every problem, none of which repeats a value of the environment.
     """
     problems: list[Problem] = []
-    return _filled(node, environ, problems), problems
+    return _substituted(node, environ, problems), problems
 
 
-def _filled(node: Node, environ: Mapping[str, str], problems: list[Problem]) -> Node:
+def _substituted(node: Node, environ: Mapping[str, str], problems: list[Problem]) -> Node:
     if isinstance(node, Items):
-        return replace(node, items=tuple(_filled(item, environ, problems) for item in node.items))
+        return replace(node, items=tuple(_substituted(item, environ, problems) for item in node.items))
     if isinstance(node, Entries):
-        entries = tuple((key, _filled(value, environ, problems)) for key, value in node.entries)
+        entries = tuple((key, _substituted(value, environ, problems)) for key, value in node.entries)
         return replace(node, entries=entries)
     return _scalar(node, environ, problems)
 
@@ -66,5 +66,5 @@ def _scalar(node: Scalar, environ: Mapping[str, str], problems: list[Problem]) -
     if secrets.is_credential(text, environ):
         problems.append(node.mark.problem(secrets.CREDENTIAL, secrets.NO_CREDENTIAL))
         return replace(node, text=secrets.HIDDEN)
-    # An empty value filled in is a text of no letters; only an empty place in the file itself means "no value".
+    # An empty value of a variable is a text of no letters; only an empty place in the file itself means "no value".
     return replace(node, text=text, plain=node.plain and (text != "" or node.text == ""))

@@ -11,22 +11,22 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from venice_batch.job.notify_section import NotifySection
-from venice_batch.job.schema import (
-    SLUG,
-    ApiSection,
-    BudgetSection,
-    FolderSection,
-    HeadSection,
-    OutputSection,
-    PromptsSection,
-    RunSection,
-    StepSection,
-    UrlsSection,
+from venice_batch.job.key_types import SLUG
+from venice_batch.job.model import (
+    ApiSettings,
+    Budget,
+    FolderSource,
+    Head,
+    Output,
+    PromptsSource,
+    RunSettings,
+    StepHead,
+    UrlsSource,
 )
+from venice_batch.job.notify import URL_SCHEMA, Notify
 from venice_batch.steps.answer_checks.expectations import ExpectFields
 from venice_batch.steps.conditions import FORMATS, MEASURES, RELATIONS
-from venice_batch.steps.fields import FIELDS, LOCAL, SUMMARIES
+from venice_batch.steps.table import STEPS, StepKind
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -36,7 +36,7 @@ _VARIABLE = {"type": "string", "pattern": r"\$\{[A-Za-z_]"}
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of the job file, with a description for every key."""
-    head = _section(HeadSection)["properties"]
+    head = _section(Head)["properties"]
     properties = {
         "version": head["version"],
         "name": head["name"],
@@ -44,20 +44,20 @@ def json_schema() -> dict[str, Any]:
         "steps": {
             "type": "array",
             "minItems": 1,
-            "items": {"anyOf": [_bare_step(), *(_step(name, model) for name, model in FIELDS.items())]},
+            "items": {"anyOf": [_bare_step(), *map(_step, STEPS.values())]},
             "description": "What is done to each picture, in order.",
         },
         "output": {
-            "anyOf": [_path("A folder, relative to this file."), _section(OutputSection)],
+            "anyOf": [_path("A folder, relative to this file."), _section(Output)],
             "description": "Where finished files go.",
         },
-        "budget": _described(_section(BudgetSection), "The most that may be spent; without it, the balance."),
-        "api": _described(_section(ApiSection), "How the API is reached. The key never stands here."),
-        "run": _described(_section(RunSection), "How a run behaves."),
+        "budget": _described(_section(Budget), "The most that may be spent; without it, the balance."),
+        "api": _described(_section(ApiSettings), "How the API is reached. The key never stands here."),
+        "run": _described(_section(RunSettings), "How a run behaves."),
         "state": head["state"],
         "lease": head["lease"],
         "preset": head["preset"],
-        "notify": _described(_section(NotifySection), "Who is told of a run, and where its figures go."),
+        "notify": _described(_notify(), "Who is told of a run, and where its figures go."),
     }
     return {
         "$schema": _DIALECT,
@@ -74,20 +74,20 @@ def json_schema() -> dict[str, Any]:
 
 def _section(model: type[BaseModel]) -> dict[str, Any]:
     section = model.model_json_schema()
-    whole: dict[str, Any] = _tolerant(_without_titles(_spelled_out(section, section.pop("$defs", {}))))
+    whole: dict[str, Any] = _tolerant(_without_titles(_inlined(section, section.pop("$defs", {}))))
     return whole
 
 
-def _spelled_out(node: Any, definitions: Mapping[str, Any]) -> Any:
+def _inlined(node: Any, definitions: Mapping[str, Any]) -> Any:
     """Put sections inside a section where they are referred to; each is used once."""
     if isinstance(node, list):
-        return [_spelled_out(item, definitions) for item in node]
+        return [_inlined(item, definitions) for item in node]
     if not isinstance(node, dict):
         return node
     if "$ref" in node:
         rest = {key: value for key, value in node.items() if key != "$ref"}
-        return {**_spelled_out(definitions[node["$ref"].rpartition("/")[2]], definitions), **rest}
-    return {key: _spelled_out(value, definitions) for key, value in node.items()}
+        return {"anyOf": [_inlined(definitions[node["$ref"].rpartition("/")[2]], definitions)], **rest}
+    return {key: _inlined(value, definitions) for key, value in node.items()}
 
 
 def _path(description: str) -> dict[str, Any]:
@@ -95,32 +95,47 @@ def _path(description: str) -> dict[str, Any]:
 
 
 def _source() -> dict[str, Any]:
-    kinds = [_section(model) for model in (FolderSection, PromptsSection, UrlsSection)]
+    kinds = [_section(model) for model in (FolderSource, PromptsSource, UrlsSource)]
     for properties in (kind["properties"] for kind in kinds if "metadata" in kind["properties"]):
         table = properties["metadata"]
         properties["metadata"] = {"anyOf": [_path("The file."), table], "description": table.pop("description")}
     return {"anyOf": [_path("A folder, relative to this file."), *kinds], "description": "Where items come from."}
 
 
+def _notify() -> dict[str, Any]:
+    section = _section(Notify)
+    ping = section["properties"]["ping"]
+    section["properties"]["ping"] = {
+        "anyOf": [_tolerant(URL_SCHEMA), ping],
+        "default": None,
+        "description": ping.pop("description"),
+    }
+    return section
+
+
 def _bare_step() -> dict[str, Any]:
-    names = [name for name, model in FIELDS.items() if not any(f.is_required() for f in model.model_fields.values())]
+    names = [
+        kind.name for kind in STEPS.values() if not any(f.is_required() for f in kind.fields.model_fields.values())
+    ]
     return {"anyOf": [{"enum": names}, _VARIABLE], "description": "A step without fields."}
 
 
-def _step(name: str, model: type[BaseModel]) -> dict[str, Any]:
-    fields = _section(model)
-    _other_model_name(name, fields)
+def _step(kind: StepKind) -> dict[str, Any]:
+    fields = _section(kind.fields)
+    _other_model_name(kind.name, fields)
     nothing_needed = not fields.get("required")
-    expect = {} if name in LOCAL else {"expect": _described(_expect(name), "What its answer must be to be published.")}
+    expect = _described(_expect(kind.name), "What its answer must be to be published.")
     return {
         "type": "object",
         "properties": {
-            name: _described({"anyOf": [fields, {"type": "null"}]} if nothing_needed else fields, SUMMARIES[name]),
-            "id": _section(StepSection)["properties"]["id"],
+            kind.name: _described(
+                {"anyOf": [fields, {"type": "null"}]} if nothing_needed else fields, kind.description
+            ),
+            "id": _section(StepHead)["properties"]["id"],
             "when": {"$ref": "#/$defs/condition", "description": "Do the step only where this holds."},
-            **expect,
+            **({"expect": expect} if kind.paid else {}),
         },
-        "required": [name],
+        "required": [kind.name],
         "additionalProperties": False,
     }
 

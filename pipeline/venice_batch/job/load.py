@@ -7,47 +7,33 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel
-
 from venice_batch.errors import JobError, Problem, UsageError
 from venice_batch.job import overrides as options
 from venice_batch.job import renditions, secrets, step_list, transparency
-from venice_batch.job.environment import fill
+from venice_batch.job.environment import substitute
 from venice_batch.job.model import (
     ApiSettings,
     Budget,
     FolderSource,
+    Head,
     Job,
-    MetadataFile,
     Output,
     PromptsSource,
-    RenditionSpec,
     RunSettings,
+    S3Reading,
     Source,
     UrlsSource,
 )
-from venice_batch.job.notify_section import NOT_A_MAPPING, NotifySection, notify_of
+from venice_batch.job.notify import NOT_A_MAPPING, Notify
 from venice_batch.job.positions import Path as ValuePath
 from venice_batch.job.positions import places, plain
 from venice_batch.job.presets import PRESETS, Preset
 from venice_batch.job.problems import Problems, unknown_key, validate
-from venice_batch.job.renditions import RenditionFields
-from venice_batch.job.schema import (
-    ApiSection,
-    BudgetSection,
-    FolderSection,
-    HeadSection,
-    MetadataSection,
-    OutputSection,
-    PromptsSection,
-    ReadingSection,
-    RunSection,
-    Section,
-    UrlsSection,
-)
+from venice_batch.job.renditions import RenditionSpec
 from venice_batch.job.yaml_tree import MAX_CHARACTERS, Entries, Node, compose
-from venice_batch.steps.fields import FIELDS, known_fields
-from venice_batch.steps.scalars import quoted
+from venice_batch.steps.fields import known_fields
+from venice_batch.steps.scalars import Strict, quoted
+from venice_batch.steps.table import STEPS
 from venice_batch.storage import Access, Place, S3Place
 
 #: Every key at the top, in the order the documentation gives them.
@@ -66,10 +52,14 @@ TOP_KEYS = (
     "notify",
 )
 
-_SOURCES: Mapping[str, type[Section]] = {"path": FolderSection, "prompts": PromptsSection, "urls": UrlsSection}
+_SOURCES: Mapping[str, type[FolderSource | PromptsSource | UrlsSource]] = {
+    "path": FolderSource,
+    "prompts": PromptsSource,
+    "urls": UrlsSource,
+}
 _REMEDY = "write `venice-batch run JOB.yaml` with the path of a job file; `venice-batch init` writes a starter"
 
-_Section = TypeVar("_Section", bound=BaseModel)
+_Section = TypeVar("_Section", bound=Strict)
 
 
 def load(path: Path, *, environ: Mapping[str, str], overrides: Sequence[str] = ()) -> Job:
@@ -105,8 +95,8 @@ def loads(text: str, file: Path, *, environ: Mapping[str, str], overrides: Seque
         hint = "start with version: 1, then name, source, steps and output"
         raise JobError([*problems, root.mark.problem("a job file is a mapping of keys", hint)])
     root, found = options.apply(root, _without_secrets(overrides, environ, problems))
-    filled, unfilled = fill(root, environ)
-    reader = _Reader(filled, file, Problems(places(filled), [*problems, *found, *unfilled]))
+    root, unset = substitute(root, environ)
+    reader = _Reader(root, file, Problems(places(root), [*problems, *found, *unset]))
     job = reader.job()
     if job is None:
         raise JobError(reader.problems_found.in_order())
@@ -160,9 +150,7 @@ class _Reader:
         """Return the job, or None when anything was reported."""
         self._report_empty(self._data, ())
         self._report_top()
-        head = validate(
-            HeadSection, self._only(*HeadSection.model_fields), (), self.problems_found, context=self._context
-        )
+        head = self._validate(Head, self._only(*Head.model_fields))
         preset = PRESETS[head.preset] if head and head.preset else None
         self._put_behind(preset)
         source = self._source()
@@ -171,32 +159,32 @@ class _Reader:
             if self._has("steps")
             else ()
         )
-        output = self._section("output", OutputSection)
-        budget, api = self._section("budget", BudgetSection), self._section("api", ApiSection)
-        run, notify = self._section("run", RunSection), self._notify()
+        output = self._section("output", Output) if self._has("output") else None
+        budget, api = self._section("budget", Budget), self._section("api", ApiSettings)
+        run, notify = self._section("run", RunSettings), self._notify()
         if head and output:
             self._report_buckets(head, output)
-        files = self._renditions(output, preset) if output else ()
+            output = self._finished_files(output, preset)
         if self.problems_found.problems or not (head and source and output and budget and api and run and notify):
             return None
-        access = _access(output.s3)
-        out = _output(_reached(output.path, access), output, files)
-        transparency.report(steps, out, _place_of(preset), self.problems_found)
+        transparency.report(steps, output, _place_of(preset), self.problems_found)
         if self.problems_found.problems:
             return None
+        access = _access(output.s3)
+        path = _reached(output.path, access)
         return Job(
             file=self._file,
             version=head.version,
             name=head.name,
             source=source,
             steps=steps,
-            output=out,
-            budget=Budget(**_written(budget)),
-            api=ApiSettings(**_written(api)),
-            run=RunSettings(**_written(run)),
-            state=_state(head, out.path, access),
+            output=output.model_copy(update={"path": path, "s3": None}),
+            budget=budget,
+            api=api,
+            run=run,
+            state=path / ".venice-batch" / head.name if head.state is None else _reached(head.state, access.bare()),
             lease=head.lease,
-            notify=notify_of(notify),
+            notify=notify,
             places=self.problems_found.places,
         )
 
@@ -206,19 +194,19 @@ class _Reader:
         if preset is not None and (own is None or isinstance(own, list)):
             self._data["steps"] = [*(own or []), *preset.written_steps()]
 
-    def _renditions(self, output: OutputSection, preset: Preset | None) -> tuple[RenditionSpec, ...]:
-        """Return the finished files that the job or its preset asks for; what is wrong about them is reported."""
-        fields = output.renditions
-        if preset is not None and fields:
+    def _finished_files(self, output: Output, preset: Preset | None) -> Output:
+        """Return the output with the finished files of the job or its preset; what is wrong about them is reported."""
+        specs = output.renditions
+        if preset is not None and specs:
             what = f"preset {preset.name} brings renditions of its own"
             hint = f"keep one of the two; venice-batch presets {preset.name} shows what it stands for"
             self.problems_found.about_key(("output", "renditions"), what, hint)
         if preset is not None:
-            fields = tuple(RenditionFields.model_validate(each) for each in preset.renditions)
-        renditions.report(fields, output.name, _place_of(preset), self.problems_found)
-        return renditions.specs(fields)
+            specs = tuple(RenditionSpec.model_validate(each) for each in preset.renditions)
+        renditions.report(specs, output.name, _place_of(preset), self.problems_found)
+        return output.model_copy(update={"renditions": specs})
 
-    def _report_buckets(self, head: HeadSection, output: OutputSection) -> None:
+    def _report_buckets(self, head: Head, output: Output) -> None:
         """Report what only makes sense with a bucket, or only without one."""
         remote = isinstance(output.path, S3Place)
         if remote and head.state is None:
@@ -255,21 +243,21 @@ class _Reader:
     def _has(self, key: str) -> bool:
         return self._data.get(key) is not None
 
-    def _section(self, name: str, model: type[_Section]) -> _Section | None:
-        value = self._data.get(name)
-        if name == "output" and value is None:
-            return None
-        short = name == "output" and isinstance(value, str)
-        section = {"path": value} if short else value
-        return validate(model, section, (name,), self.problems_found, context=self._context)
+    def _validate(self, model: type[_Section], value: object, path: ValuePath = (), **more: Any) -> _Section | None:
+        return validate(model, value, path, self.problems_found, context=self._context, **more)
 
-    def _notify(self) -> NotifySection | None:
+    def _section(self, name: str, model: type[_Section], **more: Any) -> _Section | None:
+        value = self._data.get(name)
+        short = name in options.SHORT_FOR and isinstance(value, str)
+        return self._validate(model, {options.SHORT_FOR[name]: value} if short else value, (name,), **more)
+
+    def _notify(self) -> Notify | None:
         value = self._data.get("notify")
         if value is not None and not isinstance(value, dict):
             # `validate` would repeat the value, which may be a secret address.
             self.problems_found.about_value(("notify",), *NOT_A_MAPPING)
             return None
-        return validate(NotifySection, value, ("notify",), self.problems_found, context=self._context)
+        return self._section("notify", Notify)
 
     def _kind(self) -> str:
         """What the source is, or empty when that is not known."""
@@ -286,25 +274,12 @@ class _Reader:
         if not kind:
             self._report_source(value)
             return None
-        section = validate(
-            _SOURCES[kind],
-            {"path": value} if isinstance(value, str) else value,
-            ("source",),
-            self.problems_found,
-            context=self._context,
-            unknown=lambda key: _folder_only(key, kind),
-        )
-        match section:
-            case FolderSection():
-                if section.s3 is not None and not isinstance(section.path, S3Place):
-                    self.problems_found.about_key(("source", "s3"), "the source does not lie in a bucket", "remove it")
-                path = _reached(section.path, _access(section.s3))
-                return FolderSource(path, section.include, section.exclude, section.keys, _table(section.metadata))
-            case PromptsSection():
-                return PromptsSource(section.prompts)
-            case UrlsSection():
-                return UrlsSource(section.urls, _table(section.metadata))
-        return None
+        source = self._section("source", _SOURCES[kind], unknown=lambda key: _folder_only(key, kind))
+        if not isinstance(source, FolderSource):
+            return source
+        if source.s3 is not None and not isinstance(source.path, S3Place):
+            self.problems_found.about_key(("source", "s3"), "the source does not lie in a bucket", "remove it")
+        return source.model_copy(update={"path": _reached(source.path, _access(source.s3)), "s3": None})
 
     def _report_source(self, value: object) -> None:
         kinds = [key for key in _SOURCES if isinstance(value, dict) and key in value]
@@ -313,7 +288,7 @@ class _Reader:
             self.problems_found.about_key(("source", kinds[1]), what, "keep one; write a second job for the other")
             return
         for key in value if isinstance(value, dict) else ():
-            if key not in known_fields(FolderSection):
+            if key not in known_fields(FolderSource):
                 self.problems_found.about_key(
                     ("source", key), *unknown_key(key, (*_SOURCES, *_FOLDER_ONLY), ("source",))
                 )
@@ -333,10 +308,6 @@ def _has_columns(source: object) -> bool:
     return isinstance(source, dict) and bool({"metadata", "prompts"} & source.keys())
 
 
-def _table(section: MetadataSection | None) -> MetadataFile | None:
-    return None if section is None else MetadataFile(section.file, section.by or "")
-
-
 def _folder_only(key: str, kind: str) -> tuple[str, str] | None:
     if key == "metadata":
         return "a prompts file has its own columns", "remove metadata, and put the columns into the prompts file"
@@ -345,8 +316,8 @@ def _folder_only(key: str, kind: str) -> tuple[str, str] | None:
     return None
 
 
-def _access(section: ReadingSection | None) -> Access:
-    return Access() if section is None else Access(**_written(section))
+def _access(section: S3Reading | None) -> Access:
+    return Access() if section is None else section.access()
 
 
 def _reached(place: Place, access: Access) -> Place:
@@ -358,20 +329,5 @@ def _place_of(preset: Preset | None) -> ValuePath:
     return ("output", "renditions") if preset is None else ("preset",)
 
 
-def _output(where: Place, section: OutputSection, renditions: tuple[RenditionSpec, ...]) -> Output:
-    written = {key: value for key, value in _written(section).items() if key not in {"path", "s3", "renditions"}}
-    return Output(where, **written, renditions=renditions)
-
-
-def _state(head: HeadSection, output: Place, access: Access) -> Place:
-    if head.state is None:
-        return output / ".venice-batch" / head.name
-    return _reached(head.state, access.bare())
-
-
 def _may_be_empty(path: ValuePath) -> bool:
-    return len(path) == 3 and path[0] == "steps" and path[2] in FIELDS  # noqa: PLR2004 - steps, number, name
-
-
-def _written(section: BaseModel) -> dict[str, Any]:
-    return {name: getattr(section, name) for name in section.model_fields_set}
+    return len(path) == 3 and path[0] == "steps" and path[2] in STEPS  # noqa: PLR2004 - steps, number, name

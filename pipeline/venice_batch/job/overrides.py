@@ -8,13 +8,13 @@ from dataclasses import replace
 from venice_batch.errors import Problem
 from venice_batch.job.positions import OTHER_NAME
 from venice_batch.job.yaml_tree import MAX_DEPTH, Entries, Items, Mark, Node, Scalar, compose
-from venice_batch.steps.fields import FIELDS
+from venice_batch.steps.table import STEPS
 
 #: Keys of the outer mapping of a step; every other one is a field and lies below the step's name.
 STEP_KEYS = frozenset({"id", "when", "expect"})
 
 #: Sections that may be written as one text, and what that text is short for.
-_SHORT_FOR = {"source": "path", "output": "path"}
+SHORT_FOR = {"source": "path", "output": "path"}
 
 
 class _Refused(Exception):
@@ -102,8 +102,8 @@ def _set_in_mapping(node: Entries, path: Sequence[str], value: Scalar, *, top: b
 def _section(name: str, old: Node | None, path: Sequence[str], value: Scalar) -> Node:
     if name == "steps" and path and isinstance(old, Items):
         return _set_in_list(old, path, value, _set_in_step)
-    if name in _SHORT_FOR and path and isinstance(old, Scalar) and old.text:
-        old = Entries(((Scalar(_SHORT_FOR[name], old.mark), old),), old.mark)
+    if name in SHORT_FOR and path and isinstance(old, Scalar) and old.text:
+        old = Entries(((Scalar(SHORT_FOR[name], old.mark), old),), old.mark)
     return _set(old, path, value)
 
 
@@ -115,7 +115,7 @@ def _set_in_step(step: Node, path: Sequence[str], value: Scalar) -> Node:
         step = Entries(((step, Scalar("", step.mark, plain=True)),), step.mark)
     if not isinstance(step, Entries):
         return _set(step, path, value)
-    names = [key.text for key, _ in step.entries if key.text in FIELDS]
+    names = [key.text for key, _ in step.entries if key.text in STEPS]
     if path[0] in STEP_KEYS or path[0] in names or len(names) != 1:
         return _set_in_mapping(step, path, value)
     return _set_in_mapping(step, [names[0], _name_in_use(step.get(names[0]), path[0]), *path[1:]], value)

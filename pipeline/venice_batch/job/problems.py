@@ -135,7 +135,8 @@ def _section_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> type[Base
     # Of a list, the number is passed over: its entries are all of one model.
     for part in [part for part in loc[:-1] if isinstance(part, str)]:
         annotation = model.model_fields[part].annotation
-        model = next(kind for kind in get_args(annotation) if isinstance(kind, type) and issubclass(kind, BaseModel))
+        kinds = (annotation, *get_args(annotation))
+        model = next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
     return model
 
 

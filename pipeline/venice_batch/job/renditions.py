@@ -1,4 +1,4 @@
-"""Finished files: ``output.renditions`` as it is written, and the rules between its entries and the output's name."""
+"""Finished files: ``output.renditions``, and the rules between its entries and the output's name."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from venice_batch import imaging
 from venice_batch.imaging.local_ops import FORMATS, Rendition
-from venice_batch.job.model import RenditionSpec
 from venice_batch.job.positions import Path
 from venice_batch.job.problems import Problems
-from venice_batch.steps.scalars import TEXT, Bytes, Flag, as_text, quoted, refusal
-from venice_batch.steps.strict import StepFields
-from venice_batch.steps.units import Color, EncodingQuality, Side, color
+from venice_batch.steps.scalars import TEXT, Bytes, Flag, Strict, as_text, invalid, quoted
+from venice_batch.steps.units import Color, EncodingQuality, Side
 
 #: Far more than anybody's shop; each is one more file of every item.
 MOST = 20
 _SUFFIX = "^[A-Za-z0-9._@+=-]{0,64}$"
+#: The extension in the template of a name; a dot inside braces begins none.
+_ENDING = re.compile(r"\.(?:[^./{}]|\{[^{}]*\})*$")
 _LOSES_ALPHA = frozenset({"jpeg"})
 #: What a name may end with, and the format that then has to be in the file.
 _FORMAT_OF = {"jpg": "jpeg", "jpeg": "jpeg", "png": "png", "webp": "webp", "avif": "avif"}
@@ -28,13 +28,13 @@ _FORMAT_OF = {"jpg": "jpeg", "jpeg": "jpeg", "png": "png", "webp": "webp", "avif
 def _suffix(value: object) -> str:
     text = as_text(value)
     if not re.fullmatch(_SUFFIX[1:-1], text):
-        raise refusal(
+        raise invalid(
             f"{quoted(value)} cannot be part of a file's name", "write up to 64 of a-z, A-Z, 0-9 and . _ @ + = -"
         )
     return text
 
 
-class RenditionFields(StepFields):
+class RenditionSpec(Strict):
     """One finished file of each item."""
 
     suffix: Annotated[str, BeforeValidator(_suffix), WithJsonSchema({"type": "string", "pattern": _SUFFIX})] = Field(
@@ -59,42 +59,51 @@ class RenditionFields(StepFields):
     @model_validator(mode="after")
     def _options_suit_the_format(self) -> Self:
         if self.format == "png" and self.quality is not None:
-            raise refusal("png loses nothing and has no quality", "remove it, or write webp or jpeg", at="quality")
+            raise invalid("png loses nothing and has no quality", "remove it, or write webp or jpeg", at="quality")
         if self.format != "jpeg" and self.progressive is not None:
-            raise refusal(f"only jpeg can be progressive, not {self.format}", "remove it", at="progressive")
+            raise invalid(f"only jpeg can be progressive, not {self.format}", "remove it", at="progressive")
         if self.format not in _LOSES_ALPHA and self.background is not None:
             hint = "remove it, or add a step - flatten: {color: ...}"
-            raise refusal(f"{self.format} keeps transparency, so no background shows", hint, at="background")
+            raise invalid(f"{self.format} keeps transparency, so no background shows", hint, at="background")
         return self
 
-    def value(self) -> RenditionSpec:
-        """Return the file as a value."""
-        kind, extension = FORMATS[self.format]
-        rendition = Rendition(
-            kind,
+    @property
+    def extension(self) -> str:
+        """Of its format, without a dot."""
+        return FORMATS[self.format][1]
+
+    @property
+    def rendition(self) -> Rendition:
+        """How it is encoded."""
+        return Rendition(
+            FORMATS[self.format][0],
             self.quality,
             self.max_side,
             self.max_bytes,
             self.progressive,
             keep_metadata=self.metadata == "keep",
-            background=None if self.background is None else color(self.background),
+            background=None if self.background is None else imaging.rgb(self.background),
         )
-        return RenditionSpec(self.suffix, extension, rendition)
+
+    def template(self, name: str) -> str:
+        """Return the template of this file's name, given the output's: the suffix stands before the last extension."""
+        ending = _ENDING.search(name)
+        place = len(name) if ending is None else ending.start()
+        return f"{name[:place]}{self.suffix}{name[place:]}"
 
 
-def report(written: Sequence[RenditionFields], name: str, path: Path, problems_found: Problems) -> None:
+def report(specs: Sequence[RenditionSpec], name: str, path: Path, problems_found: Problems) -> None:
     """Report what is wrong between the finished files of one item.
 
     Args:
-        written: the entries of ``output.renditions``.
+        specs: the entries of ``output.renditions``.
         name: ``output.name``.
         path: where the list stands.
         problems_found: receives the problems.
     """
     met: dict[str, int] = {}
-    for number, fields in enumerate(written):
-        _report_format(fields, name, (*path, number, "format"), problems_found)
-        spec = fields.value()
+    for number, spec in enumerate(specs):
+        _report_format(spec, name, (*path, number, "format"), problems_found)
         file = spec.template(name).replace("{ext}", spec.extension)
         first = met.setdefault(file.casefold(), number)
         if first != number:
@@ -107,21 +116,16 @@ def report(written: Sequence[RenditionFields], name: str, path: Path, problems_f
             )
 
 
-def _report_format(fields: RenditionFields, name: str, path: Path, problems_found: Problems) -> None:
+def _report_format(spec: RenditionSpec, name: str, path: Path, problems_found: Problems) -> None:
     ending = name.rpartition(".")[2].lower()
-    promised = _FORMAT_OF.get(ending, fields.format)
-    if promised != fields.format:
+    promised = _FORMAT_OF.get(ending, spec.format)
+    if promised != spec.format:
         problems_found.about_value(
-            path, f"the output's name ends in .{ending}, and this is {fields.format}", "write .{ext}"
+            path, f"the output's name ends in .{ending}, and this is {spec.format}", "write .{ext}"
         )
     # Asked only where it can be missing: the answer takes loading Pillow.
-    elif fields.format in {"avif", "webp"} and FORMATS[fields.format][0] not in imaging.writable_formats():
-        what = f"the Pillow of this machine cannot write {fields.format}"
+    elif spec.format in {"avif", "webp"} and FORMATS[spec.format][0] not in imaging.writable_formats():
+        what = f"the Pillow of this machine cannot write {spec.format}"
         problems_found.about_value(
             path, what, "install a Pillow that can (its wheels on PyPI do), or write jpeg or png"
         )
-
-
-def specs(written: Sequence[RenditionFields]) -> tuple[RenditionSpec, ...]:
-    """Return the finished files as values, in order."""
-    return tuple(fields.value() for fields in written)

@@ -6,17 +6,17 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from venice_batch.job.model import StepSpec
+from venice_batch.job.model import StepHead, StepSpec
 from venice_batch.job.overrides import STEP_KEYS
 from venice_batch.job.positions import Path
 from venice_batch.job.problems import Problems, unknown_key, validate
-from venice_batch.job.schema import StepSection
 from venice_batch.steps.answer_checks.expectations import ExpectFields
 from venice_batch.steps.conditions import BadCondition, Condition, parse
-from venice_batch.steps.fields import FIELDS, LOCAL, MultiEditFields, Source, StepFields, StepRef, known_fields
-from venice_batch.steps.references import BesideRef
+from venice_batch.steps.fields import MultiEditFields, known_fields
+from venice_batch.steps.references import BesideRef, Source, StepRef
 from venice_batch.steps.row_conditions import columns_of
 from venice_batch.steps.scalars import quoted
+from venice_batch.steps.table import STEPS
 
 #: Far more than a picture survives; keeps the checks between steps quick.
 MAX_STEPS = 100
@@ -75,7 +75,7 @@ class _Raw:
         if not isinstance(item, dict) or not item:
             problems_found.about_value(path, f"{quoted(item)} is not a step", f"write {_EXAMPLE}")
             return cls(path, "", None, {})
-        names = [key for key in item if key in FIELDS]
+        names = [key for key in item if key in STEPS]
         if len(names) > 1:
             hint = "begin each step with its own -"
             problems_found.about_key((*path, names[1]), f"two steps in one item: {names[0]} and {names[1]}", hint)
@@ -92,7 +92,7 @@ class _Raw:
             problems_found.about_value((*self.path, "when"), what, "add source.metadata, or test the picture only")
         if not self.name:
             return None
-        model = FIELDS[self.name]
+        model = STEPS[self.name].fields
         path = (*self.path, self.name)
         fields = validate(model, self.fields, path, problems_found, context=context, unknown=_picture_field)
         return None if fields is None else StepSpec(step_id, self.name, fields, when, expect)
@@ -101,7 +101,7 @@ class _Raw:
         if "expect" not in self.beside or not self.name:
             return None
         path = (*self.path, "expect")
-        if self.name in LOCAL:
+        if not STEPS[self.name].paid:
             what = f"{self.name} is done on this machine: there is no answer to expect anything of"
             problems_found.about_key(path, what, "move expect to a paid step, or remove it")
             return None
@@ -128,31 +128,33 @@ class _Raw:
 
 def _report_unknown(item: Mapping[str, object], name: str, path: Path, problems_found: Problems, *, bare: bool) -> None:
     for key in item:
-        if key in FIELDS or key in STEP_KEYS:
+        if key in STEPS or key in STEP_KEYS:
             continue
-        if name and key in known_fields(FIELDS[name]):
+        if name and key in known_fields(STEPS[name].fields):
             hint = f"indent it further than {name}, or write {name}: {{{key}: ...}}"
             problems_found.about_key((*path, key), f"{key} stands beside {name}, not inside it", hint)
         elif name:
-            problems_found.about_key((*path, key), *unknown_key(key, (*STEP_KEYS, *known_fields(FIELDS[name])), path))
+            problems_found.about_key(
+                (*path, key), *unknown_key(key, (*STEP_KEYS, *known_fields(STEPS[name].fields)), path)
+            )
         else:
             place = path if bare else (*path, key)
             problems_found.about_key(place, f"unknown step {quoted(key)}", _nearest_step(key))
     if not name and all(key in STEP_KEYS for key in item):
-        problems_found.about_value(path, "no step is named here", f"known: {', '.join(FIELDS)}")
+        problems_found.about_value(path, "no step is named here", f"known: {', '.join(STEPS)}")
 
 
 def _with_strays(item: Mapping[str, object], name: str) -> object:
     """Return the fields, with those that stand beside the step by mistake: they are reported, but not missing."""
     fields = item.get(name)
-    known = known_fields(FIELDS[name]) if name else ()
+    known = known_fields(STEPS[name].fields) if name else ()
     strays = {key: value for key, value in item.items() if key in known}
     return {**strays, **(fields or {})} if strays and isinstance(fields, dict | None) else fields
 
 
 def _nearest_step(key: str) -> str:
-    near = difflib.get_close_matches(key.lower().replace("_", "-"), FIELDS, n=1, cutoff=0.6)
-    return f"did you mean {near[0]}?" if near else f"known: {', '.join(FIELDS)}"
+    near = difflib.get_close_matches(key.lower().replace("_", "-"), STEPS, n=1, cutoff=0.6)
+    return f"did you mean {near[0]}?" if near else f"known: {', '.join(STEPS)}"
 
 
 def _picture_field(key: str) -> tuple[str, str] | None:
@@ -175,7 +177,7 @@ def _ids(raw: Sequence[_Raw], problems_found: Problems) -> list[str]:
 def _chosen_id(item: _Raw, problems_found: Problems) -> str:
     if "id" not in item.beside:
         return ""
-    section = validate(StepSection, {"id": item.beside["id"]}, item.path, problems_found, context={})
+    section = validate(StepHead, {"id": item.beside["id"]}, item.path, problems_found, context={})
     return section.id or "" if section is not None else ""
 
 
@@ -210,7 +212,7 @@ def _check_references(
     raw: Sequence[_Raw], specs: Sequence[StepSpec | None], ids: Sequence[str], kind: str, problems_found: Problems
 ) -> None:
     for number, spec in enumerate(specs):
-        fields: StepFields | object = spec.fields if spec is not None else None
+        fields = spec.fields if spec is not None else None
         if not isinstance(fields, MultiEditFields):
             continue
         for place, ref in enumerate(fields.images):

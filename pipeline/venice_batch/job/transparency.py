@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from venice_batch.imaging.local_ops import Convert
-from venice_batch.job.model import Job, Output, RenditionSpec, StepSpec
+from venice_batch.job.model import Job, Output, StepSpec
 from venice_batch.job.positions import Path
 from venice_batch.job.problems import Problems
+from venice_batch.job.renditions import RenditionSpec
 from venice_batch.steps.chain import Step
 from venice_batch.steps.conditions import Known
 from venice_batch.steps.local import LocalStep
-from venice_batch.steps.registry import build
+from venice_batch.steps.table import build
 
 #: Whether a picture is transparent somewhere: yes, no, or not known (as photos mostly are not).
 _May = frozenset[bool | None]

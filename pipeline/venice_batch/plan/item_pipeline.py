@@ -14,14 +14,14 @@ from venice_batch.plan.metadata import MetadataTable, RowValues, column_uses, is
 from venice_batch.plan.model import NO_COLUMNS, Candidate
 from venice_batch.steps.canonical_json import digest
 from venice_batch.steps.chain import Chain, Step
-from venice_batch.steps.conditions import Settled
+from venice_batch.steps.conditions import Decided
 from venice_batch.steps.fields import GenerateFields
 from venice_batch.steps.local import LocalStep
 from venice_batch.steps.paid import Generate, PaidStep
 from venice_batch.steps.references import BesideRef, FileRef
-from venice_batch.steps.registry import for_row
-from venice_batch.steps.row_conditions import settled
-from venice_batch.steps.templating import filled, one_part
+from venice_batch.steps.row_conditions import resolve
+from venice_batch.steps.table import for_row
+from venice_batch.steps.templating import one_part, render
 from venice_batch.venice import Catalogue
 
 _YES, _NO = frozenset({"true", "yes", "1"}), frozenset({"", "false", "no", "0"})
@@ -189,17 +189,17 @@ class ItemPipelines:
         return made
 
     def _step(self, number: int, step: Step, row: RowValues) -> Step:
-        when = settled(step.when, row.get)
+        when = resolve(step.when, row.get)
         if when != step.when:
             step = replace(step, when=when)
-        if when == Settled(wanted=False):
+        if when == Decided(wanted=False):
             return step  # never done for this item: what its texts lack is not missed
         if isinstance(step, Generate):
             fields = {name: text for name, text in row.values.items() if name in GenerateFields.model_fields and text}
-            own = filled(step, row.require, self._folder, fields)
+            own = render(step, row.require, self._folder, fields)
             return for_row(own, row.candidate.key, fields) if isinstance(own, Generate) else own
         prompt = row.get("prompt") if number == self._overridden else ""
-        own = filled(step, row.require, self._folder, {"prompt": prompt} if prompt else None)
+        own = render(step, row.require, self._folder, {"prompt": prompt} if prompt else None)
         if not isinstance(own, LocalStep):
             return own
         return own.pinned({path: self._files.image_hash(path, Limits()) for path in own.unpinned})
@@ -215,7 +215,7 @@ class ItemPipelines:
 
 
 def _is_used(step: Step) -> TypeGuard[PaidStep]:
-    return isinstance(step, PaidStep) and step.when != Settled(wanted=False)
+    return isinstance(step, PaidStep) and step.when != Decided(wanted=False)
 
 
 def _first_prompt(chain: Chain) -> int | None:

@@ -10,14 +10,13 @@ from pathlib import Path
 
 from venice_batch.errors import ItemError, Problem
 from venice_batch.job import Job
-from venice_batch.job.schema import PLACEHOLDERS
+from venice_batch.job.key_types import PLACEHOLDERS
 from venice_batch.plan.model import Candidate
 from venice_batch.plan.naming import folder_and_stem
 from venice_batch.steps.chain import Step
 from venice_batch.steps.conditions import ColumnIs
-from venice_batch.steps.placeholders import BUILT_IN, names
 from venice_batch.steps.row_conditions import tests_of
-from venice_batch.steps.templating import asked
+from venice_batch.steps.templating import BUILT_IN, names, placeholders
 
 
 @dataclass
@@ -149,7 +148,7 @@ def column_uses(job: Job, steps: Sequence[Step], folder: Path) -> Iterator[Colum
         folder: the job file's.
     """
     for number, step in enumerate(steps):
-        for place, column in asked(step, folder):
+        for place, column in placeholders(step, folder):
             yield ColumnUse(("steps", number, step.name, *place), column)
         for test in () if step.when is None else tests_of(step.when):
             if isinstance(test, ColumnIs):

@@ -14,7 +14,7 @@ from venice_batch.errors import ItemError
 from venice_batch.imaging import Rendition
 from venice_batch.job import Output
 from venice_batch.plan.model import NO_COLUMNS
-from venice_batch.steps.placeholders import fill
+from venice_batch.steps.templating import substitute
 
 #: Names that some systems take for devices, whatever their extension.
 _DEVICES = frozenset(
@@ -92,7 +92,7 @@ def finished_name(
     if columns:
         # Not `format`: a column may have any name, and `{a.b}` would be an attribute to it.
         values = {**columns, "dir": folder, "stem": stem, "ext": extension, "variant": str(variant)}
-        name = fill(written, values.__getitem__)
+        name = substitute(written, values.__getitem__)
     else:
         name = written.format(dir=folder, stem=stem, ext=extension, variant=variant)
     _refuse_unsafe(name)

@@ -19,7 +19,7 @@ from venice_batch.steps.input_key import InputKey
 from venice_batch.steps.paid import Generate, PaidStep
 from venice_batch.steps.references import BesideRef, Current, FileRef, ImageRef, Source, StepRef, UrlRef
 from venice_batch.steps.row_conditions import needs_picture
-from venice_batch.steps.templating import asked
+from venice_batch.steps.templating import placeholders
 from venice_batch.venice import Catalogue
 from venice_batch.venice.prices import InvalidField
 
@@ -141,7 +141,7 @@ class Pipeline:
             if isinstance(step, PaidStep):
                 place = ("steps", number - self.offset)
                 # What is filled in differently for each item is judged with each item.
-                by_item = set() if item_pipelines is None else {where[0] for where, _ in asked(step, folder)}
+                by_item = set() if item_pipelines is None else {where[0] for where, _ in placeholders(step, folder)}
                 problems += [
                     self.job.problem((*place, refusal.field), refusal.text)
                     for refusal in _refusals(step, catalogue)

@@ -18,7 +18,6 @@ from venice_batch.report.page import FAILURES, PAGE, SUMMARY, write_report
 from venice_batch.report.report_data import ReportData
 from venice_batch.report.thumbnails import FOLDER, is_thumbnail
 from venice_batch.state import ItemRow, OutputRow, State
-from venice_batch.steps.fields import LOCAL
 from venice_batch.storage import Changed, Place, S3Place, Store, open_store
 
 #: Below the state.
@@ -95,7 +94,7 @@ def file_report(state: State, job: Job, *, cause: str = "", effort: Effort | Non
         data = gather(
             state,
             job.name,
-            steps=[step.id for step in job.steps if step.name not in LOCAL],
+            steps=[step.id for step in job.steps if step.paid],
             folder=folder,
             access=_access(state, job, folder),
             scratch=spare,

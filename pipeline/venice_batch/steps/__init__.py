@@ -1,1 +1,1 @@
-"""The steps of a recipe: paid calls and free local work, and the chain they form."""
+"""The steps of a job: paid calls and free local work, and the chain they form."""

@@ -1,4 +1,4 @@
-"""A recipe, and where an item stands in it. Pure: the planner prices with it and the runner works by it."""
+"""A chain of steps, and where an item stands in it. Pure: the planner prices with it and the runner works by it."""
 
 from __future__ import annotations
 

@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from pydantic import JsonValue
 from pydantic_core import PydanticCustomError
 
 from venice_batch.imaging.facts import READ_FORMATS
-from venice_batch.steps.scalars import as_bytes, as_flag, as_number, as_text, quoted, refusal
+from venice_batch.steps.scalars import as_bytes, as_flag, as_number, as_text, invalid, quoted
 
 #: Numbers that can be measured on a picture.
 MEASURES = ("width", "height", "max_side", "min_side", "pixels", "bytes", "aspect_ratio")
@@ -130,7 +130,7 @@ class ColumnIs:
     values: tuple[str, ...] | None
 
     def holds(self, known: Known) -> bool | None:  # noqa: ARG002 - the picture has no say in it
-        """Return None: only the item's row decides it, by way of `settled`."""
+        """Return None: only the item's row decides it, see `resolve`."""
         return None
 
     def has(self, cell: str) -> bool:
@@ -144,7 +144,7 @@ class ColumnIs:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class Decided:
     """What the item's row has decided already."""
 
     wanted: bool
@@ -155,39 +155,43 @@ class Settled:
 
     def to_json(self) -> JsonValue:
         """Return the one JSON form that fingerprints are taken of."""
+        # "settled" is stored: another word would make every item a changed one.
         return {"settled": self.wanted}
 
 
 @dataclass(frozen=True, slots=True)
-class All:
-    """Every part holds; one that does not settles it, whatever is unknown about the others."""
+class _Several:
+    """Conditions of which one that is `decisive` decides it, whatever is unknown about the others."""
 
     parts: tuple[Condition, ...]
+
+    key: ClassVar[str]
+    decisive: ClassVar[bool]
 
     def holds(self, known: Known) -> bool | None:
         """Judge what is known; None: not decidable yet."""
         answers = [part.holds(known) for part in self.parts]
-        return False if False in answers else None if None in answers else True
+        return self.decisive if self.decisive in answers else None if None in answers else not self.decisive
 
     def to_json(self) -> JsonValue:
         """Return the one JSON form that fingerprints are taken of."""
-        return {"all": [part.to_json() for part in self.parts]}
+        return {self.key: [part.to_json() for part in self.parts]}
 
 
-@dataclass(frozen=True, slots=True)
-class AnyOf:
-    """Some part holds; one that does settles it, whatever is unknown about the others."""
+class All(_Several):
+    """Every part holds."""
 
-    parts: tuple[Condition, ...]
+    __slots__ = ()
+    key = "all"
+    decisive = False
 
-    def holds(self, known: Known) -> bool | None:
-        """Judge what is known; None: not decidable yet."""
-        answers = [part.holds(known) for part in self.parts]
-        return True if True in answers else None if None in answers else False
 
-    def to_json(self) -> JsonValue:
-        """Return the one JSON form that fingerprints are taken of."""
-        return {"any": [part.to_json() for part in self.parts]}
+class AnyOf(_Several):
+    """Some part holds."""
+
+    __slots__ = ()
+    key = "any"
+    decisive = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +210,7 @@ class Not:
         return {"not": self.part.to_json()}
 
 
-Condition: TypeAlias = Compare | HasAlpha | FormatIs | ColumnIs | Settled | All | AnyOf | Not
+Condition: TypeAlias = Compare | HasAlpha | FormatIs | ColumnIs | Decided | All | AnyOf | Not
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,13 +234,10 @@ class BadCondition(ValueError):
 #: Every key of a condition.
 KEYS = (
     *(f"{measure}_{relation}" for measure in MEASURES for relation in RELATIONS),
-    "has_alpha",
-    "format",
-    "metadata",
-    "any",
-    "all",
-    "not",
+    *("has_alpha", "format", "metadata", "any", "all", "not"),
 )
+_COMPARISON = re.compile(f"({'|'.join(MEASURES)})_({'|'.join(RELATIONS)})")
+_Path: TypeAlias = tuple[str | int, ...]
 
 
 def parse(value: object) -> Condition:
@@ -251,100 +252,93 @@ def parse(value: object) -> Condition:
     Raises:
         BadCondition: with every fault and the path to it.
     """
-    faults: list[Fault] = []
-    condition = _mapping(value, (), faults)
-    if faults or condition is None:
-        raise BadCondition(tuple(faults))
+    parser = _Parser()
+    condition = parser.mapping(value, ())
+    if parser.faults or condition is None:
+        raise BadCondition(tuple(parser.faults))
     return condition
 
 
-_Path: TypeAlias = tuple[str | int, ...]
+class _Parser:
+    """Reads a condition to its end, so that one fault does not hide the others; what has a fault is read as None."""
 
+    def __init__(self) -> None:
+        self.faults: list[Fault] = []
 
-def _mapping(value: object, path: _Path, faults: list[Fault]) -> Condition | None:
-    if not isinstance(value, Mapping) or not value:
-        faults.append(Fault(path, f"{quoted(value)} is not a condition", "write tests, such as {max_side_below: 2000}"))
+    def mapping(self, value: object, path: _Path) -> Condition | None:
+        if not isinstance(value, Mapping) or not value:
+            return self._fault(
+                path, f"{quoted(value)} is not a condition", "write tests, such as {max_side_below: 2000}"
+            )
+        return _all([self._part(key, value[key], (*path, key)) for key in sorted(value, key=str)])
+
+    def _part(self, key: str, value: object, path: _Path) -> Condition | None:
+        match key:
+            case "has_alpha" | "format":
+                return self._checked(path, lambda: _of_file(key, value))
+            case "metadata":
+                return self._columns(value, path)
+            case "any" | "all":
+                return self._several(key, value, path)
+            case "not":
+                part = self.mapping(value, path)
+                return None if part is None else Not(part)
+            case _ if match := _COMPARISON.fullmatch(key):
+                return self._checked(path, lambda: Compare(match[1], match[2], _bound(match[1], value)))
+        return self._fault(path, f"unknown test {quoted(key)}", _nearest(key), about_key=True)
+
+    def _several(self, key: str, value: object, path: _Path) -> Condition | None:
+        if not isinstance(value, list | tuple) or not value:
+            what = f"{quoted(value)} where a list of conditions is expected"
+            return self._fault(path, what, "write [{...}, {...}]")
+        parts = [self.mapping(item, (*path, place)) for place, item in enumerate(value)]
+        known = tuple(part for part in parts if part is not None)
+        if len(known) < len(parts):
+            return None
+        return AnyOf(known) if key == "any" else All(known)
+
+    def _columns(self, value: object, path: _Path) -> Condition | None:
+        """Read tests of the item's row, which must all hold: ``{category: [shoes, bags], title: present}``."""
+        if not isinstance(value, Mapping) or not value:
+            hint = "write columns, such as {category: shoes}, {category: [shoes, bags]} or {title: present}"
+            return self._fault(path, f"{quoted(value)} where columns are expected", hint)
+
+        def column(name: str) -> Condition | None:
+            return self._checked((*path, name), lambda: ColumnIs(str(name), _accepted(value[name])))
+
+        return _all([column(name) for name in sorted(value, key=str)])
+
+    def _checked(self, path: _Path, read: Callable[[], Condition]) -> Condition | None:
+        try:
+            return read()
+        except PydanticCustomError as error:
+            context = error.context or {}
+            return self._fault(path, str(context["what"]), str(context["instead"]))
+
+    def _fault(self, path: _Path, what: str, instead: str, *, about_key: bool = False) -> Condition | None:
+        self.faults.append(Fault(path, what, instead, about_key))
         return None
-    parts = [_part(key, value[key], (*path, key), faults) for key in sorted(value, key=str)]
+
+
+def _all(parts: Sequence[Condition | None]) -> Condition | None:
     known = tuple(part for part in parts if part is not None)
     if len(known) < len(parts):
         return None
     return known[0] if len(known) == 1 else All(known)
 
 
-def _part(key: str, value: object, path: _Path, faults: list[Fault]) -> Condition | None:
-    if key in {"any", "all"}:
-        return _several(key, value, path, faults)
-    if key == "not":
-        part = _mapping(value, path, faults)
-        return None if part is None else Not(part)
-    if key == "metadata":
-        return _of_columns(value, path, faults)
-    try:
-        return _test(key, value)
-    except KeyError:
-        faults.append(Fault(path, f"unknown test {quoted(key)}", _nearest(key), about_key=True))
-    except PydanticCustomError as error:
-        context = error.context or {}
-        faults.append(Fault(path, str(context.get("what", error)), str(context.get("instead", ""))))
-    return None
+def _of_file(key: str, value: object) -> Condition:
+    return HasAlpha(as_flag(value)) if key == "has_alpha" else FormatIs(tuple(sorted(set(_formats(value)))))
 
 
-def _several(key: str, value: object, path: _Path, faults: list[Fault]) -> Condition | None:
-    if not isinstance(value, list | tuple) or not value:
-        faults.append(Fault(path, f"{quoted(value)} where a list of conditions is expected", "write [{...}, {...}]"))
-        return None
-    parts = [_mapping(item, (*path, place), faults) for place, item in enumerate(value)]
-    known = tuple(part for part in parts if part is not None)
-    if len(known) < len(parts):
-        return None
-    return AnyOf(known) if key == "any" else All(known)
-
-
-def _of_columns(value: object, path: _Path, faults: list[Fault]) -> Condition | None:
-    """Read tests of the item's row, which must all hold: ``{category: [shoes, bags], title: present}``."""
-    if not isinstance(value, Mapping) or not value:
-        hint = "write columns, such as {category: shoes}, {category: [shoes, bags]} or {title: present}"
-        faults.append(Fault(path, f"{quoted(value)} where columns are expected", hint))
-        return None
-    parts: list[Condition] = []
-    for column in sorted(value, key=str):
-        try:
-            parts.append(ColumnIs(str(column), _wanted(value[column])))
-        except PydanticCustomError as error:
-            context = error.context or {}
-            fault = Fault((*path, column), str(context.get("what", error)), str(context.get("instead", "")))
-            faults.append(fault)
-    if len(parts) < len(value):
-        return None
-    return parts[0] if len(parts) == 1 else All(tuple(parts))
-
-
-def _wanted(value: object) -> tuple[str, ...] | None:
+def _accepted(value: object) -> tuple[str, ...] | None:
     if value == "present":
         return None
-    written = value if isinstance(value, list | tuple) else [value]
-    texts = sorted({as_text(one).strip() for one in written})
+    listed = value if isinstance(value, list | tuple) else [value]
+    texts = sorted({as_text(one).strip() for one in listed})
     if not texts or "" in texts:
-        raise refusal("an empty value decides nothing", "write a value or present; not: {...} tells what is empty")
+        raise invalid("an empty value decides nothing", "write a value or present; not: {...} tells what is empty")
     return tuple(texts)
-
-
-def _test(key: str, value: object) -> Condition:
-    """Read one test.
-
-    Raises:
-        KeyError: there is no such test.
-        PydanticCustomError: the value does not fit it.
-    """
-    if key == "has_alpha":
-        return HasAlpha(as_flag(value))
-    if key == "format":
-        return FormatIs(tuple(sorted(set(_formats(value)))))
-    match = re.fullmatch(f"({'|'.join(MEASURES)})_({'|'.join(RELATIONS)})", key)
-    if match is None:
-        raise KeyError(key)
-    return Compare(match[1], match[2], _bound(match[1], value))
 
 
 def _bound(measure: str, value: object) -> Fraction:
@@ -357,21 +351,19 @@ def _bound(measure: str, value: object) -> Fraction:
     # By way of text, so that 0.8 is exactly 4/5 and not the nearest binary fraction.
     bound = Fraction(str(as_number(value)))
     if bound <= 0:
-        raise refusal(f"{quoted(value)} decides nothing", "write a number above 0")
+        raise invalid(f"{quoted(value)} decides nothing", "write a number above 0")
     return bound
 
 
 def _formats(value: object) -> Iterator[str]:
     names = value if isinstance(value, list | tuple) else [value]
     if not names:
-        raise refusal("the list of formats is empty", "write one, such as jpeg")
-    for written in names:
-        name = as_text(written).lower()
+        raise invalid("the list of formats is empty", "write one, such as jpeg")
+    for given in names:
+        name = as_text(given).lower()
         if name not in FORMATS:
             near = difflib.get_close_matches(name, FORMATS, n=1)
-            raise refusal(
-                f"unknown format {quoted(written)}", f"did you mean {near[0]}?" if near else "write jpeg, png"
-            )
+            raise invalid(f"unknown format {quoted(given)}", f"did you mean {near[0]}?" if near else "write jpeg, png")
         yield FORMATS[name]
 
 

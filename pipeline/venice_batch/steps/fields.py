@@ -1,4 +1,4 @@
-"""The fields of every step, by the API's own names, checked before anything is priced or sent.
+"""The fields of the paid steps, by the API's own names, checked before anything is priced or sent.
 
 Each paid step has one model with exactly the fields that its endpoint takes, so a misspelt field is refused here and
 not by a server that charges for the lesson. What only the live catalogue can know (models, their ratios, tiers and
@@ -12,37 +12,14 @@ and the step that makes the call reads them; ``style_references`` of generate ar
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Annotated, Literal, Self, cast
+from typing import Annotated, Literal, Self, TypeAlias, cast
 
 from pydantic import BaseModel, BeforeValidator, Field, JsonValue, field_serializer, model_validator
 
-from venice_batch.steps.local_fields import (
-    ConvertFields,
-    CropFields,
-    FitFields,
-    FlattenFields,
-    OrientFields,
-    OverlayFields,
-    PadFields,
-    ResizeFields,
-    SrgbFields,
-    TrimFields,
-)
-from venice_batch.steps.references import (
-    Current,
-    FileRef,
-    ImageRef,
-    ImageRefs,
-    Source,
-    StepRef,
-    StyleReference,
-    StyleReferences,
-    UrlRef,
-)
+from venice_batch.steps.references import Current, ImageRefs, StyleReferences
 from venice_batch.steps.scalars import (
+    NOT_EMPTY,
     NUMBER,
-    SAID,
     TEXT,
     Count,
     Encoding,
@@ -54,39 +31,11 @@ from venice_batch.steps.scalars import (
     Resolution,
     Share,
     Side,
+    Strict,
     as_number,
+    invalid,
     quoted,
-    refusal,
 )
-from venice_batch.steps.strict import StepFields
-
-__all__ = [
-    "FIELDS",
-    "LOCAL",
-    "PAID",
-    "SUMMARIES",
-    "BackgroundRemoveFields",
-    "Current",
-    "EditFields",
-    "FileRef",
-    "FitFields",
-    "GenerateFields",
-    "ImageRef",
-    "MultiEditFields",
-    "OrientFields",
-    "Source",
-    "StepFields",
-    "StepRef",
-    "StyleReference",
-    "UpscaleFields",
-    "UrlRef",
-    "as_sent",
-    "known_fields",
-]
-
-PAID = ("upscale", "background-remove", "edit", "multi-edit", "generate")
-LOCAL = ("orient", "srgb", "fit", "resize", "trim", "pad", "flatten", "crop", "overlay", "convert")
-
 
 _SCALES = (1, 2, 4)
 
@@ -95,7 +44,7 @@ def _scale(value: object) -> int:
     # Early documents say 1 to 4 in one place; 3 is refused by the API today.
     number = as_number(value)
     if number not in _SCALES:
-        raise refusal(f"{quoted(value)} is not offered by the API", "write 2 or 4")
+        raise invalid(f"{quoted(value)} is not offered by the API", "write 2 or 4")
     return int(number)
 
 
@@ -106,13 +55,29 @@ def _one_name_for_the_model(keep: str, other: str) -> Callable[[object], object]
         if not isinstance(data, Mapping) or other not in data:
             return data
         if keep in data:
-            raise refusal(f"{keep} and {other} are the same field, written twice", f"keep {keep}", at=other)
+            raise invalid(f"{keep} and {other} are the same field, written twice", f"keep {keep}", at=other)
         return {keep if key == other else key: value for key, value in data.items()}
 
     return rename
 
 
-class UpscaleFields(StepFields):
+EditModel: TypeAlias = Annotated[
+    Model | None, Field(description="An edit model of the catalogue; the API's default when absent.")
+]
+EditRatio: TypeAlias = Annotated[Ratio | None, Field(description="width:height such as 4:5, or auto.")]
+EditTier: TypeAlias = Annotated[Resolution | None, Field(description="1K when absent: about 1024 px on the long side.")]
+EditFormat: TypeAlias = Annotated[Encoding | None, Field(description="When absent: PNG at 1K, JPEG at 2K and 4K.")]
+QualityTier: TypeAlias = Annotated[
+    Quality | None, Field(description="low, medium or high, for models with quality tiers.")
+]
+EnhancePrompt: TypeAlias = Annotated[
+    Flag | None, Field(description="Lets the API rewrite the prompt, at an extra price.")
+]
+NoThinking: TypeAlias = Annotated[Flag | None, Field(description="Skips the rewriting's thinking.")]
+SafeMode: TypeAlias = Annotated[Flag | None, Field(description="Blurs adult content; true when absent.")]
+
+
+class UpscaleFields(Strict):
     """POST /image/upscale. The four ``enhance`` fields come from early documents; today's API ignores them."""
 
     scale: Annotated[
@@ -125,7 +90,7 @@ class UpscaleFields(StepFields):
     enhance_creativity: Share | None = Field(
         None, alias="enhanceCreativity", description="Early documents only: 0 to 1."
     )
-    enhance_prompt: Annotated[str, Field(min_length=1, max_length=1500), SAID] | None = Field(
+    enhance_prompt: Annotated[str, Field(min_length=1, max_length=1500), NOT_EMPTY] | None = Field(
         None, alias="enhancePrompt", description="Early documents only: the style to enhance towards."
     )
     replication: Share | None = Field(None, description="Early documents only: 0 to 1, how much grain is kept.")
@@ -133,51 +98,49 @@ class UpscaleFields(StepFields):
     @model_validator(mode="after")
     def _scale_1_only_enhances(self) -> Self:
         if self.scale == 1 and self.enhance is not True:
-            raise refusal("scale 1 changes nothing without enhance", "add enhance: true, or write 2 or 4", at="scale")
+            raise invalid("scale 1 changes nothing without enhance", "add enhance: true, or write 2 or 4", at="scale")
         return self
 
 
-class BackgroundRemoveFields(StepFields):
+class BackgroundRemoveFields(Strict):
     """POST /image/background-remove takes a picture and nothing else."""
 
 
-class EditFields(StepFields):
+class EditFields(Strict):
     """POST /image/edit. ``modelId``, the deprecated name of ``model``, is accepted and sent as ``model``."""
 
     prompt: Prompt = Field(description="What to change.")
-    model: Model | None = Field(None, description="An edit model of the catalogue; the API's default when absent.")
-    aspect_ratio: Ratio | None = Field(None, description="width:height such as 4:5, or auto.")
-    resolution: Resolution | None = Field(None, description="1K when absent: about 1024 px on the long side.")
-    output_format: Encoding | None = Field(None, description="When absent: PNG at 1K, JPEG at 2K and 4K.")
-    enhance_prompt: Flag | None = Field(None, description="Lets the API rewrite the prompt, at an extra price.")
-    disable_prompt_optimization_thinking: Flag | None = Field(None, description="Skips the rewriting's thinking.")
-    safe_mode: Flag | None = Field(None, description="Blurs adult content; true when absent.")
+    model: EditModel = None
+    aspect_ratio: EditRatio = None
+    resolution: EditTier = None
+    output_format: EditFormat = None
+    enhance_prompt: EnhancePrompt = None
+    disable_prompt_optimization_thinking: NoThinking = None
+    safe_mode: SafeMode = None
 
     _model_name = model_validator(mode="before")(_one_name_for_the_model("model", "modelId"))
 
 
-class MultiEditFields(StepFields):
+class MultiEditFields(Strict):
     """POST /image/multi-edit, where the model is called ``modelId``; ``model`` is accepted and sent as ``modelId``."""
 
     prompt: Prompt = Field(description="What to change; the first picture is the base.")
     images: Annotated[ImageRefs, Field(min_length=1)] = Field(
         (Current(),), description="The base first, then layers, masks and references; [current] when absent."
     )
-    model: Model | None = Field(
-        None, alias="modelId", description="An edit model of the catalogue; the API's default when absent."
-    )
-    aspect_ratio: Ratio | None = Field(None, description="width:height such as 4:5, or auto.")
-    resolution: Resolution | None = Field(None, description="1K when absent: about 1024 px on the long side.")
-    output_format: Encoding | None = Field(None, description="When absent: PNG at 1K, JPEG at 2K and 4K.")
-    quality: Quality | None = Field(None, description="low, medium or high, for models with quality tiers.")
-    enhance_prompt: Flag | None = Field(None, description="Lets the API rewrite the prompt, at an extra price.")
-    disable_prompt_optimization_thinking: Flag | None = Field(None, description="Skips the rewriting's thinking.")
-    safe_mode: Flag | None = Field(None, description="Blurs adult content; true when absent.")
+    model: EditModel = Field(None, alias="modelId")
+    aspect_ratio: EditRatio = None
+    resolution: EditTier = None
+    output_format: EditFormat = None
+    quality: QualityTier = None
+    enhance_prompt: EnhancePrompt = None
+    disable_prompt_optimization_thinking: NoThinking = None
+    safe_mode: SafeMode = None
 
     _model_name = model_validator(mode="before")(_one_name_for_the_model("modelId", "model"))
 
 
-class GenerateFields(StepFields):
+class GenerateFields(Strict):
     """POST /image/generate. The prompt usually comes from the prompts file, so it may be absent here."""
 
     model: Model = Field(description="A generation model of the catalogue.")
@@ -187,7 +150,7 @@ class GenerateFields(StepFields):
     height: Side | None = Field(None, description="Pixels, 1 to 1280; 1024 when absent.")
     aspect_ratio: Ratio | None = Field(None, description="width:height, for models that take ratios.")
     resolution: Resolution | None = Field(None, description="1K, 2K or 4K, for models with tiers.")
-    quality: Quality | None = Field(None, description="low, medium or high, for models with quality tiers.")
+    quality: QualityTier = None
     cfg_scale: Annotated[float, Field(gt=0, le=20), NUMBER] | None = Field(
         None, description="How closely the prompt is followed: above 0, up to 20."
     )
@@ -198,7 +161,7 @@ class GenerateFields(StepFields):
     variants: Annotated[int, Field(ge=1, le=4), NUMBER] | None = Field(
         None, description="Pictures per prompt, 1 to 4; each is billed."
     )
-    style_preset: Annotated[str, Field(min_length=1), SAID] | None = Field(
+    style_preset: Annotated[str, Field(min_length=1), NOT_EMPTY] | None = Field(
         None, description="The exact name of a style; `venice-batch styles` lists them."
     )
     style_references: StyleReferences | None = Field(None, description="Pictures whose style is followed.")
@@ -207,10 +170,10 @@ class GenerateFields(StepFields):
     return_binary: Flag | None = Field(None, description="Asks for raw bytes; not together with variants.")
     embed_exif_metadata: Flag | None = Field(None, description="Writes the prompt into the picture's EXIF data.")
     hide_watermark: Flag | None = Field(None, description="Asks for a picture without the watermark.")
-    safe_mode: Flag | None = Field(None, description="Blurs adult content; true when absent.")
-    enhance_prompt: Flag | None = Field(None, description="Lets the API rewrite the prompt, at an extra price.")
+    safe_mode: SafeMode = None
+    enhance_prompt: EnhancePrompt = None
     enable_web_search: Flag | None = Field(None, description="Lets the model look things up.")
-    disable_prompt_optimization_thinking: Flag | None = Field(None, description="Skips the rewriting's thinking.")
+    disable_prompt_optimization_thinking: NoThinking = None
 
     @field_serializer("style_references")
     def _as_the_api_takes_them(self, references: StyleReferences | None) -> list[JsonValue] | None:
@@ -219,51 +182,8 @@ class GenerateFields(StepFields):
     @model_validator(mode="after")
     def _raw_bytes_hold_one_picture(self) -> Self:
         if self.variants is not None and self.return_binary:
-            raise refusal("variants and return_binary exclude each other", "remove return_binary", at="variants")
+            raise invalid("variants and return_binary exclude each other", "remove return_binary", at="variants")
         return self
-
-
-FIELDS: Mapping[str, type[StepFields]] = MappingProxyType(
-    {
-        "upscale": UpscaleFields,
-        "background-remove": BackgroundRemoveFields,
-        "edit": EditFields,
-        "multi-edit": MultiEditFields,
-        "generate": GenerateFields,
-        "orient": OrientFields,
-        "srgb": SrgbFields,
-        "fit": FitFields,
-        "resize": ResizeFields,
-        "trim": TrimFields,
-        "pad": PadFields,
-        "flatten": FlattenFields,
-        "crop": CropFields,
-        "overlay": OverlayFields,
-        "convert": ConvertFields,
-    }
-)
-
-
-#: What each step does, in a sentence, for the job file's schema and the docs.
-SUMMARIES: Mapping[str, str] = MappingProxyType(
-    {
-        "upscale": "Enlarges the picture 2 or 4 times. Paid.",
-        "background-remove": "Cuts the subject out; the result has transparency. Takes no fields. Paid.",
-        "edit": "Changes the picture as the prompt says. Paid.",
-        "multi-edit": "Combines several pictures as the prompt says. Paid.",
-        "generate": "Draws pictures from the rows of a prompts file; only as the first step. Paid.",
-        "orient": "Turns the picture upright by its EXIF orientation. Takes no fields. Free.",
-        "srgb": "Converts the colours to sRGB, from any profile and from CMYK. Takes no fields. Free.",
-        "fit": "Shrinks or re-encodes the picture into limits. Free.",
-        "resize": "Scales the picture into, over or exactly to a size; never enlarges unless asked. Free.",
-        "trim": "Cuts off a border that is transparent or of nearly one colour. Free.",
-        "pad": "Puts the picture in the middle of a canvas of some shape or size, with margins. Free.",
-        "flatten": "Lays a transparent picture on a colour. Free.",
-        "crop": "Keeps a part: a box in pixels or %, or the largest part of a shape. Free.",
-        "overlay": "Lays another picture on top, such as a logo. Free.",
-        "convert": "Encodes the picture as jpeg, png, webp or avif. Free.",
-    }
-)
 
 
 def known_fields(model: type[BaseModel]) -> tuple[str, ...]:
@@ -272,12 +192,12 @@ def known_fields(model: type[BaseModel]) -> tuple[str, ...]:
 
 
 def as_sent(fields: BaseModel) -> dict[str, JsonValue]:
-    """The parameters of a call: only what the user wrote, by the API's names, without ``images``.
+    """The parameters of a call: only what the user set, by the API's names, without ``images``.
 
     Whole numbers are given as integers, also where a fraction is allowed: a form field then reads ``1``, not ``1.0``.
 
     Args:
-        fields: one of the models in `FIELDS`.
+        fields: the model of a step's fields.
 
     Returns:
         JSON values by field name. ``images`` is left out: whoever makes the call puts the pictures in.

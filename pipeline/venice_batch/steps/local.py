@@ -10,7 +10,7 @@ from pathlib import Path
 
 from venice_batch import imaging
 from venice_batch.imaging import Facts, Limits, Rendition, check_minimum, needs
-from venice_batch.imaging.local_ops import Convert, Flatten, Operation, Orient, Overlay, Pad
+from venice_batch.imaging.local_ops import FORMATS, Convert, Flatten, Operation, Orient, Overlay, Pad
 from venice_batch.steps.canonical_json import canonical
 from venice_batch.steps.conditions import Condition, Known
 from venice_batch.steps.input_key import InputKey
@@ -18,7 +18,7 @@ from venice_batch.steps.local_fields import LocalFields
 
 #: Extensions of files whose format cannot hold transparency.
 _OPAQUE = frozenset({"jpg", "jpeg"})
-_EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "AVIF": "avif"}
+_EXTENSIONS = dict(FORMATS.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,10 @@ class LocalStep:
     """One local step.
 
     Attributes:
-        id: unique within the recipe.
+        id: unique within the job.
         name: the step's name in a job file.
         operation: what it does to a picture.
-        parameters: canonical JSON of the fields that the user wrote. A file that they name is a path here until
+        parameters: canonical JSON of the fields that the user set. A file that they name is a path here until
             `pinned` puts its hash in its place.
         when: the step is left out where this does not hold.
         revision: raised when the step would make a different picture of the same input.
@@ -55,13 +55,11 @@ class LocalStep:
         """
         if not self.unpinned:
             return self
-        written = json.loads(self.parameters)
-        by_path = {str(path): hashes[path] for path in self.unpinned}
-        held = {name: by_path.get(value, value) if name == "file" else value for name, value in written.items()}
-        operation = self.operation
-        if isinstance(operation, Overlay):
-            operation = replace(operation, sha256=hashes[operation.file])
-        return replace(self, operation=operation, parameters=canonical(held), unpinned=())
+        if not isinstance(self.operation, Overlay):
+            raise TypeError(f"{self.name} names no file")
+        sha256 = hashes[self.operation.file]
+        parameters = canonical({**json.loads(self.parameters), "file": sha256})
+        return replace(self, operation=replace(self.operation, sha256=sha256), parameters=parameters, unpinned=())
 
     def after(self, known: Known) -> Known:
         """Return what is known of the picture after the step; `orient` changes nothing, `Known` is always upright."""
@@ -89,10 +87,6 @@ class LocalStep:
             raise ValueError(f"{self.name}: the content of {self.unpinned[0]} is not known")
         return before.then(self.name, self.parameters, self.revision)
 
-    def apply(self, picture: Path, into: Path) -> Path:
-        """Carry out the step alone; returns `picture` itself where there is nothing to do. See `reshaped`."""
-        return reshaped((self,), picture, into)
-
 
 def orient(step_id: str = "orient", when: Condition | None = None) -> LocalStep:
     """Return the step that turns a picture upright by its EXIF orientation."""
@@ -102,9 +96,9 @@ def orient(step_id: str = "orient", when: Condition | None = None) -> LocalStep:
 def local_step(step_id: str, name: str, fields: LocalFields, when: Condition | None = None) -> LocalStep:
     """Return the step `name` with validated `fields`."""
     operation = fields.operation()
-    written = canonical(fields.model_dump(exclude_unset=True, mode="json"))
+    parameters = canonical(fields.model_dump(exclude_unset=True, mode="json"))
     files = (operation.file,) if isinstance(operation, Overlay) else ()
-    return LocalStep(step_id, name, operation, written, when, fields.revision, files)
+    return LocalStep(step_id, name, operation, parameters, when, fields.revision, files)
 
 
 def reshaped(steps: Sequence[LocalStep], picture: Path, into: Path) -> Path:
@@ -122,16 +116,6 @@ def reshaped(steps: Sequence[LocalStep], picture: Path, into: Path) -> Path:
         ItemError: the picture cannot be decoded, or a step cannot be carried out on it.
     """
     return picture if imaging.reshape(picture, into, _operations(steps)) is None else into
-
-
-def rendered(steps: Sequence[LocalStep], picture: Path, into: Path, rendition: Rendition) -> Facts:
-    """Carry out local steps and write the finished file, decoding and encoding once (see `imaging.rendition_writer`).
-
-    Raises:
-        ItemError: as `imaging.rendition_writer`.
-    """
-    with imaging.rendition_writer(picture, into, _operations(steps)) as write:
-        return write(into, rendition)
 
 
 def renderer(

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, PlainValidator, ValidationInfo, WithJsonSchema, model_validator
 
+from venice_batch import imaging
 from venice_batch.imaging import Limits
 from venice_batch.imaging.local_ops import (
     FORMATS,
@@ -24,9 +25,9 @@ from venice_batch.imaging.local_ops import (
     Trim,
 )
 from venice_batch.steps.references import job_folder, local_path
-from venice_batch.steps.scalars import TEXT, Bytes, Count, Flag, refusal
-from venice_batch.steps.strict import StepFields
+from venice_batch.steps.scalars import TEXT, Bytes, Count, Flag, Shape, Strict, invalid
 from venice_batch.steps.units import (
+    Anchor,
     Color,
     ColorOrNone,
     Dimensions,
@@ -35,43 +36,41 @@ from venice_batch.steps.units import (
     Margin,
     Offset,
     Percent,
-    Position,
-    Shape,
     Side,
-    color,
     length,
     pair,
     ratio,
 )
 
 
-class LocalFields(StepFields):
+class LocalFields(Strict):
     """Base of the field models of local steps."""
 
     #: Raised when the step makes another picture of the same input and fields than it did before.
     revision: ClassVar[int] = 1
 
-    @abstractmethod
     def operation(self) -> Operation:
         """Return what the step does, as a value."""
+        return self._operation()
+
+    @abstractmethod
+    def _operation(self) -> Operation: ...
 
     def _several(self, *names: str) -> list[str]:
         return [name for name in names if getattr(self, name) is not None]
 
 
 class OrientFields(LocalFields):
-    """Turns the picture upright by its EXIF orientation; nothing to set."""
+    """No fields."""
 
-    def operation(self) -> Orient:
-        """Return what the step does."""
+    def _operation(self) -> Orient:
         return Orient()
 
 
 class SrgbFields(LocalFields):
-    """Converts the colours to sRGB; nothing to set."""
+    """No fields."""
 
-    def operation(self) -> ToSrgb:
-        """Return what the step does."""
+    def _operation(self) -> ToSrgb:
         return ToSrgb()
 
 
@@ -85,11 +84,10 @@ class FitFields(LocalFields):
     @model_validator(mode="after")
     def _some_limit_is_given(self) -> Self:
         if not self.model_fields_set:
-            raise refusal("fit has no limit", "write max_side, max_pixels or max_bytes")
+            raise invalid("fit has no limit", "write max_side, max_pixels or max_bytes")
         return self
 
-    def operation(self) -> Fit:
-        """Return what the step does."""
+    def _operation(self) -> Fit:
         return Fit(Limits(max_side=self.max_side, max_pixels=self.max_pixels, max_bytes=self.max_bytes))
 
 
@@ -104,23 +102,22 @@ class ResizeFields(LocalFields):
         description="fit: inside width and height, shape kept. fill: cut to that shape. exact: distorted to it.",
     )
     enlarge: Flag = Field(False, description="true: a smaller picture is enlarged; false when absent.")  # noqa: FBT003  # pydantic's default comes first
-    gravity: Position = Field("center", description="Which part fill keeps; center when absent.")
+    gravity: Anchor = Field("center", description="Which part fill keeps; center when absent.")
 
     @model_validator(mode="after")
     def _size_is_given(self) -> Self:
         sides = self._several("width", "height")
         if not sides and self.max_side is None:
-            raise refusal("resize has no size", "write width, height or max_side")
+            raise invalid("resize has no size", "write width, height or max_side")
         if sides and self.max_side is not None:
-            raise refusal("max_side and width or height exclude each other", "keep one of them", at="max_side")
+            raise invalid("max_side and width or height exclude each other", "keep one of them", at="max_side")
         if self.mode != "fit" and sides != ["width", "height"]:
-            raise refusal(f"mode {self.mode} needs both sides", "write width and height", at="mode")
+            raise invalid(f"mode {self.mode} needs both sides", "write width and height", at="mode")
         if self.mode != "fill" and "gravity" in self.model_fields_set:
-            raise refusal("only mode fill cuts anything off", "remove it, or write mode: fill", at="gravity")
+            raise invalid("only mode fill cuts anything off", "remove it, or write mode: fill", at="gravity")
         return self
 
-    def operation(self) -> Resize:
-        """Return what the step does."""
+    def _operation(self) -> Resize:
         if self.max_side is not None:
             return Resize(self.max_side, self.max_side, "fit", self.enlarge)
         return Resize(self.width, self.height, self.mode, self.enlarge, self.gravity)
@@ -133,8 +130,7 @@ class TrimFields(LocalFields):
         0.04, description="How far from the border's colour still counts as border: 4% of the range when absent."
     )
 
-    def operation(self) -> Trim:
-        """Return what the step does."""
+    def _operation(self) -> Trim:
         return Trim(self.tolerance)
 
 
@@ -156,20 +152,20 @@ class PadFields(LocalFields):
     @model_validator(mode="after")
     def _canvas_is_given(self) -> Self:
         if not self._several("aspect_ratio", "size", "margin"):
-            raise refusal("pad has no canvas", "write aspect_ratio, size or margin")
+            raise invalid("pad has no canvas", "write aspect_ratio, size or margin")
         if self.aspect_ratio is not None and self.size is not None:
-            raise refusal("aspect_ratio and size exclude each other", "keep one of them", at="aspect_ratio")
+            raise invalid("aspect_ratio and size exclude each other", "keep one of them", at="aspect_ratio")
         if self.enlarge is not None and self.size is None:
-            raise refusal("without size nothing can be enlarged", "remove it, or write size", at="enlarge")
+            raise invalid("without size nothing can be enlarged", "remove it, or write size", at="enlarge")
         return self
 
-    def operation(self) -> Pad:
-        """Return what the step does."""
+    def _operation(self) -> Pad:
+        color = self.color
         return Pad(
             size=None if self.size is None else pair(self.size),
             ratio=None if self.aspect_ratio is None else ratio(self.aspect_ratio),
             margin=length(self.margin or 0),
-            color="transparent" if self.color == "transparent" else None if self.color is None else color(self.color),
+            color="transparent" if color == "transparent" else None if color is None else imaging.rgb(color),
             enlarge=bool(self.enlarge),
         )
 
@@ -179,9 +175,8 @@ class FlattenFields(LocalFields):
 
     color: Color = Field("white", description="Name, #rgb or #rrggbb; white when absent.")
 
-    def operation(self) -> Flatten:
-        """Return what the step does."""
-        return Flatten(color(self.color))
+    def _operation(self) -> Flatten:
+        return Flatten(imaging.rgb(self.color))
 
 
 class CropFields(LocalFields):
@@ -192,21 +187,20 @@ class CropFields(LocalFields):
     height: Extent | None = Field(None, description="Pixels, or % of the picture's height.")
     left: Offset | None = Field(None, description="From the left edge: pixels, or % of the width.")
     top: Offset | None = Field(None, description="From the upper edge: pixels, or % of the height.")
-    gravity: Position | None = Field(None, description="Where the part lies when left and top are absent: center.")
+    gravity: Anchor | None = Field(None, description="Where the part lies when left and top are absent: center.")
 
     @model_validator(mode="after")
     def _part_is_given(self) -> Self:
         box = self._several("width", "height", "left", "top")
         if not box and self.aspect_ratio is None:
-            raise refusal("crop keeps everything", "write aspect_ratio, or width and height")
+            raise invalid("crop keeps everything", "write aspect_ratio, or width and height")
         if box and self.aspect_ratio is not None:
-            raise refusal(f"aspect_ratio and {box[0]} exclude each other", "keep one of them", at="aspect_ratio")
+            raise invalid(f"aspect_ratio and {box[0]} exclude each other", "keep one of them", at="aspect_ratio")
         if self.gravity is not None and self._several("left", "top"):
-            raise refusal("gravity and left or top exclude each other", "keep one of them", at="gravity")
+            raise invalid("gravity and left or top exclude each other", "keep one of them", at="gravity")
         return self
 
-    def operation(self) -> Crop:
-        """Return what the step does."""
+    def _operation(self) -> Crop:
         sides = (self.width, self.height, self.left, self.top)
         width, height, left, top = (None if side is None else length(side) for side in sides)
         shape = None if self.aspect_ratio is None else ratio(self.aspect_ratio)
@@ -223,13 +217,12 @@ class OverlayFields(LocalFields):
     file: Annotated[Path, PlainValidator(_file), WithJsonSchema({"type": "string", "minLength": 1})] = Field(
         description="A local file, relative to the job file; PNG or WebP with transparency looks best."
     )
-    position: Position = Field("bottom-right", description="Where it lies; bottom-right when absent.")
+    position: Anchor = Field("bottom-right", description="Where it lies; bottom-right when absent.")
     size: Extent | None = Field(None, description="Its width: pixels, or % of the picture's width.")
     opacity: Percent = Field(1.0, description="0 to 1, or 0% to 100%; 1 when absent.")
     margin: Margin | None = Field(None, description="Kept free towards the edges: pixels, or % of the shorter side.")
 
-    def operation(self) -> Overlay:
-        """Return what the step does."""
+    def _operation(self) -> Overlay:
         size = None if self.size is None else length(self.size)
         return Overlay(self.file, self.position, size, self.opacity, length(self.margin or 0))
 
@@ -245,9 +238,8 @@ class ConvertFields(LocalFields):
     @model_validator(mode="after")
     def _quality_means_something(self) -> Self:
         if self.format == "png" and self.quality is not None:
-            raise refusal("png loses nothing and has no quality", "remove it, or write webp or jpeg", at="quality")
+            raise invalid("png loses nothing and has no quality", "remove it, or write webp or jpeg", at="quality")
         return self
 
-    def operation(self) -> Convert:
-        """Return what the step does."""
+    def _operation(self) -> Convert:
         return Convert(FORMATS[self.format][0], self.quality)

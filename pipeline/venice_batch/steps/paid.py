@@ -31,9 +31,9 @@ class PaidStep(ABC):
     """One call of the API for each item.
 
     Attributes:
-        id: unique within the recipe.
+        id: unique within the job.
         name: the step's name in a job file.
-        sent: the fields exactly as they are sent: what the user wrote, nothing else.
+        sent: the fields exactly as they are sent: what the user set, nothing else.
         when: the step is left out where this does not hold.
         images: the pictures that are sent, base first.
         expects: what the job asks of the answer, beyond what the API promises.
@@ -60,9 +60,9 @@ class PaidStep(ABC):
 
     @property
     def model(self) -> str | None:
-        """The model as the user wrote it; None leaves the choice to the API."""
-        written = self.sent.get("model", self.sent.get("modelId"))
-        return None if written is None else str(written)
+        """The model that the user chose; None leaves the choice to the API."""
+        model = self.sent.get("model", self.sent.get("modelId"))
+        return None if model is None else str(model)
 
     @abstractmethod
     def lane(self, catalogue: Catalogue) -> str:
@@ -96,7 +96,7 @@ class PaidStep(ABC):
         described: list[JsonValue] = [dict(input_key.described()) for input_key in inputs]
         return digest({"host": host, "endpoint": self.endpoint, "parameters": dict(self.sent), "input": described})
 
-    def after(self, known: Known) -> Known:  # noqa: ARG002 - most answers tell nothing in advance
+    def after(self, known: Known) -> Known:  # noqa: ARG002 - size and alpha are mostly the model's choice
         """Return what is known of the answer before it is bought."""
         return Known()
 
@@ -104,9 +104,9 @@ class PaidStep(ABC):
         """Return what the answer must look like, given the facts of the base picture that was sent."""
         return Expect()
 
-    @abstractmethod
-    def extension(self, catalogue: Catalogue) -> str:
-        """Return the file extension of the answer (``png``, ``jpg``, ``webp``)."""
+    def extension(self, catalogue: Catalogue) -> str:  # noqa: ARG002 - the same for every model
+        """Return the file extension of the answer: ``png``, where neither fields nor model choose another format."""
+        return "png"
 
     @abstractmethod
     def send(self, client: Client, inputs: Sequence[Input], into: Sequence[Path], lane: str) -> Answer:
@@ -125,7 +125,7 @@ class Upscale(PaidStep):
 
     @property
     def scale(self) -> int:
-        """The factor: as written, 2 where the user left it to the API."""
+        """The factor: as set, 2 where the user left it to the API."""
         return int(str(self.sent.get("scale", _DOUBLE)))
 
     def lane(self, catalogue: Catalogue) -> str:
@@ -148,10 +148,6 @@ class Upscale(PaidStep):
         if sent is None or sent.width * sent.height * self.scale**2 > UPSCALE_CAP:
             return Expect()
         return Expect(size=(sent.width * self.scale, sent.height * self.scale))
-
-    def extension(self, catalogue: Catalogue) -> str:  # noqa: ARG002 - the same for every model
-        """Return png: the endpoint knows no other."""
-        return "png"
 
     def send(self, client: Client, inputs: Sequence[Input], into: Sequence[Path], lane: str) -> Answer:
         """Make the call (see `PaidStep.send`)."""
@@ -181,10 +177,6 @@ class BackgroundRemove(PaidStep):
         """Promise alpha, and the size that was sent."""
         return Expect(size=None if sent is None else (sent.width, sent.height), alpha=True)
 
-    def extension(self, catalogue: Catalogue) -> str:  # noqa: ARG002 - the same for every model
-        """Return png: the endpoint knows no other."""
-        return "png"
-
     def send(self, client: Client, inputs: Sequence[Input], into: Sequence[Path], lane: str) -> Answer:
         """Make the call (see `PaidStep.send`)."""
         return client.background_remove(inputs[0], into=into[0], lane=lane)
@@ -201,7 +193,7 @@ class Edit(PaidStep):
     limits: ClassVar[Limits] = Limits(min_pixels=API_MIN_PIXELS, max_pixels=EDIT_MAX_PIXELS, max_bytes=MAX_FILE_BYTES)
 
     def lane(self, catalogue: Catalogue) -> str:
-        """Return the model written, else the API's present default, which is never sent."""
+        """Return the chosen model, else the API's present default, which is never sent."""
         return self.model or catalogue.default_edit_model().id
 
     def price(self, catalogue: Catalogue) -> Decimal:
@@ -213,15 +205,11 @@ class Edit(PaidStep):
         entry = catalogue.find(self.lane(catalogue))
         return super().problems(catalogue) or prices.check(entry, self.endpoint_name, self.sent, len(self.images))
 
-    def after(self, known: Known) -> Known:  # noqa: ARG002 - an edit forgets what it was given
-        """Return nothing but the format: size and alpha are the model's choice."""
-        return Known()
-
     def extension(self, catalogue: Catalogue) -> str:
         """Return the format asked for, else PNG at 1K and JPEG above (the API's rule)."""
-        written = self.sent.get("output_format")
-        if written is not None:
-            return "jpg" if written == "jpeg" else str(written)
+        chosen = self.sent.get("output_format")
+        if chosen is not None:
+            return _extension(chosen)
         return "png" if self.tier(catalogue) == "1K" else "jpg"
 
     def tier(self, catalogue: Catalogue) -> str:
@@ -269,7 +257,7 @@ class Generate(PaidStep):
         return int(str(self.sent.get("variants", 1)))
 
     def lane(self, catalogue: Catalogue) -> str:  # noqa: ARG002 - the user always names it
-        """Return the model written: the endpoint requires one."""
+        """Return the chosen model: the endpoint requires one."""
         return str(self.sent["model"])
 
     def price(self, catalogue: Catalogue) -> Decimal:
@@ -291,12 +279,15 @@ class Generate(PaidStep):
 
     def extension(self, catalogue: Catalogue) -> str:  # noqa: ARG002 - the same for every model
         """Return the format asked for; the API's own default is WebP."""
-        written = str(self.sent.get("format", "webp"))
-        return "jpg" if written == "jpeg" else written
+        return _extension(self.sent.get("format", "webp"))
 
     def send(self, client: Client, inputs: Sequence[Input], into: Sequence[Path], lane: str) -> Answer:  # noqa: ARG002
         """Make the call (see `PaidStep.send`); there are no inputs."""
         return client.generate(self.sent, into=into, lane=lane)
+
+
+def _extension(chosen: JsonValue) -> str:
+    return "jpg" if chosen == "jpeg" else str(chosen)
 
 
 def enlarged(width: int, height: int, scale: int) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import JsonValue, PlainValidator, ValidationInfo, WithJsonSchema
 
-from venice_batch.steps.scalars import as_number, as_text, quoted, refusal
+from venice_batch.steps.scalars import as_number, as_text, invalid, quoted
 
 
 def local_path(value: object, folder: Path) -> Path:
@@ -22,14 +22,14 @@ def local_path(value: object, folder: Path) -> Path:
     """
     text = as_text(value)
     if not text.strip():
-        raise refusal("the path is empty", "write the path of a file or folder")
+        raise invalid("the path is empty", "write the path of a file or folder")
     if text.lower().startswith("s3:"):
-        raise refusal(f"{quoted(text)} lies in a bucket, and this has to be a file of this machine", "use a local path")
+        raise invalid(f"{quoted(text)} lies in a bucket, and this has to be a file of this machine", "use a local path")
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text):
-        raise refusal(f"{quoted(text)} is an address, not a path", "write a local path")
+        raise invalid(f"{quoted(text)} is an address, not a path", "write a local path")
     if text == "~" or text.startswith("~/"):
         # Taken literally it would quietly become a folder named "~" next to the job file.
-        raise refusal("~ is not expanded", "write ${HOME} instead (a folder named ~ is ./~)")
+        raise invalid("~ is not expanded", "write ${HOME} instead (a folder named ~ is ./~)")
     return folder.absolute() / text
 
 
@@ -48,11 +48,11 @@ def https_url(value: object) -> str:
     """
     text = as_text(value)
     if text.lower().startswith("s3:"):
-        raise refusal(
+        raise invalid(
             f"{quoted(text)} lies in a bucket, which the API cannot read", "use an https address or {file: PATH}"
         )
     if not re.fullmatch(r"https://[^\s/?#@\\]+(?:[/?#][^\s]*)?", text, re.IGNORECASE) or not _host(text):
-        raise refusal(f"{quoted(text)} is not an https address", "write https://HOST/PATH")
+        raise invalid(f"{quoted(text)} is not an https address", "write https://HOST/PATH")
     return text
 
 
@@ -152,7 +152,7 @@ def _image_ref(value: object, info: ValidationInfo) -> ImageRef:
             return _outside_ref(value, info)
     if isinstance(value, Current | Source | StepRef | FileRef | UrlRef | BesideRef):
         return value
-    raise refusal(f"{quoted(value)} does not name a picture", _REFERENCES)
+    raise invalid(f"{quoted(value)} does not name a picture", _REFERENCES)
 
 
 def _outside_ref(value: Mapping[object, object], info: ValidationInfo) -> Outside:
@@ -166,9 +166,9 @@ def _outside_ref(value: Mapping[object, object], info: ValidationInfo) -> Outsid
 def _beside(value: object) -> str:
     text = as_text(value)
     if not text.strip() or "\\" in text or {"", ".", ".."} & set(text.split("/")):
-        raise refusal(f"{quoted(text)} names no file beside the picture", 'write a name such as "{stem}_mask.png"')
+        raise invalid(f"{quoted(text)} names no file beside the picture", 'write a name such as "{stem}_mask.png"')
     if "{" not in text:
-        raise refusal(
+        raise invalid(
             f"{quoted(text)} would be the same file for every picture of a folder",
             "write {stem} in it, or {file: PATH} for one file",
         )
@@ -182,7 +182,7 @@ def _style_reference(value: object) -> StyleReference:
     if isinstance(value, StyleReference):
         return value
     if not isinstance(value, Mapping) or not {"image"} <= set(value) <= {"image", "strength"}:
-        raise refusal(
+        raise invalid(
             f"{quoted(value)} where a style reference is expected", "write {image: https://..., strength: 0.5}"
         )
     image = UrlRef(_style_url(value["image"]))
@@ -190,7 +190,7 @@ def _style_reference(value: object) -> StyleReference:
         return StyleReference(image)
     strength = as_number(value["strength"])
     if not _WEAKEST <= strength <= _STRONGEST:
-        raise refusal(f"strength {quoted(value['strength'])} is out of range", "write 0.1 to 1")
+        raise invalid(f"strength {quoted(value['strength'])} is out of range", "write 0.1 to 1")
     return StyleReference(image, float(strength))
 
 
@@ -198,7 +198,7 @@ def _style_url(value: object) -> str:
     if isinstance(value, Mapping) and set(value) == {"url"}:
         return https_url(value["url"])
     if isinstance(value, Mapping):
-        raise refusal("a style reference takes an address only", "write image: https://...")
+        raise invalid("a style reference takes an address only", "write image: https://...")
     return https_url(value)
 
 

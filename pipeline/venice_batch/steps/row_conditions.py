@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from venice_batch.steps.conditions import All, AnyOf, ColumnIs, Condition, Not, Settled
+from venice_batch.steps.conditions import All, AnyOf, ColumnIs, Condition, Decided, Not
 
 
 def tests_of(condition: Condition) -> Iterator[Condition]:
@@ -28,38 +28,38 @@ def columns_of(condition: Condition | None) -> tuple[str, ...]:
 
 def needs_picture(condition: Condition | None) -> bool:
     """Whether a condition asks for anything that only the picture tells."""
-    return condition is not None and any(not isinstance(test, ColumnIs | Settled) for test in tests_of(condition))
+    return condition is not None and any(not isinstance(test, ColumnIs | Decided) for test in tests_of(condition))
 
 
-def settled(condition: Condition | None, cell: Callable[[str], str]) -> Condition | None:
-    """Return what is left of a condition once an item's row has had its say.
+def resolve(condition: Condition | None, cell: Callable[[str], str]) -> Condition | None:
+    """Return what is left of a condition once an item's row has decided its part.
 
     Args:
         condition: of a step; None: always.
         cell: gives the row's value of a column.
 
     Returns:
-        None where the step is always done, `Settled(False)` where it never is, else the tests of the picture.
+        None where the step is always done, `Decided(False)` where it never is, else the tests of the picture.
     """
-    left = None if condition is None else _settled(condition, cell)
-    return None if left == Settled(wanted=True) else left
+    left = None if condition is None else _resolve(condition, cell)
+    return None if left == Decided(wanted=True) else left
 
 
-def _settled(condition: Condition, cell: Callable[[str], str]) -> Condition:
+def _resolve(condition: Condition, cell: Callable[[str], str]) -> Condition:
     match condition:
         case ColumnIs(column):
-            return Settled(condition.has(cell(column)))
+            return Decided(condition.has(cell(column)))
         case Not(part):
-            left = _settled(part, cell)
-            return Settled(not left.wanted) if isinstance(left, Settled) else Not(left)
+            left = _resolve(part, cell)
+            return Decided(not left.wanted) if isinstance(left, Decided) else Not(left)
         case All(parts) | AnyOf(parts):
-            decisive = Settled(isinstance(condition, AnyOf))
-            rest = [_settled(part, cell) for part in parts]
+            decisive = Decided(isinstance(condition, AnyOf))
+            rest = [_resolve(part, cell) for part in parts]
             if decisive in rest:
                 return decisive
-            open_ = tuple(part for part in rest if not isinstance(part, Settled))
+            open_ = tuple(part for part in rest if not isinstance(part, Decided))
             if not open_:
-                return Settled(not decisive.wanted)
+                return Decided(not decisive.wanted)
             return open_[0] if len(open_) == 1 else replace(condition, parts=open_)
         case _:
             return condition

@@ -12,11 +12,17 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 
-class WrittenInt(int):
+class Strict(BaseModel):
+    """Base of every model of a job file: unknown keys are refused, values cannot change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class IntLiteral(int):
     """A whole number that remembers how it was written, so that ``007`` can still become text."""
 
     text: str
@@ -28,7 +34,7 @@ class WrittenInt(int):
         return number
 
 
-class WrittenFloat(float):
+class FloatLiteral(float):
     """A decimal number that remembers how it was written: ``1.10`` as text is not ``1.1``."""
 
     text: str
@@ -40,7 +46,7 @@ class WrittenFloat(float):
         return number
 
 
-def refusal(what: str, instead: str = "", *, at: str = "") -> PydanticCustomError:
+def invalid(what: str, instead: str = "", *, at: str = "") -> PydanticCustomError:
     """Make the error that a validator raises: what is wrong, what to write instead, and at which field.
 
     Args:
@@ -57,7 +63,7 @@ _SHORT = 60
 
 def quoted(value: object) -> str:
     """Show a value in a message: short, in quotes when it is text, without control characters."""
-    if isinstance(value, WrittenInt | WrittenFloat):
+    if isinstance(value, IntLiteral | FloatLiteral):
         return value.text[:_SHORT]
     if isinstance(value, bool):
         return str(value).lower()
@@ -77,11 +83,11 @@ def as_text(value: object) -> str:
     """
     if isinstance(value, str):
         return value
-    if isinstance(value, WrittenInt | WrittenFloat):
+    if isinstance(value, IntLiteral | FloatLiteral):
         return value.text
     if isinstance(value, bool | int | float):
         return str(value).lower()
-    raise refusal(f"{quoted(value)} where text is expected", "write one text")
+    raise invalid(f"{quoted(value)} where text is expected", "write one text")
 
 
 def as_number(value: object) -> int | float:
@@ -93,7 +99,7 @@ def as_number(value: object) -> int | float:
     if isinstance(value, str):
         value = number_in(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise refusal(f"{quoted(value)} is not a number", "write a number")
+        raise invalid(f"{quoted(value)} is not a number", "write a number")
     return int(value) if isinstance(value, int) else float(value)
 
 
@@ -101,14 +107,14 @@ def as_number(value: object) -> int | float:
 _LONGEST_NUMBER = 40
 
 
-def number_in(text: str) -> WrittenInt | WrittenFloat | str:
+def number_in(text: str) -> IntLiteral | FloatLiteral | str:
     """Return the number that a text spells by YAML 1.2's core schema (decimal only), else the text itself."""
     if len(text) > _LONGEST_NUMBER:
         return text
     if re.fullmatch(r"[-+]?[0-9]+", text):
-        return WrittenInt(text)
+        return IntLiteral(text)
     if re.fullmatch(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", text):
-        number = WrittenFloat(text)
+        number = FloatLiteral(text)
         return number if math.isfinite(number) else text
     return text
 
@@ -124,7 +130,7 @@ def as_flag(value: object) -> bool:
     word = value.lower() if isinstance(value, str) else ""
     if word in {"true", "false"}:
         return word == "true"
-    raise refusal(f"{quoted(value)} is neither true nor false", "write true or false")
+    raise invalid(f"{quoted(value)} is neither true nor false", "write true or false")
 
 
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
@@ -136,45 +142,48 @@ def as_bytes(value: object) -> int:
     Raises:
         PydanticCustomError: The value is not a size of at least one byte.
     """
-    text = value.text if isinstance(value, WrittenInt | WrittenFloat) else str(value).strip()
+    text = value.text if isinstance(value, IntLiteral | FloatLiteral) else str(value).strip()
     match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([a-z]{0,3})", text.lower())
     if isinstance(value, bool) or match is None or match[2] not in _UNITS:
-        raise refusal(f"{quoted(value)} is not a size", "write bytes, or a size such as 500KB or 20MB")
+        raise invalid(f"{quoted(value)} is not a size", "write bytes, or a size such as 500KB or 20MB")
     size = float(match[1]) * _UNITS[match[2]]
     if size < 1:
-        raise refusal(f"{quoted(value)} is less than one byte", "write a size such as 500KB or 20MB")
+        raise invalid(f"{quoted(value)} is less than one byte", "write a size such as 500KB or 20MB")
     return int(size)
 
 
+_SHAPE = "[1-9][0-9]{0,3}:[1-9][0-9]{0,3}"
+
+
 def _ratio(value: object) -> str:
+    return "auto" if as_text(value) == "auto" else _shape(value, alternative=", or auto")
+
+
+def _shape(value: object, *, alternative: str = "") -> str:
     text = as_text(value)
-    if text != "auto" and not re.fullmatch(r"[1-9][0-9]{0,3}:[1-9][0-9]{0,3}", text):
-        raise refusal(f"{quoted(value)} is not an aspect ratio", "write it as width:height, such as 4:5, or auto")
+    if not re.fullmatch(_SHAPE, text):
+        raise invalid(f"{quoted(value)} is not an aspect ratio", f"write it as width:height, such as 4:5{alternative}")
     return text
 
 
-def _not_blank(text: str) -> str:
+def _not_empty(value: object) -> str:
+    text = as_text(value)
     if not text.strip():
-        raise refusal("the text is empty", "write some text, or remove the field")
+        raise invalid("the text is empty", "write some text, or remove the field")
     return text
 
 
-def _as_said_text(value: object) -> str:
-    return _not_blank(as_text(value))
-
-
-SAID = BeforeValidator(_as_said_text)
+NOT_EMPTY = BeforeValidator(_not_empty)
 TEXT = BeforeValidator(as_text)
 NUMBER = BeforeValidator(as_number)
 
-Model: TypeAlias = Annotated[str, Field(min_length=1, max_length=200), SAID]
-Prompt: TypeAlias = Annotated[str, Field(min_length=1, max_length=32_768), SAID]
+Model: TypeAlias = Annotated[str, Field(min_length=1, max_length=200), NOT_EMPTY]
+Prompt: TypeAlias = Annotated[str, Field(min_length=1, max_length=32_768), NOT_EMPTY]
 Flag: TypeAlias = Annotated[bool, BeforeValidator(as_flag)]
 Ratio: TypeAlias = Annotated[
-    str,
-    BeforeValidator(_ratio),
-    WithJsonSchema({"type": "string", "pattern": "^(auto|[1-9][0-9]{0,3}:[1-9][0-9]{0,3})$"}),
+    str, BeforeValidator(_ratio), WithJsonSchema({"type": "string", "pattern": f"^(auto|{_SHAPE})$"})
 ]
+Shape: TypeAlias = Annotated[str, BeforeValidator(_shape), WithJsonSchema({"type": "string", "pattern": f"^{_SHAPE}$"})]
 Resolution: TypeAlias = Annotated[Literal["1K", "2K", "4K"], TEXT]
 Quality: TypeAlias = Annotated[Literal["low", "medium", "high"], TEXT]
 Encoding: TypeAlias = Annotated[Literal["jpeg", "png", "webp"], TEXT]

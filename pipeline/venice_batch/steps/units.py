@@ -1,4 +1,4 @@
-"""Lengths, colours, shapes and places as a person writes them: checked here, kept as they were written.
+"""Lengths, colours and anchors: checked here, kept as they are written.
 
 Kept, because a local step's parameters are part of what a result is found by for years: ``5%`` must not become
 something else when a class changes.
@@ -10,29 +10,27 @@ import re
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
-from typing import Annotated, Literal, TypeAlias, get_args
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from venice_batch import imaging
 from venice_batch.imaging.geometry import Length, Size
-from venice_batch.imaging.local_ops import Rgb
-from venice_batch.steps.scalars import NUMBER, TEXT, as_number, as_text, quoted, refusal
+from venice_batch.steps.scalars import NUMBER, TEXT, as_number, as_text, invalid, quoted
 
 #: Most pixels per side that any format of a finished file but PNG can hold.
 LONGEST = 65_500
-_SPELT = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?(%|px)?")
+_LENGTH = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?(%|px)?")
 
-Position: TypeAlias = Annotated[
+Anchor: TypeAlias = Annotated[
     Literal["center", "top", "bottom", "left", "right", "top-left", "top-right", "bottom-left", "bottom-right"],
     TEXT,
 ]
-POSITIONS: tuple[str, ...] = get_args(get_args(Position)[0])
 
 
 def length(written: int | str) -> Length:
     """Return a checked length: ``12``, ``12px`` or ``5%``."""
-    match = _SPELT.fullmatch(str(written))
+    match = _LENGTH.fullmatch(str(written))
     if match is None:
         raise ValueError(f"not a length: {written!r}")
     amount = Fraction(match[1])
@@ -51,26 +49,21 @@ def ratio(written: str) -> Fraction:
     return Fraction(int(width), int(height))
 
 
-def color(written: str) -> Rgb:
-    """Return a checked colour as three levels, 0 to 255."""
-    return imaging.rgb(written)
-
-
 def _length(least: int, most_percent: int) -> Callable[[object], int | str]:
     """Make a check: whole pixels from `least` on, or up to `most_percent` %."""
 
     def check(value: object) -> int | str:
         text = as_text(value).strip()
-        match = _SPELT.fullmatch(text)
+        match = _LENGTH.fullmatch(text)
         if match is None:
-            raise refusal(f"{quoted(value)} is not a length", "write pixels such as 40, or a share such as 5%")
+            raise invalid(f"{quoted(value)} is not a length", "write pixels such as 40, or a share such as 5%")
         amount = Decimal(match[1])
         if match[2] == "%":
             if amount > most_percent or amount < min(least, 1):
-                raise refusal(f"{quoted(value)} is out of range", f"write at most {most_percent}%")
+                raise invalid(f"{quoted(value)} is out of range", f"write at most {most_percent}%")
             return f"{amount.normalize():f}%"
         if amount != int(amount) or not least <= amount <= LONGEST:
-            raise refusal(f"{quoted(value)} is out of range", f"write whole pixels from {least} to {LONGEST:,}, or %")
+            raise invalid(f"{quoted(value)} is out of range", f"write whole pixels from {least} to {LONGEST:,}, or %")
         return int(amount)
 
     return check
@@ -80,15 +73,8 @@ def _size(value: object) -> str:
     text = as_text(value).strip().lower().replace("\N{MULTIPLICATION SIGN}", "x")
     match = re.fullmatch(r"([1-9][0-9]{0,4}) ?x ?([1-9][0-9]{0,4})", text)
     if match is None or max(int(match[1]), int(match[2])) > LONGEST:
-        raise refusal(f"{quoted(value)} is not a size", "write width x height in pixels, such as 2000x2000")
+        raise invalid(f"{quoted(value)} is not a size", "write width x height in pixels, such as 2000x2000")
     return f"{match[1]}x{match[2]}"
-
-
-def _shape(value: object) -> str:
-    text = as_text(value)
-    if not re.fullmatch(r"[1-9][0-9]{0,3}:[1-9][0-9]{0,3}", text):
-        raise refusal(f"{quoted(value)} is not an aspect ratio", "write it as width:height, such as 4:5")
-    return text
 
 
 def _color(value: object) -> str:
@@ -97,7 +83,7 @@ def _color(value: object) -> str:
         imaging.rgb(text)
     except ValueError:
         hint = "write a name such as white, or #rrggbb in quotes: an unquoted # begins a comment"
-        raise refusal(f"{quoted(value)} is not a colour", hint) from None
+        raise invalid(f"{quoted(value)} is not a colour", hint) from None
     return text
 
 
@@ -115,13 +101,13 @@ def share(value: object) -> float:
     match = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,6})?) ?%", as_text(value).strip())
     number = float(Decimal(match[1]) / 100) if match else float(as_number(value))
     if not 0 <= number <= 1:
-        raise refusal(f"{quoted(value)} is out of range", "write 0% to 100%, or 0 to 1")
+        raise invalid(f"{quoted(value)} is out of range", "write 0% to 100%, or 0 to 1")
     return number
 
 
 def _lengths(least: int) -> WithJsonSchema:
-    spelt = {"type": "string", "pattern": "^ *[0-9]+(\\.[0-9]+)? ?(%|px)? *$"}
-    return WithJsonSchema({"anyOf": [{"type": "integer", "minimum": least, "maximum": LONGEST}, spelt]})
+    text = {"type": "string", "pattern": "^ *[0-9]+(\\.[0-9]+)? ?(%|px)? *$"}
+    return WithJsonSchema({"anyOf": [{"type": "integer", "minimum": least, "maximum": LONGEST}, text]})
 
 
 _HEX = "^ *(#[0-9a-fA-F]{3}|#[0-9a-fA-F]{6}|[a-zA-Z]+) *$"
@@ -138,9 +124,6 @@ Margin: TypeAlias = Annotated[int | str, BeforeValidator(_length(0, 45)), _lengt
 Side: TypeAlias = Annotated[int, Field(ge=1, le=LONGEST), NUMBER]
 _DIMENSIONS = {"type": "string", "pattern": "^ *[1-9][0-9]* ?[xX\u00d7] ?[1-9][0-9]* *$"}
 Dimensions: TypeAlias = Annotated[str, BeforeValidator(_size), WithJsonSchema(_DIMENSIONS)]
-Shape: TypeAlias = Annotated[
-    str, BeforeValidator(_shape), WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]{0,3}:[1-9][0-9]{0,3}$"})
-]
 Color: TypeAlias = Annotated[str, BeforeValidator(_color), WithJsonSchema({"type": "string", "pattern": _HEX})]
 ColorOrNone: TypeAlias = Annotated[
     str, BeforeValidator(_color_or_none), WithJsonSchema({"type": "string", "pattern": _HEX})

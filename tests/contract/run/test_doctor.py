@@ -290,8 +290,8 @@ def in_bucket(job: Callable[..., Job], place: S3Place) -> Job:
     assert isinstance(made.source, FolderSource)
     return replace(
         made,
-        source=replace(made.source, path=place / "raw"),
-        output=replace(made.output, path=place / "web"),
+        source=made.source.model_copy(update={"path": place / "raw"}),
+        output=made.output.model_copy(update={"path": place / "web"}),
         state=place / "state",
         lease=60.0,
     )

@@ -8,17 +8,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from venice_batch.steps.fields import (
-    FIELDS,
-    Current,
-    EditFields,
-    FileRef,
-    FitFields,
-    GenerateFields,
-    MultiEditFields,
-    UpscaleFields,
-    as_sent,
-)
+from venice_batch.steps.fields import EditFields, GenerateFields, MultiEditFields, UpscaleFields, as_sent
+from venice_batch.steps.local_fields import FitFields
+from venice_batch.steps.references import Current, FileRef
+from venice_batch.steps.table import STEPS
 
 
 @pytest.mark.parametrize(
@@ -107,11 +100,11 @@ def test_a_file_without_a_job_starts_at_the_present_folder(tmp_path: Path, monke
 )
 def test_what_the_api_would_refuse_is_refused_here(name: str, written: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
-        FIELDS[name].model_validate(written)
+        STEPS[name].fields.model_validate(written)
 
 
 @pytest.mark.parametrize("name", ["image", "image_url"])
-@pytest.mark.parametrize("step", sorted(FIELDS))
+@pytest.mark.parametrize("step", sorted(STEPS))
 def test_no_step_takes_a_picture_as_a_field(step: str, name: str) -> None:
     with pytest.raises(ValidationError, match="not permitted"):
-        FIELDS[step].model_validate({"prompt": "x", "model": "m", "max_side": 5, name: "x"})
+        STEPS[step].fields.model_validate({"prompt": "x", "model": "m", "max_side": 5, name: "x"})

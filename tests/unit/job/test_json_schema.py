@@ -15,7 +15,8 @@ from venice_batch.job.load import TOP_KEYS
 from venice_batch.job.positions import plain
 from venice_batch.job.yaml_tree import compose
 from venice_batch.steps.conditions import KEYS
-from venice_batch.steps.fields import FIELDS, LOCAL, PAID, known_fields
+from venice_batch.steps.fields import known_fields
+from venice_batch.steps.table import STEPS
 
 Loader = Callable[..., Job]
 
@@ -125,10 +126,9 @@ def test_every_key_of_the_schema_has_a_description() -> None:
 
 def test_the_schema_knows_every_key() -> None:
     names = {name for name, _ in _properties(json_schema())}
-    fields = {name for model in FIELDS.values() for name in known_fields(model)}
-    assert names >= {*TOP_KEYS, *KEYS, *PAID, *LOCAL, *fields}
+    fields = {name for kind in STEPS.values() for name in known_fields(kind.fields)}
+    assert names >= {*TOP_KEYS, *KEYS, *STEPS, *fields}
     assert set(json_schema()["properties"]) == set(TOP_KEYS)
-    assert set(FIELDS) == {*PAID, *LOCAL}
 
 
 def _properties(node: Any) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -9,7 +9,8 @@ import pytest
 from venice_batch.errors import UsageError
 from venice_batch.job import FolderSource, Job, PromptsSource, UrlsSource, load
 from venice_batch.steps.conditions import All
-from venice_batch.steps.fields import Current, FileRef, MultiEditFields, Source, StepRef, UrlRef, as_sent
+from venice_batch.steps.fields import MultiEditFields, as_sent
+from venice_batch.steps.references import Current, FileRef, Source, StepRef, UrlRef
 from venice_batch.storage import Access, S3Place
 
 Loader = Callable[..., Job]
@@ -46,7 +47,9 @@ state: ../state
 def test_every_key_of_a_full_job_arrives(job: Loader) -> None:
     loaded = job(FULL)
     assert loaded.name == "nightly-catalogue"
-    assert loaded.source == FolderSource(Path("/jobs/photos"), ("**/*.jpg", "**/*.png"), ("**/_drafts/**",))
+    assert loaded.source == FolderSource(
+        path=Path("/jobs/photos"), include=("**/*.jpg", "**/*.png"), exclude=("**/_drafts/**",)
+    )
     assert [spec.id for spec in loaded.steps] == ["background-remove", "upscale", "staged", "multi-edit", "fit"]
     assert (loaded.output.path, loaded.output.existing) == (Path("/jobs/web"), "skip")
     assert loaded.budget.max_usd_per_day == Decimal("60.10")
@@ -83,7 +86,7 @@ lease: 2m
 def test_a_job_may_live_in_buckets_altogether(job: Loader) -> None:
     loaded = job(NIGHTLY)
     studio = Access(profile="studio", endpoint_url="https://minio.acme.example", requester_pays=True)
-    assert loaded.source == FolderSource(S3Place("acme", "raw/", studio), keys=Path("/jobs/today.txt"))
+    assert loaded.source == FolderSource(path=S3Place("acme", "raw/", studio), keys=Path("/jobs/today.txt"))
     assert isinstance(loaded.output.path, S3Place)
     assert str(loaded.output.path) == "s3://acme/web/2026/"
     assert loaded.output.path.access == Access(
@@ -128,7 +131,7 @@ def test_a_condition_of_several_keys_is_their_conjunction(job: Loader) -> None:
 
 def test_defaults_are_those_of_the_documentation(step: Loader) -> None:
     loaded = step("background-remove")
-    assert loaded.source == FolderSource(Path("/jobs/in"))
+    assert loaded.source == FolderSource(path=Path("/jobs/in"))
     assert (loaded.output.name, loaded.output.existing) == ("{dir}/{stem}.{ext}", "fail")
     assert loaded.state == Path("/jobs/out/.venice-batch/a")
     assert loaded.api.base_url == "https://api.venice.ai/api/v1"
@@ -146,9 +149,9 @@ def test_repeated_steps_get_numbered_ids_around_those_that_were_chosen(job: Load
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        ("{prompts: p.csv}", PromptsSource(Path("/jobs/p.csv"))),
-        ("{urls: /abs/u.txt}", UrlsSource(Path("/abs/u.txt"))),
-        ("{path: ./in}", FolderSource(Path("/jobs/in"))),
+        ("{prompts: p.csv}", PromptsSource(prompts=Path("/jobs/p.csv"))),
+        ("{urls: /abs/u.txt}", UrlsSource(urls=Path("/abs/u.txt"))),
+        ("{path: ./in}", FolderSource(path=Path("/jobs/in"))),
     ],
 )
 def test_each_kind_of_source_is_read(job: Loader, source: str, expected: object) -> None:

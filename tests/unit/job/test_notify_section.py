@@ -13,9 +13,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from venice_batch.job.environment import fill
+from venice_batch.job.environment import substitute
+from venice_batch.job.json_schema import json_schema
 from venice_batch.job.notify import EVENTS, Address, Metrics, Notify, Ping
-from venice_batch.job.notify_section import NotifySection, notify_of
 from venice_batch.job.positions import places, plain
 from venice_batch.job.problems import Problems, validate
 from venice_batch.job.yaml_tree import Entries, compose
@@ -29,14 +29,14 @@ def read(text: str) -> tuple[Notify | None, list[str]]:
     """Read the section as `load` does; return it, and every complaint."""
     root, problems = compose(f"notify: {text}\n", "job.yaml")
     assert isinstance(root, Entries)
-    filled, more = fill(root, ENVIRON)
+    filled, more = substitute(root, ENVIRON)
     problems_found = Problems(places(filled), [*problems, *more])
     data = plain(filled)
     assert isinstance(data, dict)
     context = {"folder": Path("/jobs")}
-    section = validate(NotifySection, data["notify"], ("notify",), problems_found, context=context)
+    section = validate(Notify, data["notify"], ("notify",), problems_found, context=context)
     complaints = [str(problem) for problem in problems_found.in_order()]
-    return (None, complaints) if section is None else (notify_of(section), complaints)
+    return (None, complaints) if section is None else (section, complaints)
 
 
 def good(text: str) -> Notify:
@@ -52,16 +52,20 @@ def test_a_section_with_everything() -> None:
         " metrics: {textfile: out/v.prom, pushgateway: 'http://pushgateway:9091', labels: {instance: web-1, n: 7}}}"
     )
     assert found == Notify(
-        Address(HOOK),
-        frozenset({"success", "money"}),
-        Ping(start=Address("https://a/s"), success=Address("https://a/ok")),
-        Metrics(Path("/jobs/out/v.prom"), Address("http://pushgateway:9091"), (("instance", "web-1"), ("n", "7"))),
+        webhook=Address(HOOK),
+        on=("success", "money"),
+        ping=Ping(start=Address("https://a/s"), success=Address("https://a/ok")),
+        metrics=Metrics(
+            textfile=Path("/jobs/out/v.prom"),
+            pushgateway=Address("http://pushgateway:9091"),
+            labels=(("instance", "web-1"), ("n", "7")),
+        ),
     )
 
 
 def test_a_section_without_keys_tells_nobody() -> None:
     assert good("{}") == Notify()
-    assert Notify().on == {"failure", "money"}
+    assert set(Notify().on) == {"failure", "money"}
 
 
 def test_one_ping_address_is_a_base() -> None:
@@ -75,7 +79,7 @@ def test_an_empty_variable_tells_nobody() -> None:
 
 
 def test_one_event_needs_no_list() -> None:
-    assert good("{on: failure}").on == {"failure"}
+    assert good("{on: failure}").on == ("failure",)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +186,7 @@ def test_no_complaint_repeats_an_address_wherever_it_was_put(text: str) -> None:
 
 def test_values_show_the_host_alone() -> None:
     url = f"https://me:{SECRET.replace('/', '')}@hc-ping.com:8443/{SECRET}?token={SECRET}"
-    shown = repr(Notify(Address(url), ping=Ping(Address(url)), metrics=Metrics(pushgateway=Address(url))))
+    shown = repr(Notify(webhook=Address(url), ping=Ping(url=Address(url)), metrics=Metrics(pushgateway=Address(url))))
     assert shown.count("Address(hc-ping.com:8443)") == 3
     assert "s3cr3t" not in shown + str(Address(url)) + f"{Address(url)}"
     assert Address(url).reveal() == url
@@ -213,7 +217,7 @@ def test_what_lies_below_an_address_keeps_its_query(base: str, below: str) -> No
 
 
 def test_the_schema_needs_no_definitions_and_takes_what_is_read() -> None:
-    schema: dict[str, Any] = NotifySection.model_json_schema()
+    schema: dict[str, Any] = json_schema()["properties"]["notify"]
     assert "$ref" not in json.dumps(schema)
     # The schema is committed: a set's order would change with every start of Python.
     assert schema["properties"]["on"]["default"] == ["failure", "money"]
@@ -229,6 +233,6 @@ def test_the_schema_needs_no_definitions_and_takes_what_is_read() -> None:
 
 
 def test_every_key_has_a_description() -> None:
-    fields = NotifySection.model_fields
+    fields = Notify.model_fields
     assert all(field.description for field in fields.values())
     assert all(event in (fields["on"].description or "") for event in EVENTS)

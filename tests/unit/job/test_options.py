@@ -52,7 +52,7 @@ def test_options_set_sections_that_are_missing_or_short(job: Loader) -> None:
     )
     assert loaded.budget.max_usd == Decimal(5)
     assert loaded.run.concurrency == 3
-    assert loaded.source == FolderSource(Path("/p"))
+    assert loaded.source == FolderSource(path=Path("/p"))
     assert (loaded.output.path, loaded.output.existing) == (Path("/jobs/there"), "skip")
 
 

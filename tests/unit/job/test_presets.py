@@ -12,8 +12,8 @@ from PIL import Image
 
 from venice_batch.job import Job
 from venice_batch.job.presets import CHECKED, PRESETS, Preset
-from venice_batch.steps.local import LocalStep, rendered
-from venice_batch.steps.registry import build
+from venice_batch.steps.local import LocalStep, renderer
+from venice_batch.steps.table import build
 
 Loader = Callable[..., Job]
 Complaints = Callable[..., list[str]]
@@ -66,7 +66,9 @@ def test_amazons_main_picture_is_a_white_square_that_the_product_fills(job: Load
     cutout.save(tmp_path / "cutout.png")
     loaded = job(HEAD + "preset: amazon-main\n")
     steps = [step for step in steps_of(loaded) if isinstance(step, LocalStep)]
-    facts = rendered(steps, tmp_path / "cutout.png", tmp_path / "made", loaded.output.renditions[0].rendition)
+    rendition = loaded.output.renditions[0].rendition
+    with renderer(steps, tmp_path / "cutout.png", tmp_path / "work", several=False) as write:
+        facts = write(tmp_path / "made", rendition)
     assert (facts.format, facts.has_alpha, facts.width) == ("JPEG", False, facts.height)
     with Image.open(tmp_path / "made") as made:
         assert made.getpixel((0, 0)) == (255, 255, 255)

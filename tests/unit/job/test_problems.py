@@ -351,7 +351,7 @@ BAD_FILES = [
         + "steps: [upscale]\nrun: {concurrency: 65, max_failure_rate: 50, uncertain: maybe, on_flagged: release}\n",
         [
             "6:20: run.concurrency: 65 is out of range; write auto, or 1 to 64",
-            "6:42: run.max_failure_rate: 50 is not a share of 1; write 50% or 0.5",
+            "6:42: run.max_failure_rate: 50 is out of range; write 0% to 100%, or 0 to 1",
             '6:57: run.uncertain: "maybe" is not offered; write retry or hold',
             '6:76: run.on_flagged: "release" is not offered; write hold, fail, publish or retry',
         ],

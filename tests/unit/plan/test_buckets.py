@@ -402,7 +402,8 @@ def test_places_of_one_bucket_may_not_lie_within_one_another(
 ) -> None:
     job = cloud.job("upscale")
     assert isinstance(job.source, FolderSource)
-    job = replace(job, source=replace(job.source, path=place(A)), output=replace(job.output, path=output), state=state)
+    source = job.source.model_copy(update={"path": place(A)})
+    job = replace(job, source=source, output=job.output.model_copy(update={"path": output}), state=state)
     if not said:
         return refuse_overlap(job)
     with pytest.raises(OutputError, match=said) as caught:

@@ -524,7 +524,7 @@ def test_a_catalogue_of_100_000_rows_takes_less_than_30_megabytes(tmp_path: Path
         rows.write("key,brand,description\n")
         rows.writelines(f"pictures/{n:07}.jpg,brand {n % 50},{'long words ' * 20}\n" for n in range(100_000))
     tracemalloc.start()
-    table = read_table(MetadataFile(file), lambda columns: [name for name in columns if name == "brand"])
+    table = read_table(MetadataFile(file=file), lambda columns: [name for name in columns if name == "brand"])
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     row = table.row(Candidate("pictures/0000051.jpg", ""))

@@ -103,7 +103,7 @@ def test_days_and_months_begin_in_utc() -> None:
 
 # What counts already
 
-BUDGET = Budget(Decimal(25), Decimal(60), Decimal(600))
+BUDGET = Budget(max_usd=Decimal(25), max_usd_per_day=Decimal(60), max_usd_per_month=Decimal(600))
 
 
 def spent(bench: Bench, run: int, call: int, at: float, amount: int, *, job: str = "job") -> None:

@@ -214,7 +214,7 @@ def test_a_missing_package_is_told_before_the_run(tmp_path: Path, monkeypatch: p
     # None in sys.modules is how Python itself marks a module as not importable.
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with pytest.raises(UsageError, match=r"notify\.metrics needs prometheus-client") as caught:
-        Notifier(Notify(metrics=Metrics(tmp_path / "a.prom")), "nightly")
+        Notifier(Notify(metrics=Metrics(textfile=tmp_path / "a.prom")), "nightly")
     assert "venice-batch[metrics]" in caught.value.remedy
     Notifier(Notify(), "nightly")
 

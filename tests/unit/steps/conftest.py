@@ -9,10 +9,9 @@ import pytest
 
 from venice_batch.steps.chain import Step
 from venice_batch.steps.conditions import parse
-from venice_batch.steps.fields import FIELDS
 from venice_batch.steps.input_key import InputKey
 from venice_batch.steps.paid import PaidStep
-from venice_batch.steps.registry import build
+from venice_batch.steps.table import STEPS, build
 from venice_batch.venice import Catalogue
 from venice_batch.venice.catalogue import Model
 
@@ -25,7 +24,7 @@ def step(
 ) -> Step:
     """Build a step from fields as they stand in a job file."""
     condition = None if when is None else parse(when)
-    return build(named or name, name, FIELDS[name].model_validate(fields or {}), condition)
+    return build(named or name, name, STEPS[name].fields.model_validate(fields or {}), condition)
 
 
 def paid(name: str, fields: Mapping[str, Any] | None = None, **more: Any) -> PaidStep:

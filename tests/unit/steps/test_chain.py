@@ -10,7 +10,7 @@ from venice_batch.steps.conditions import Known
 from venice_batch.steps.fields import MultiEditFields
 from venice_batch.steps.input_key import InputKey
 from venice_batch.steps.local import LocalStep, orient
-from venice_batch.steps.registry import build
+from venice_batch.steps.table import build
 
 LARGE, SMALL = (
     Known(4000, 3000, has_alpha=False, format="JPEG", bytes=9_000_000),

@@ -13,7 +13,7 @@ from venice_batch.steps.fields import MultiEditFields
 from venice_batch.steps.input_key import InputKey
 from venice_batch.steps.local import orient
 from venice_batch.steps.paid import Generate, PaidStep
-from venice_batch.steps.registry import build, for_row
+from venice_batch.steps.table import build, for_row
 
 OTHER = InputKey("source", "7" * 64)
 

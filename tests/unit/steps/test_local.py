@@ -13,10 +13,9 @@ from venice_batch import imaging
 from venice_batch.errors import ItemError
 from venice_batch.imaging import Limits, Rendition
 from venice_batch.steps.conditions import Known
-from venice_batch.steps.fields import FIELDS
 from venice_batch.steps.input_key import InputKey
-from venice_batch.steps.local import LocalStep, orient, rendered, reshaped, sendable
-from venice_batch.steps.registry import build
+from venice_batch.steps.local import LocalStep, orient, renderer, reshaped, sendable
+from venice_batch.steps.table import STEPS, build
 
 
 def picture(folder: Path, size: tuple[int, int] = (600, 300), orientation: int = 1) -> Path:
@@ -39,7 +38,7 @@ def fit(**fields: object) -> LocalStep:
 
 def test_orient_turns_a_picture_that_lies_on_its_side(tmp_path: Path) -> None:
     source = picture(tmp_path, orientation=6)
-    made = orient().apply(source, tmp_path / "out")
+    made = reshaped((orient(),), source, tmp_path / "out")
     facts = imaging.probe(made)
     assert (facts.size, facts.orientation) == ((300, 600), 1)
 
@@ -62,12 +61,12 @@ def test_orient_turns_a_picture_that_lies_on_its_side(tmp_path: Path) -> None:
 )
 def test_a_step_with_nothing_to_do_leaves_the_file_itself(tmp_path: Path, idle: LocalStep) -> None:
     source = picture(tmp_path)
-    assert idle.apply(source, tmp_path / "out") == source
+    assert reshaped((idle,), source, tmp_path / "out") == source
     assert [file.name for file in tmp_path.iterdir()] == ["in.jpg"]
 
 
 def test_fit_only_shrinks(tmp_path: Path) -> None:
-    made = fit(max_side=200).apply(picture(tmp_path), tmp_path / "out")
+    made = reshaped((fit(max_side=200),), picture(tmp_path), tmp_path / "out")
     assert imaging.probe(made).size == (200, 100)
     assert fit(max_side=200).after(Known(600, 300, has_alpha=False, format="JPEG", bytes=9)) == Known(
         200, 100, has_alpha=False
@@ -104,7 +103,7 @@ def test_what_a_step_makes_is_known_before_it_is_made(made: LocalStep, after: Kn
 def test_a_broken_picture_is_an_error_of_the_item(tmp_path: Path) -> None:
     (tmp_path / "x.jpg").write_bytes(b"no picture")
     with pytest.raises(ItemError):
-        fit(max_side=200).apply(tmp_path / "x.jpg", tmp_path / "out")
+        reshaped((fit(max_side=200),), tmp_path / "x.jpg", tmp_path / "out")
 
 
 def test_steps_in_a_row_give_what_they_give_one_by_one(tmp_path: Path) -> None:
@@ -113,7 +112,7 @@ def test_steps_in_a_row_give_what_they_give_one_by_one(tmp_path: Path) -> None:
     at_once = reshaped(steps, source, tmp_path / "at-once")
     path = source
     for number, one in enumerate(steps):
-        path = one.apply(path, tmp_path / str(number))
+        path = reshaped((one,), path, tmp_path / str(number))
     with Image.open(at_once) as first, Image.open(path) as second:
         assert first.size == second.size == (125, 125)
         assert first.getpixel((62, 62)) == second.getpixel((62, 62)) == (254, 0, 0)
@@ -153,7 +152,7 @@ def test_parameters_are_what_was_written_in_one_spelling(name: str, fields: dict
 
 
 def overlay(folder: Path, **fields: object) -> LocalStep:
-    model = FIELDS["overlay"].model_validate({"file": "logo.png", **fields}, context={"folder": folder})
+    model = STEPS["overlay"].fields.model_validate({"file": "logo.png", **fields}, context={"folder": folder})
     made = build("overlay", "overlay", model)
     assert isinstance(made, LocalStep)
     return made
@@ -181,7 +180,7 @@ def test_a_history_without_the_content_of_the_logo_is_refused(tmp_path: Path) ->
 
 def test_a_logo_is_found_beside_the_job_file(tmp_path: Path) -> None:
     Image.new("RGB", (30, 30), "blue").save(tmp_path / "logo.png")
-    made = overlay(tmp_path, position="center").apply(picture(tmp_path), tmp_path / "out")
+    made = reshaped((overlay(tmp_path, position="center"),), picture(tmp_path), tmp_path / "out")
     with Image.open(made) as found:
         assert (found.getpixel((300, 150)), found.getpixel((200, 150))) == ((0, 0, 255), (254, 0, 0))
 
@@ -243,5 +242,6 @@ def test_what_is_too_small_is_refused_and_never_enlarged(tmp_path: Path) -> None
 
 def test_a_finished_file_went_through_its_local_steps(tmp_path: Path) -> None:
     steps = [orient(), local("pad", size="200x200", margin="10%", color="white")]
-    facts = rendered(steps, picture(tmp_path), tmp_path / "out", Rendition("WEBP", max_side=100))
+    with renderer(steps, picture(tmp_path), tmp_path / "work", several=False) as write:
+        facts = write(tmp_path / "out", Rendition("WEBP", max_side=100))
     assert (facts.format, facts.size) == ("WEBP", (100, 100))

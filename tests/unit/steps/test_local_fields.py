@@ -12,21 +12,21 @@ from pydantic import ValidationError
 
 from venice_batch.imaging.geometry import Length
 from venice_batch.imaging.local_ops import Crop, Operation, Overlay, Pad, Resize, Trim
-from venice_batch.steps.fields import FIELDS, LOCAL, PAID, SUMMARIES
 from venice_batch.steps.local_fields import LocalFields
+from venice_batch.steps.table import STEPS, StepKind
 
 FIVE_PERCENT = Length(Fraction(1, 20), relative=True)
 
 
 def operation(name: str, **fields: object) -> Operation:
-    made = FIELDS[name].model_validate(fields, context={"folder": Path("/jobs")})
+    made = STEPS[name].fields.model_validate(fields, context={"folder": Path("/jobs")})
     assert isinstance(made, LocalFields)
     return made.operation()
 
 
 def complaint(name: str, **fields: object) -> str:
     with pytest.raises(ValidationError) as caught:
-        FIELDS[name].model_validate(fields)
+        STEPS[name].fields.model_validate(fields)
     (detail,) = caught.value.errors()
     context: dict[str, Any] = detail.get("ctx", {})
     return f"{context.get('what', detail['msg'])}; {context.get('instead', '')}"
@@ -103,14 +103,15 @@ def test_what_cannot_be_meant_is_refused_with_what_to_write_instead(
     assert words in complaint(name, **fields)
 
 
-def test_every_step_is_listed_and_summed_up() -> None:
-    assert tuple(FIELDS) == (*PAID, *LOCAL) == tuple(SUMMARIES)
-    assert all(issubclass(FIELDS[name], LocalFields) for name in LOCAL)
+@pytest.mark.parametrize("kind", STEPS.values(), ids=STEPS)
+def test_a_step_is_either_a_call_or_an_operation_and_is_summed_up(kind: StepKind) -> None:
+    assert kind.paid != issubclass(kind.fields, LocalFields)
+    assert kind.summary.endswith(".")
 
 
-@pytest.mark.parametrize("name", LOCAL)
+@pytest.mark.parametrize("name", STEPS)
 def test_every_field_has_a_description_that_is_a_sentence(name: str) -> None:
-    for field in FIELDS[name].model_fields.values():
+    for field in STEPS[name].fields.model_fields.values():
         assert field.description
         assert field.description.endswith(".")
 
@@ -130,4 +131,4 @@ def test_every_field_has_a_description_that_is_a_sentence(name: str) -> None:
 )
 def test_the_schema_takes_what_is_read(name: str, fields: dict[str, object]) -> None:
     operation(name, **fields)
-    assert not list(Draft202012Validator(FIELDS[name].model_json_schema()).iter_errors(fields))
+    assert not list(Draft202012Validator(STEPS[name].fields.model_json_schema()).iter_errors(fields))

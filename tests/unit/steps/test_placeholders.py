@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from venice_batch.steps.conditions import Condition, Known, Settled, parse
-from venice_batch.steps.placeholders import fill, names
-from venice_batch.steps.row_conditions import columns_of, needs_picture, settled
+from venice_batch.steps.conditions import Condition, Decided, Known, parse
+from venice_batch.steps.row_conditions import columns_of, needs_picture, resolve
+from venice_batch.steps.templating import names, substitute
 
 TEXTS = st.text(st.sampled_from("{}ab "), max_size=12)
 
@@ -17,7 +17,7 @@ def test_names_stand_once_in_their_order() -> None:
 
 
 def test_a_value_is_not_looked_at_again() -> None:
-    assert fill("{a}", {"a": "{b} {{"}.__getitem__) == "{b} {{"
+    assert substitute("{a}", {"a": "{b} {{"}.__getitem__) == "{b} {{"
 
 
 @given(text=TEXTS)
@@ -28,14 +28,14 @@ def test_a_text_without_names_is_filled_with_nothing(text: str) -> None:
         asked.append(name)
         return f"<{name}>"
 
-    fill(text, value)
+    substitute(text, value)
     assert tuple(dict.fromkeys(asked)) == names(text)
 
 
 @given(text=TEXTS)
 def test_doubled_braces_are_the_way_to_write_any_text(text: str) -> None:
     doubled = text.replace("{", "{{").replace("}", "}}")
-    assert fill(doubled, lambda name: f"<{name}>") == text
+    assert substitute(doubled, lambda name: f"<{name}>") == text
 
 
 CONDITIONS = st.recursive(
@@ -76,7 +76,7 @@ def plain(condition: object, row: dict[str, str], width: int | None) -> bool | N
 def test_what_is_left_of_a_condition_holds_as_the_whole_did(
     condition: dict[str, object], row: dict[str, str], width: int | None
 ) -> None:
-    left: Condition | None = settled(parse(condition), row.__getitem__)
+    left: Condition | None = resolve(parse(condition), row.__getitem__)
     assert (True if left is None else left.holds(Known(width=width))) is plain(condition, row, width)
     assert columns_of(left) == ()
-    assert left is None or left == Settled(wanted=False) or needs_picture(left)
+    assert left is None or left == Decided(wanted=False) or needs_picture(left)

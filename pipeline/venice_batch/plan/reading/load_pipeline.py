@@ -19,7 +19,7 @@ from venice_batch.steps.chain import Chain, Step, needs_bytes
 from venice_batch.steps.local import LocalStep, orient
 from venice_batch.steps.paid import PaidStep
 from venice_batch.steps.references import FileRef
-from venice_batch.steps.registry import build
+from venice_batch.steps.table import build
 from venice_batch.steps.templating import is_open
 from venice_batch.storage import S3Place
 

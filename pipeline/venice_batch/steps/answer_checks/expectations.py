@@ -10,8 +10,7 @@ from typing import Annotated, Any, Self, TypeAlias
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from venice_batch.imaging import Facts
-from venice_batch.steps.scalars import NUMBER, Flag, quoted, refusal
-from venice_batch.steps.strict import StepFields
+from venice_batch.steps.scalars import NUMBER, Flag, Strict, invalid, quoted
 from venice_batch.steps.units import Percent, Side, share
 
 
@@ -66,10 +65,10 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType({"background-remove
 
 def _shares(value: object) -> tuple[float, float]:
     if not isinstance(value, list | tuple) or len(value) != 2:  # noqa: PLR2004  # least and most
-        raise refusal(f"{quoted(value)} where two shares are expected", "write [least, most], such as [5%, 90%]")
+        raise invalid(f"{quoted(value)} where two shares are expected", "write [least, most], such as [5%, 90%]")
     least, most = share(value[0]), share(value[1])
     if least > most:
-        raise refusal("the first share is larger than the second", "write [least, most], such as [5%, 90%]")
+        raise invalid("the first share is larger than the second", "write [least, most], such as [5%, 90%]")
     return least, most
 
 
@@ -77,7 +76,7 @@ _SHARES = WithJsonSchema({"type": "array", "minItems": 2, "maxItems": 2, "items"
 Shares: TypeAlias = Annotated[tuple[float, float], BeforeValidator(_shares), _SHARES]
 
 
-class ExpectFields(StepFields):
+class ExpectFields(Strict):
     """``expect:`` of a paid step; an answer that falls short is flagged and held back.
 
     It is no part of what is bought, and an answer keeps the verdict of the expectations that it was bought under: a
@@ -103,7 +102,7 @@ class ExpectFields(StepFields):
     @model_validator(mode="after")
     def _something_is_expected(self) -> Self:
         if not self.model_fields_set:
-            raise refusal("nothing is expected", "write a test such as min_side: 1000, or remove the line")
+            raise invalid("nothing is expected", "write a test such as min_side: 1000, or remove the line")
         return self
 
 

@@ -28,7 +28,11 @@ def everything(listener: Listener, folder: Path) -> Notify:
         webhook=Address(f"{listener.url}/hook"),
         on=ALL,
         ping=Ping(url=Address(f"{listener.url}/ping/uuid")),
-        metrics=Metrics(folder / "venice.prom", Address(f"{listener.url}/push"), (("instance", "a/b"),)),
+        metrics=Metrics(
+            textfile=folder / "venice.prom",
+            pushgateway=Address(f"{listener.url}/push"),
+            labels=(("instance", "a/b"),),
+        ),
     )
 
 
@@ -47,7 +51,9 @@ def test_a_good_run_is_told_everywhere(listener: Listener, tmp_path: Path) -> No
 
 
 def test_a_webhook_gets_slack_json(listener: Listener) -> None:
-    Notifier(Notify(Address(listener.url)), "nightly", patience=QUICK).ended(outcome(Exit.KEY, cause="<no key>"))
+    Notifier(Notify(webhook=Address(listener.url)), "nightly", patience=QUICK).ended(
+        outcome(Exit.KEY, cause="<no key>")
+    )
     document = json.loads(listener.received[0].body)
     assert document["text"].startswith("venice-batch nightly: stopped: no key, or the key was refused (exit code 4)\n")
     assert "cause: &lt;no key&gt;" in document["text"]
@@ -56,7 +62,7 @@ def test_a_webhook_gets_slack_json(listener: Listener) -> None:
 @pytest.mark.parametrize("code", list(Exit))
 @pytest.mark.parametrize("on", ["success", "failure", "money"])
 def test_a_webhook_is_told_of_its_events_only(listener: Listener, code: Exit, on: Event) -> None:
-    notify = Notify(Address(listener.url), frozenset({on}))
+    notify = Notify(webhook=Address(listener.url), on=frozenset({on}))
     notifier = Notifier(notify, "nightly", patience=QUICK)
     notifier.started()
     assert notifier.ended(outcome(code)) == []
@@ -116,7 +122,7 @@ def test_a_trial_says_that_it_is_one_and_touches_no_figures(listener: Listener, 
 
 
 def test_a_wait_for_the_balance_is_told_once(listener: Listener) -> None:
-    notifier = Notifier(Notify(Address(listener.url)), "nightly", patience=QUICK)
+    notifier = Notifier(Notify(webhook=Address(listener.url)), "nightly", patience=QUICK)
     for _ in range(3):
         assert notifier.waiting(outcome(Exit.MONEY, waiting=True)) == []
     assert len(listener.received) == 1
@@ -124,7 +130,7 @@ def test_a_wait_for_the_balance_is_told_once(listener: Listener) -> None:
 
 
 def test_a_wait_is_not_told_to_who_did_not_ask_for_money(listener: Listener) -> None:
-    notifier = Notifier(Notify(Address(listener.url), frozenset({"failure"})), "nightly", patience=QUICK)
+    notifier = Notifier(Notify(webhook=Address(listener.url), on=frozenset({"failure"})), "nightly", patience=QUICK)
     notifier.waiting(outcome(Exit.MONEY, waiting=True))
     assert listener.received == []
 
@@ -164,6 +170,6 @@ def test_a_job_that_tells_nobody_does_nothing(listener: Listener) -> None:
 
 def test_the_job_of_a_push_group_can_be_chosen(listener: Listener) -> None:
     labels = (("instance", "web 1?#"), ("job", "pictures"))
-    notify = Notify(metrics=Metrics(None, Address(f"{listener.url}/"), labels))
+    notify = Notify(metrics=Metrics(pushgateway=Address(f"{listener.url}/"), labels=labels))
     assert Notifier(notify, "nightly", patience=QUICK).ended(outcome()) == []
     assert asked(listener) == ["POST /metrics/job/pictures/batch/nightly/instance/web%201%3F%23"]

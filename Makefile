@@ -42,6 +42,10 @@ docs: .venv/installed
 	$(BIN)/python -m tools
 	$(BIN)/python -m pytest tests/unit/test_documents.py -q -n 2
 
+# Minutes a module; `make mutants ONLY=budget` takes one. What is changed, and which tests must notice: tools/mutants.py.
+mutants: .venv/installed
+	$(BIN)/python -m tools.mutants $(ONLY)
+
 bench: .venv/installed
 	$(BIN)/python -m pytest tests/bench -m bench -s
 

@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 import yaml
 
-from tools import pictures, reference
+from tools import mutants, pictures, reference
 from tools.__main__ import stale
 from tools.reference import DOCS, ROOT, SCHEMA
 from venice_batch.cli.commands import cli
@@ -181,6 +181,13 @@ def test_no_page_names_a_make_target_that_does_not_exist() -> None:
     named = {name for page in PAGES for name in re.findall(r"`make ([a-z0-9-]+)`", page.read_text("utf-8"))}
     targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     assert named <= targets
+
+
+@pytest.mark.parametrize("name", mutants.MODULES)
+def test_the_modules_that_are_mutated_and_their_tests_exist(name: str) -> None:
+    module, tests = mutants.MODULES[name]
+    assert (ROOT / "pipeline" / "venice_batch" / module).is_file()
+    assert [path for path in tests if not (ROOT / path).exists()] == []
 
 
 # Editors

@@ -62,6 +62,8 @@ def survivors(name: str) -> list[str]:
         subprocess.CalledProcessError: the tests fail on the code as it is.
     """
     copy = prepare(name)
+    sys.stdout.write(f"{name}: what happens is told in {copy / 'log.txt'}\n")
+    sys.stdout.flush()
     with (copy / "log.txt").open("w", encoding="utf-8") as log:
         subprocess.run([sys.executable, "-m", "mutmut", "run"], cwd=copy, stdout=log, stderr=log, check=True)
     results = subprocess.run(
@@ -75,7 +77,7 @@ def main(names: Sequence[str]) -> None:
     """Mutate the modules named, or all, and print what survived."""
     for name in names or MODULES:
         found = survivors(name)
-        sys.stdout.write(f"{name}: {len(found)} survived; see one: cd {COPIES / name}; python -m mutmut show NAME\n")
+        sys.stdout.write(f"{name}: {len(found)} survived; see one: cd {COPIES / name}; mutmut show NAME\n")
         sys.stdout.writelines(f"  {line}\n" for line in found)
 
 

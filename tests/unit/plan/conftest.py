@@ -70,13 +70,13 @@ class Bench:
         moved = ItemMoved(identity, version, fingerprint, state, 1.0, code, "why", lasting=lasting, result=held)
         self.state.commit([moved])
 
-    def buy(self, key: str, content: bytes = b"bought", status: Mapping[str, Any] | None = None) -> None:
-        """Keep an answer under `key`, judged where a verdict is given."""
+    def buy(self, key: str, content: bytes = b"bought", checked: Mapping[str, Any] | None = None) -> None:
+        """Keep a result under `key`, checked where what the check found is given."""
         file = self.state.results.incoming(key)
         file.write_bytes(content)
         kept = self.state.results.keep(key, file, {"price_usd": "0.02"})
-        if status is not None:
-            self.state.results.note_verdict(kept, status)
+        if checked is not None:
+            self.state.results.note_verdict(kept, checked)
 
 
 def statuses(plan: Plan) -> dict[str, str]:

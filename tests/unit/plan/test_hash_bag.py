@@ -8,37 +8,37 @@ from venice_batch.plan.hash_bag import HashBag
 
 
 def test_what_was_put_in_is_found_and_nothing_else() -> None:
-    traces = HashBag()
+    bag = HashBag()
     for number in range(1000):
-        traces.add(("key", number))
-    assert all(("key", number) in traces for number in range(1000))
-    assert not any(("key", number) in traces for number in range(1000, 5000))
+        bag.add(("key", number))
+    assert all(("key", number) in bag for number in range(1000))
+    assert not any(("key", number) in bag for number in range(1000, 5000))
     assert "key" not in HashBag()
 
 
 def test_more_may_be_put_in_after_a_question() -> None:
-    traces = HashBag()
-    traces.add("a")
-    assert "b" not in traces
-    traces.add("b")
-    assert "b" in traces
-    assert "a" in traces
+    bag = HashBag()
+    bag.add("a")
+    assert "b" not in bag
+    bag.add("b")
+    assert "b" in bag
+    assert "a" in bag
 
 
 def test_what_was_put_in_several_times_is_told_with_its_number() -> None:
-    traces = HashBag()
+    bag = HashBag()
     for text in ("a", "b", "c", "b", "c", "b"):
-        traces.add(text)
-    assert traces.repeated() == {hash("b"): 3, hash("c"): 2}
+        bag.add(text)
+    assert bag.repeated() == {hash("b"): 3, hash("c"): 2}
 
 
-def test_a_trace_takes_about_8_bytes() -> None:
+def test_a_hash_takes_about_8_bytes() -> None:
     tracemalloc.start()
     try:
-        traces = HashBag()
+        bag = HashBag()
         for number in range(50_000):
-            traces.add(f"some/folder/picture-{number}.jpg")
-        assert "elsewhere" not in traces
+            bag.add(f"some/folder/picture-{number}.jpg")
+        assert "elsewhere" not in bag
         held, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -1,4 +1,4 @@
-"""Looking ahead: in order, and within a bound."""
+"""Prefetching: in order, and within a bound."""
 
 from __future__ import annotations
 

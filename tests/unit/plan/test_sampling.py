@@ -1,4 +1,4 @@
-"""A sample: the ends, the extremes, a spread of the others, and what is left for later."""
+"""A sample: the ends, the extremes, a repeatable choice of the others, and what is left for later."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_same_sample_is_drawn_each_time_and_another_one_for_another_job(benc
     assert len(sampling_order(items, "job")) == 30
 
 
-def test_a_new_picture_does_not_shuffle_the_lots_of_the_others(bench: Bench) -> None:
+def test_a_new_picture_does_not_shuffle_the_others(bench: Bench) -> None:
     gallery(bench, 20)
     before = [item.key for item in sampling_order(sample(bench, 20).to_do, "job")]
     bench.picture("05a.png", (300, 300), colour="blue")
@@ -70,7 +70,7 @@ def test_the_random_part_is_not_simply_the_first_items(bench: Bench) -> None:
     assert drawn != set(items[1:2] + items[4:11])
 
 
-def test_a_sample_is_priced_alone_and_the_rest_beside_it(bench: Bench) -> None:
+def test_a_sample_is_priced_alone_and_the_remainder_beside_it(bench: Bench) -> None:
     gallery(bench, 12)
     plan = sample(bench, 5)
     assert amounts(plan) == ("0.15", "0.15")
@@ -79,7 +79,7 @@ def test_a_sample_is_priced_alone_and_the_rest_beside_it(bench: Bench) -> None:
     assert "left for later: 7 items, 0.21 USD" in plan_text("job", plan)
 
 
-def test_a_sample_and_its_rest_cost_what_everything_costs(bench: Bench) -> None:
+def test_a_sample_and_its_remainder_cost_what_everything_costs(bench: Bench) -> None:
     gallery(bench, 9)
     steps = ("{upscale: , when: {max_side_below: 500}}", "background-remove")
     whole, part = bench.plan(*steps), sample(bench, 4, *steps)
@@ -87,7 +87,7 @@ def test_a_sample_and_its_rest_cost_what_everything_costs(bench: Bench) -> None:
     assert part.cost + part.remainder.cost == whole.cost
 
 
-def test_a_twin_that_is_left_for_later_costs_nothing_more(bench: Bench) -> None:
+def test_a_duplicate_that_is_left_for_later_costs_nothing_more(bench: Bench) -> None:
     for name in ("a", "b"):
         bench.picture(f"{name}.png", colour="red")
     plan = sample(bench, 1)
@@ -112,7 +112,7 @@ def test_a_picture_that_cannot_be_used_does_not_use_up_the_sample(bench: Bench) 
     assert plan.remainder.items == 2
 
 
-def test_a_picture_that_cannot_be_used_is_no_part_of_the_rest(bench: Bench) -> None:
+def test_a_picture_that_cannot_be_used_is_no_part_of_the_remainder(bench: Bench) -> None:
     items = gallery(bench, 6)
     (unlucky,) = set(items) - set(keys(sample(bench, 5)))
     broken = bench.folder / "in" / unlucky
@@ -152,7 +152,7 @@ def test_a_sample_of_nothing_is_nothing(bench: Bench) -> None:
     assert (plan.to_do, plan.remainder) == ((), Remainder(0, Range()))
 
 
-def test_a_plan_that_is_no_sample_says_nothing_of_a_rest(bench: Bench) -> None:
+def test_a_plan_that_is_no_sample_has_no_remainder(bench: Bench) -> None:
     gallery(bench, 2)
     plan = bench.plan("background-remove", item_filter=ItemFilter(limit=1))
     assert plan.remainder is None

@@ -1,4 +1,4 @@
-"""Where an item stands by what the manifest knows of it, and what the command line asks for."""
+"""The status of an item by what the manifest knows of it, and what the command line asks for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HOLD = "run: {uncertain: hold}"
 
 
 def after(bench: Bench, state: str, code: str = "", *, lasting: bool = False, more: str = "", **change: str) -> str:
-    """Return where one picture stands after a run left it in `state`."""
+    """Return the status of one picture after a run left it in `state`."""
     bench.picture("a.png")
     (item,) = bench.plan("upscale", more=more).items
     bench.record(item, state, code, lasting=lasting, **change)
@@ -54,15 +54,15 @@ def test_a_folder_of_that_name_is_not_the_file(bench: Bench) -> None:
 
 @pytest.mark.parametrize("change", [{"version": "another"}, {"fingerprint": "another"}])
 @pytest.mark.parametrize("state", ["done", "failed", "flagged", "uncertain", "invalid", "running"])
-def test_a_new_version_or_recipe_makes_it_changed(bench: Bench, state: str, change: dict[str, str]) -> None:
+def test_a_new_version_or_pipeline_makes_it_changed(bench: Bench, state: str, change: dict[str, str]) -> None:
     assert after(bench, state, "refused-input", lasting=True, more=HOLD, **change) == "changed"
 
 
-def test_a_passing_failure_is_tried_again(bench: Bench) -> None:
+def test_a_transient_failure_is_tried_again(bench: Bench) -> None:
     assert after(bench, "failed", "server-error") == "new"
 
 
-def test_a_lasting_failure_waits_until_asked_for(bench: Bench) -> None:
+def test_a_permanent_failure_waits_until_asked_for(bench: Bench) -> None:
     assert after(bench, "failed", "refused-input", lasting=True) == "waiting"
     (item,) = bench.plan("upscale").items
     assert (item.code, item.reason) == ("refused-input", "why")
@@ -74,7 +74,7 @@ def test_a_flagged_item_waits_for_a_person(bench: Bench) -> None:
     assert statuses(bench.plan("upscale", item_filter=ItemFilter(retry_failed=True))) == {"a.png": "waiting"}
 
 
-def test_a_flagged_item_is_looked_at_anew_where_nobody_noted_which_answer_it_is(bench: Bench) -> None:
+def test_a_flagged_item_is_planned_anew_where_nobody_recorded_which_result_it_is(bench: Bench) -> None:
     assert after(bench, "flagged", "blurred", lasting=True, result="") == "new"
 
 
@@ -83,9 +83,9 @@ def test_an_uncertain_item_is_bought_again_unless_the_job_says_hold(bench: Bench
     assert statuses(bench.plan("upscale", more=HOLD)) == {"a.png": "waiting"}
 
 
-@pytest.mark.parametrize(("code", "standing"), [("broken", "invalid"), ("too-small", "invalid"), ("collision", "new")])
-def test_an_invalid_item_stays_so_only_for_a_reason_in_its_bytes(bench: Bench, code: str, standing: str) -> None:
-    assert after(bench, "invalid", code, lasting=True) == standing
+@pytest.mark.parametrize(("code", "status"), [("broken", "invalid"), ("too-small", "invalid"), ("collision", "new")])
+def test_an_invalid_item_stays_so_only_for_a_reason_in_its_bytes(bench: Bench, code: str, status: str) -> None:
+    assert after(bench, "invalid", code, lasting=True) == status
 
 
 def test_items_of_other_jobs_in_the_same_state_do_not_count(bench: Bench) -> None:
@@ -122,14 +122,14 @@ def test_a_limit_counts_only_what_is_to_be_done(bench: Bench) -> None:
     assert statuses(plan) == {"a/0.png": "waiting", "a/2.png": "waiting", "b/1.png": "new"}
 
 
-def test_only_leaves_the_rest_alone(bench: Bench) -> None:
+def test_only_leaves_out_the_rest(bench: Bench) -> None:
     four(bench)
     plan = bench.plan("upscale", item_filter=ItemFilter(only="b/*"))
     assert statuses(plan) == {"b/1.png": "new", "b/3.png": "new"}
     assert statuses(bench.plan("upscale", item_filter=ItemFilter(only="b/*", limit=1))) == {"b/1.png": "new"}
 
 
-def test_what_only_leaves_alone_has_not_vanished(bench: Bench) -> None:
+def test_what_only_leaves_out_has_not_vanished(bench: Bench) -> None:
     four(bench)
     for item in bench.plan("upscale").items:
         bench.record(item, "pending")
@@ -161,7 +161,7 @@ def touched(bench: Bench, key: str, at: float, colour: str) -> None:
     os.utime(bench.picture(key, colour=colour), (at, at))
 
 
-def test_since_leaves_alone_what_was_written_before(bench: Bench) -> None:
+def test_since_leaves_out_what_was_written_before(bench: Bench) -> None:
     touched(bench, "old.png", 1000, "red")
     touched(bench, "exact.png", 2000, "blue")
     touched(bench, "young.png", 3000, "white")
@@ -310,7 +310,7 @@ def fingerprint(bench: Bench, *steps: str, **job: Any) -> str:
     return item.fingerprint
 
 
-def test_the_recipe_changes_with_its_steps_and_names_only(bench: Bench) -> None:
+def test_the_fingerprint_changes_with_its_steps_and_names_only(bench: Bench) -> None:
     base = fingerprint(bench, "upscale")
     same = [
         fingerprint(bench, "upscale", more="budget: {max_usd: 5}\nrun: {concurrency: 3}"),
@@ -328,7 +328,7 @@ def test_the_recipe_changes_with_its_steps_and_names_only(bench: Bench) -> None:
     assert len({base, *others}) == 6
 
 
-def test_the_recipe_changes_with_the_bytes_of_a_file_that_it_names(bench: Bench) -> None:
+def test_the_fingerprint_changes_with_the_bytes_of_a_file_that_it_names(bench: Bench) -> None:
     step = "multi-edit: {prompt: p, images: [current, {file: logo.png}]}"
     bench.picture("../logo.png", colour="red")
     one = fingerprint(bench, step)

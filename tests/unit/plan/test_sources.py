@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit.plan.conftest import Bench
-from venice_batch.errors import SourceError
+from venice_batch.errors import OutputError, SourceError
 from venice_batch.plan.model import Candidate
-from venice_batch.plan.reading.sources import candidates
+from venice_batch.plan.reading.sources import candidates, refuse_overlap
 from venice_batch.plan.selection import glob
 
 GENERATE = "generate: {model: z-image-turbo}"
@@ -176,3 +176,27 @@ def test_half_a_character_is_refused_with_its_line(bench: Bench) -> None:
     rows = '{"id": "a", "prompt": "p"}\n{"id": "b\\ud800", "prompt": "p"}\n'
     with pytest.raises(SourceError, match=r"p\.jsonl:2: holds half a character"):
         from_prompts(bench, rows, "p.jsonl")
+
+
+# Folders within folders
+
+
+@pytest.mark.parametrize(
+    ("source", "output"), [("./a", "./a/out"), ("./a", "./a"), ("./a/in", "./a"), ("./a", "./b/../a/x")]
+)
+def test_output_and_source_may_not_lie_within_one_another(bench: Bench, source: str, output: str) -> None:
+    with pytest.raises(OutputError) as caught:
+        refuse_overlap(bench.job("upscale", source=source, output=output))
+    assert caught.value.remedy
+    refuse_overlap(bench.job("upscale", source=source, output=f"{output}/../../elsewhere"))
+
+
+def test_a_state_within_the_source_is_refused(bench: Bench) -> None:
+    with pytest.raises(OutputError, match=r"state .* lies inside the source"):
+        refuse_overlap(bench.job("upscale", source="./state/..", output="../elsewhere"))
+
+
+def test_a_link_does_not_hide_that_one_lies_within_the_other(bench: Bench) -> None:
+    (bench.folder / "out").symlink_to("in/finished")
+    with pytest.raises(OutputError):
+        refuse_overlap(bench.job("upscale"))

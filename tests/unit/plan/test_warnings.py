@@ -1,4 +1,4 @@
-"""What is said before anything is paid: the API's traps, and models that are not on offer."""
+"""What is said before anything is paid: the API's limits, and models that are not on offer."""
 
 from __future__ import annotations
 

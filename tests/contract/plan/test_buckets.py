@@ -1,4 +1,4 @@
-"""Plans over buckets: what is listed, what is looked at, and what is known without reading."""
+"""Plans over buckets: what is listed, what is probed, and what is known without reading."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def calls(plan: Plan) -> int:
     return sum(step.calls for step in plan.steps)
 
 
-# Standing
+# Status
 
 
 def test_new_objects_are_new_and_finished_ones_are_done(cloud: Cloud) -> None:
@@ -203,16 +203,16 @@ def test_an_object_of_a_version_that_any_job_has_read_is_known_by_its_bytes(clou
     cloud.put(renamed=content, other=drawn(colour="blue"))
     cloud.read("renamed.png", sha256, content)
     plan = cloud.plan("upscale")
-    lineages = {item.key: item.input_key for item in plan.items}
-    assert lineages["renamed.png"] == InputKey("source", sha256)
-    assert lineages["other.png"] == InputKey("unread", cloud.listed()["other.png"].version)
+    input_keys = {item.key: item.input_key for item in plan.items}
+    assert input_keys["renamed.png"] == InputKey("source", sha256)
+    assert input_keys["other.png"] == InputKey("unread", cloud.listed()["other.png"].version)
     cloud.bench.buy(purchase(cloud, sha256, "upscale").result)
     plan = cloud.plan("upscale")
     assert statuses(plan) == {"other.png": "new", "renamed.png": "reused"}
     assert amounts(plan) == ("0.02", "0.02")
 
 
-# Looking
+# Probing
 
 
 def test_headers_decide_conditions_and_limits_in_the_order_of_the_source(cloud: Cloud) -> None:
@@ -249,7 +249,7 @@ def pricer_with(bench: Bench, job: Job, prober: Prober) -> Pricer:
 
 
 @pytest.mark.parametrize("limit", [1, 2])
-def test_beyond_a_limit_nothing_is_looked_at(bench: Bench, limit: int) -> None:
+def test_beyond_a_limit_nothing_is_probed(bench: Bench, limit: int) -> None:
     for number in range(5):
         bench.picture(f"{number}.png", colour=f"#0{number}0000")
     job = bench.job("upscale")
@@ -259,7 +259,7 @@ def test_beyond_a_limit_nothing_is_looked_at(bench: Bench, limit: int) -> None:
     assert prober.probed == limit
 
 
-def test_beyond_a_limit_no_more_objects_are_looked_at_than_one_window(cloud: Cloud, tmp_path: Path) -> None:
+def test_beyond_a_limit_no_more_objects_are_probed_than_one_window(cloud: Cloud, tmp_path: Path) -> None:
     cloud.put(**{f"{number:02}": drawn(colour=f"#{number:02}0000") for number in range(30)})
     job = cloud.job("upscale")
     prober = CountingProber(cloud.source, tmp_path)
@@ -281,7 +281,7 @@ def test_a_header_tells_the_real_size_of_the_object(cloud: Cloud, tmp_path: Path
 
 
 @pytest.mark.parametrize(("behind", "seen"), [(300_000, True), (2_000_000, False)])
-def test_a_header_behind_others_is_looked_for_in_a_megabyte_and_no_further(
+def test_a_header_behind_others_is_searched_in_a_megabyte_and_no_further(
     cloud: Cloud,
     tmp_path: Path,
     behind: int,
@@ -328,7 +328,7 @@ def test_headers_take_64_kilobytes_each_where_they_are_needed_and_nothing_elsewh
 
 def test_an_object_sent_by_address_is_known_by_its_version_and_not_turned(cloud: Cloud) -> None:
     cloud.bench.host = "loopback"
-    cloud.put(a=drawn(), b=drawn(), c=b"not looked at")
+    cloud.put(a=drawn(), b=drawn(), c=b"not read")
     plan = cloud.plan("edit: {prompt: p}", "upscale", more=BY_URL)
     listed = cloud.listed()
     assert {item.key: item.input_key for item in plan.items} == {

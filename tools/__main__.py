@@ -10,11 +10,11 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from tools import pictures, reference
+from tools import pictures, reference, schemas
 
 ROOT = Path(__file__).parents[1]
 #: One line registers a generator.
-GENERATORS = (reference.files,)
+GENERATORS = (reference.files, schemas.files)
 
 
 def made() -> Mapping[Path, str]:

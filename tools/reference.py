@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from tools import schemas
 from venice_batch.cli.commands import cli
 from venice_batch.job.json_schema import json_schema
 from venice_batch.steps.table import STEPS
@@ -159,6 +160,17 @@ def _paragraphs(text: str) -> str:
     return "\n\n".join(" ".join(each.split()) for each in text.split("\n\n"))
 
 
+# JSON
+
+
+def _json_keys(name: str) -> str:
+    link = f"[schemas/{name}.json](schemas/{name}.json)"
+    return _table(
+        ("key", "type", f"meaning ({link})"),
+        [(f"`{at}`", *rest) for at, *rest in schemas.keys(name) if not at.startswith("plan.")],
+    )
+
+
 # Tables
 
 
@@ -198,4 +210,5 @@ _MAKERS: Mapping[str, Callable[[str], str]] = {
     "fields": _fields,
     "steps": _steps,
     "commands": _commands,
+    "json": _json_keys,
 }

@@ -7,6 +7,8 @@ import io
 import json
 import subprocess
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -29,6 +31,16 @@ COMMANDS = (
     ["schema"],
     ["emulator"],
 )
+
+
+SCHEMAS = REPOSITORY / "docs" / "schemas"
+
+
+def _check(name: str, document: Any) -> None:
+    """See whether a document is one that docs/json.md describes."""
+    schema = json.loads((SCHEMAS / f"{name}.json").read_text("utf-8"))
+    validator = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
+    assert [f"{error.json_path}: {error.message}" for error in validator.iter_errors(document)] == []
 
 
 @pytest.fixture
@@ -95,6 +107,29 @@ def test_every_question_about_a_job_is_answered_in_json_alone(done: Work) -> Non
     assert sum(Decimal(row["usd"]) for row in ledger) == Decimal("0.10") == done.vendor.billed()
     assert {row["request_id"] for row in ledger} == {call["request_id"] for call in done.vendor.paid()}
     assert done.asked("check")["valid"] is True
+
+
+def test_everything_that_is_printed_has_the_documented_form(done: Work) -> None:
+    seen = {"plan": done.asked("plan", "--sample", "1"), "check": done.asked("check"), "run": done.run("--json").json}
+    for command in ("status", "items", "ledger", "report"):
+        seen[command] = done.asked(command)
+    seen["summary"] = json.loads(Path(seen["report"]["summary"]).read_text("utf-8"))
+    for command in ("gc", "reconcile", "doctor"):
+        seen[command] = done.venice(command, done.job, "--json", env={"VENICE_API_KEY": done.vendor.admin_key}).json
+    seen["decision"] = done.venice("release", done.job, "--all", "--json").json
+    for command in ("balance", "models", "styles", "presets"):
+        seen[command] = done.venice(command, "--json").json
+    assert sorted(seen) == sorted(file.stem for file in SCHEMAS.glob("*.json"))
+    for name, document in seen.items():
+        assert document or name == "decision", name
+        _check(name, document)
+    (matched, *_) = seen["reconcile"]["matched"]
+    assert matched["expected_usd"] == matched["expected"] == matched["rows"][0]["charged_usd"]
+    assert {row["usd"] for row in seen["ledger"]} == {"0.03", "0.02"}
+    assert seen["run"]["spent_usd"] == seen["run"]["spent"] == seen["summary"]["run"]["spent_usd"] == "0.10"
+    _check("presets", done.venice("presets", "ebay", "--json").json)
+    done.write(CUT, rum={})
+    _check("check", done.venice("check", done.job, "--json").json)
 
 
 def test_a_run_that_money_stops_says_so_in_json_too(done: Work) -> None:

@@ -126,7 +126,7 @@ def test_a_run_that_cannot_start_says_so_before_it_tries_a_dead_webhook_and_keep
     work.vendor.balance(usd="0", diem="0")
     short = work.run()
     assert short.code == 5
-    assert short.err.index("error: the plan costs") < short.err.index("warning: not told: webhook")
+    assert short.err.index("error: the plan costs") < short.err.index("warning: not delivered: webhook")
     assert "secret" not in short.text
 
 

@@ -14,8 +14,7 @@ from typing import NoReturn
 
 import click
 
-from venice_batch.cli.errors import tell, told
-from venice_batch.errors import Exit, Interrupted, VeniceBatchError
+from venice_batch.errors import Exit, Interrupted, Unavailable, VeniceBatchError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -41,8 +40,30 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.DONE
     except (click.Abort, KeyboardInterrupt, VeniceBatchError, OSError) as error:
-        return tell(told(error))
+        return print_error(as_error(error))
     return code if isinstance(code, int) else Exit.DONE
+
+
+def as_error(error: BaseException) -> VeniceBatchError:
+    """Return `error`, which is one of ours, of the machine's, or an interrupt, with message, remedy and exit code."""
+    if isinstance(error, VeniceBatchError):
+        return error
+    if isinstance(error, OSError):
+        # Not from the job's folders, whose errors have their own remedy: the machine's own, such as TMPDIR.
+        return Unavailable(f"this machine failed: {error}", remedy="see to its disk, then run it again")
+    return Interrupted("interrupted")
+
+
+def print_error(error: VeniceBatchError, *hints: str) -> int:
+    """Print the error, its remedy and further hints to stderr; return its exit code."""
+    from venice_batch.report.text import shown  # noqa: PLC0415 - only needed when something went wrong
+
+    for line in error.message.splitlines() or [""]:
+        click.echo(f"error: {shown(line)}", err=True)
+    for hint in (error.remedy, *hints):
+        if hint:
+            click.echo(f"  try: {shown(hint)}", err=True)
+    return error.exit_code
 
 
 def _terminated(_: int, __: FrameType | None) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +25,13 @@ def cli() -> None:
     refused, 5 money, 6 API or store unavailable or too many failures, 7 another run holds the job, 130/143 interrupted,
     1 a bug in this tool.
     """
+
+
+def _call(function: str, *arguments: Any, **options: Any) -> int:
+    """Call `module.function` of this package, imported only now so that `--help` answers at once."""
+    module, name = function.split(".")
+    code: int = getattr(import_module(f"venice_batch.cli.{module}"), name)(*arguments, **options)
+    return code
 
 
 def _job(function: Function) -> Function:
@@ -50,14 +58,14 @@ def _csv(function: Function) -> Function:
 
 
 def _item_filter(function: Function) -> Function:
-    function = click.option("--limit", type=click.IntRange(1), metavar="N", help="Take on at most N items.")(function)
-    function = click.option("--only", metavar="GLOB", help="Take on only items whose key matches.")(function)
-    text = "Take on a spread of N items, then report and stop; a later run does the rest."
+    function = click.option("--limit", type=click.IntRange(1), metavar="N", help="At most N items.")(function)
+    function = click.option("--only", metavar="GLOB", help="Only items whose key matches.")(function)
+    text = "A repeatable sample of N items, then report and stop; a later run does the rest."
     function = click.option("--sample", type=click.IntRange(1), metavar="N", help=text)(function)
-    text = "Take on only items last modified since then: 2026-11-20, 2026-11-20T06:00Z, 36h, 7d."
+    text = "Only items last modified since then: 2026-11-20, 2026-11-20T06:00Z, 36h, 7d."
     function = click.option("--since", metavar="TIME", help=text)(function)
     function = click.option("--budget", metavar="USD", help="Replaces budget.max_usd of the job.")(function)
-    text = "Take up items again that failed for a lasting reason."
+    text = "Also retry items that failed permanently."
     return click.option("--retry-failed", is_flag=True, help=text)(function)
 
 
@@ -66,18 +74,21 @@ def _item_filter(function: Function) -> Function:
 @_item_filter
 @_json
 @click.option("--dry-run", is_flag=True, help="The same as `plan`.")
-@click.option("--partial", is_flag=True, help="If the money does not cover everything, do what it reaches for.")
+@click.option(
+    "--partial", is_flag=True, help="If the money does not cover everything, process as many items as it covers."
+)
 @click.option("--wait-for-balance", "wait", metavar="TIME", help="Wait up to 2h, 30m, ... for credits, then go on.")
 @click.option("--workers", type=click.IntRange(1, 64), metavar="N", help="Calls in flight at most.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask before spending.")
 @click.option(
-    "--log-format", type=click.Choice(["text", "json"]), default="text", help="Form of stderr; json: an object a line."
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help="stderr format; json: one JSON object per line.",
 )
 def run(**options: Any) -> int:
-    """Plan JOB, check the balance, do the work, and say what came of it."""
-    from venice_batch.cli import run_job  # noqa: PLC0415 - see the module's docstring
-
-    return run_job.run(run_job.RunOptions(**options))
+    """Plan JOB, check the balance, do the work, and report the result."""
+    return _call("run_job.run", **options)
 
 
 @cli.command()
@@ -86,9 +97,7 @@ def run(**options: Any) -> int:
 @_json
 def plan(**options: Any) -> int:
     """Say what a run of JOB would do and cost, without spending or changing anything."""
-    from venice_batch.cli import run_job  # noqa: PLC0415 - see the module's docstring
-
-    return run_job.plan(run_job.RunOptions(**options))
+    return _call("run_job.plan", **options)
 
 
 @cli.command()
@@ -96,9 +105,7 @@ def plan(**options: Any) -> int:
 @_json
 def check(**options: Any) -> int:
     """Validate JOB without asking the API."""
-    from venice_batch.cli import queries  # noqa: PLC0415 - see the module's docstring
-
-    return queries.check(**options)
+    return _call("queries.check", **options)
 
 
 @cli.command()
@@ -106,9 +113,7 @@ def check(**options: Any) -> int:
 @_json
 def status(**options: Any) -> int:
     """Show what the state of JOB knows: items, the last run, and money by step and model."""
-    from venice_batch.cli import queries  # noqa: PLC0415 - see the module's docstring
-
-    return queries.status(**options)
+    return _call("queries.status", **options)
 
 
 @cli.command()
@@ -118,14 +123,12 @@ def status(**options: Any) -> int:
 @click.option("--state", "state", metavar="STATE", help="Only items in this state, such as failed.")
 def items(**options: Any) -> int:
     """List the items of JOB with their states and reasons."""
-    from venice_batch.cli import queries  # noqa: PLC0415 - see the module's docstring
-
-    return queries.items(**options)
+    return _call("queries.items", **options)
 
 
 def _held(function: Function) -> Function:
-    """Add what the commands take that decide about held answers."""
-    function = click.option("--all", "everything", is_flag=True, help="Everything that is held back.")(function)
+    """Add what the commands take that decide about held-back results."""
+    function = click.option("--all", "everything", is_flag=True, help="All results that are held back.")(function)
     function = click.argument("keys", nargs=-1, metavar="[KEY]...")(function)
     return _job(function)
 
@@ -134,20 +137,16 @@ def _held(function: Function) -> Function:
 @_held
 @_json
 def release(**options: Any) -> int:
-    """Accept the flagged answers of the items KEY..., named as `items` names them: the next run publishes them."""
-    from venice_batch.cli import decisions  # noqa: PLC0415 - see the module's docstring
-
-    return decisions.carry_out("released", **options)
+    """Accept the flagged results of the items KEY..., named as `items` names them: the next run publishes them."""
+    return _call("decisions.decide", "released", **options)
 
 
 @cli.command()
 @_held
 @_json
 def reject(**options: Any) -> int:
-    """Refuse the flagged answers of the items KEY..., named as `items` names them: the next run buys them anew."""
-    from venice_batch.cli import decisions  # noqa: PLC0415 - see the module's docstring
-
-    return decisions.carry_out("rejected", **options)
+    """Refuse the flagged results of the items KEY...: the next run regenerates them (charged again)."""
+    return _call("decisions.decide", "rejected", **options)
 
 
 @cli.command()
@@ -155,20 +154,16 @@ def reject(**options: Any) -> int:
 @_json
 @_csv
 def ledger(**options: Any) -> int:
-    """List every call of JOB with its price and its fate."""
-    from venice_batch.cli import queries  # noqa: PLC0415 - see the module's docstring
-
-    return queries.ledger(**options)
+    """List every call of JOB with its price and its outcome."""
+    return _call("queries.ledger", **options)
 
 
 @cli.command()
 @_job
 @_json
 def report(**options: Any) -> int:
-    """Write the page that shows what became of JOB, with its pictures, and say where it lies."""
-    from venice_batch.cli import report  # noqa: PLC0415 - see the module's docstring
-
-    return report.report(**options)
+    """Write the review page of JOB, with its pictures, and print its path."""
+    return _call("report.report", **options)
 
 
 @cli.command()
@@ -179,9 +174,7 @@ def reconcile(**options: Any) -> int:
 
     Exit 0: nothing was charged twice or without an answer; 3: something was.
     """
-    from venice_batch.cli import reconcile  # noqa: PLC0415 - see the module's docstring
-
-    return reconcile.reconcile(**options)
+    return _call("reconcile.reconcile", **options)
 
 
 @cli.command()
@@ -189,9 +182,7 @@ def reconcile(**options: Any) -> int:
 @_json
 def balance(**options: Any) -> int:
     """Show what the key may spend, and how fast it may call."""
-    from venice_batch.cli import queries  # noqa: PLC0415 - see the module's docstring
-
-    return queries.balance(**options)
+    return _call("queries.balance", **options)
 
 
 @cli.command()
@@ -200,9 +191,7 @@ def balance(**options: Any) -> int:
 @click.option("--type", "kind", type=click.Choice(["image", "inpaint", "upscale"]), help="Only models of this type.")
 def models(**options: Any) -> int:
     """List the models of the live catalogue with their prices."""
-    from venice_batch.cli import queries  # noqa: PLC0415 - see the module's docstring
-
-    return queries.models(**options)
+    return _call("queries.models", **options)
 
 
 @cli.command()
@@ -210,9 +199,7 @@ def models(**options: Any) -> int:
 @_json
 def styles(**options: Any) -> int:
     """List the style presets that generate takes."""
-    from venice_batch.cli import queries  # noqa: PLC0415 - see the module's docstring
-
-    return queries.styles(**options)
+    return _call("queries.styles", **options)
 
 
 @cli.command(name="presets")
@@ -220,26 +207,20 @@ def styles(**options: Any) -> int:
 @_json
 def show_presets(**options: Any) -> int:
     """List what `preset:` in a job file may name; with NAME its rules, sources, steps and renditions."""
-    from venice_batch.cli import presets  # noqa: PLC0415 - see the module's docstring
-
-    return presets.presets(**options)
+    return _call("setup.presets", **options)
 
 
 @cli.command()
 @click.argument("file", type=click.Path(path_type=Path), default=Path("job.yaml"))
 def init(file: Path) -> int:
     """Write a starter job to FILE (job.yaml)."""
-    from venice_batch.cli import queries  # noqa: PLC0415 - see the module's docstring
-
-    return queries.init(file)
+    return _call("setup.init", file)
 
 
 @cli.command()
 def schema() -> int:
     """Print the JSON Schema of the job file."""
-    from venice_batch.cli import queries  # noqa: PLC0415 - see the module's docstring
-
-    return queries.schema()
+    return _call("setup.schema")
 
 
 @cli.command()
@@ -251,9 +232,7 @@ def schema() -> int:
 @click.option("--diem", default="0", show_default=True, help="The DIEM balance.")
 def emulator(**options: Any) -> int:
     """Serve the offline Venice: every endpoint, price and limit, and pictures that cost nothing."""
-    from venice_batch.cli import queries  # noqa: PLC0415 - see the module's docstring
-
-    return queries.emulator(**options)
+    return _call("setup.emulator", **options)
 
 
 @cli.command()
@@ -264,19 +243,19 @@ def emulator(**options: Any) -> int:
 def doctor(**options: Any) -> int:
     """Check key, money, network, clock, disk and codecs; with JOB also its models, folders and buckets.
 
-    Spends nothing. The exit code is that of the gravest thing found: 5 money, 4 the key, 6 network, store or disk,
+    Spends nothing. The exit code is that of the most serious finding: 5 money, 4 the key, 6 network, store or disk,
     2 the job; 0 where nothing is bad.
     """
-    from venice_batch.cli import doctor  # noqa: PLC0415 - see the module's docstring
-
-    return doctor.doctor(**options)
+    return _call("doctor.doctor", **options)
 
 
 @cli.command()
 @_job
 @_json
 @click.argument("others", type=click.Path(path_type=Path), nargs=-1, metavar="[OTHER_JOB]...")
-@click.option("--older-than", default="30d", show_default=True, metavar="TIME", help="Only what was of no use since.")
+@click.option(
+    "--older-than", default="30d", show_default=True, metavar="TIME", help="Only results unused for this long."
+)
 @click.option("--larger-than", metavar="SIZE", help="Only files of this size and more, such as 100MB.")
 @click.option("--yes", "-y", is_flag=True, help="Delete; without it, only show.")
 def gc(**options: Any) -> int:
@@ -284,9 +263,7 @@ def gc(**options: Any) -> int:
 
     Where several jobs share a state, name them all: what a job needs whose file is not named is kept.
     """
-    from venice_batch.cli import maintenance  # noqa: PLC0415 - see the module's docstring
-
-    return maintenance.gc(maintenance.GcOptions(**options))
+    return _call("maintenance.gc", **options)
 
 
 @cli.command()
@@ -294,9 +271,7 @@ def gc(**options: Any) -> int:
 @click.option("--force", is_flag=True, help="Break it although its holder may be alive.")
 def unlock(**options: Any) -> int:
     """Break the lease that a dead run left on the state of JOB."""
-    from venice_batch.cli import maintenance  # noqa: PLC0415 - see the module's docstring
-
-    return maintenance.unlock(**options)
+    return _call("maintenance.unlock", **options)
 
 
 @cli.command()
@@ -306,6 +281,4 @@ def completion(shell: str) -> int:
 
     For bash, put this into ~/.bashrc:  eval "$(venice-batch completion bash)"
     """
-    from venice_batch.cli import completing  # noqa: PLC0415 - see the module's docstring
-
-    return completing.completion(cli, shell)
+    return _call("setup.completion", cli, shell)

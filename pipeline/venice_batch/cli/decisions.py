@@ -1,8 +1,7 @@
-"""`release` and `reject`: a person's word on answers that are held back."""
+"""`release` and `reject`: a person's decisions on results that are held back."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,21 +9,22 @@ from pathlib import Path
 import click
 
 from venice_batch.cli import settings
-from venice_batch.cli.jobs import load_job
+from venice_batch.cli.printing import print_json
 from venice_batch.errors import Exit, UsageError
 from venice_batch.job import Job
 from venice_batch.report.text import shown, table
-from venice_batch.run.decisions import Decided, Decision, chosen, decide, held, name_of
-from venice_batch.run.session import state_root, state_to_write
+from venice_batch.run import decisions
+from venice_batch.run.decisions import Decided, Decision, chosen, held, name_of
+from venice_batch.run.session import state_to_write
 from venice_batch.state import to_read
 
 _NEXT: Mapping[Decision, str] = {
     "released": "the next `venice-batch run` publishes them",
-    "rejected": "the next `venice-batch run` buys them anew",
+    "rejected": "the next `venice-batch run` regenerates them (charged again)",
 }
 
 
-def carry_out(
+def decide(
     decision: Decision,
     job: Path,
     keys: Sequence[str],
@@ -34,35 +34,34 @@ def carry_out(
     everything: bool,
     as_json: bool,
 ) -> int:
-    """Write the decision down and show what it came to.
+    """Record the decision and show which items it changed.
 
     Raises:
-        UsageError: no key is given, or the answer of one is not held back; nothing is changed then (exit 2).
+        UsageError: no key is given, or the result of one is not held back; nothing is changed then (exit 2).
         Locked: a run holds the job (exit 7).
     """
     if bool(keys) == everything:
         raise UsageError("name the items, or give --all", remedy="`venice-batch items JOB --state flagged` lists them")
-    loaded = load_job(job, overrides)
-    host = settings.host(settings.base_url(base_url, loaded.api.base_url))
-    # Looked at without the lease first: a mistyped key makes no state where there is none, and waits for nobody.
-    with to_read(state_root(loaded, host)) as state:
+    loaded = settings.load_job(job, overrides)
+    # Read without the lease first: a mistyped key makes no state where there is none, and waits for nobody.
+    with to_read(settings.state_of(loaded, base_url)) as state:
         found = held(state, loaded.name) if everything else chosen(state, loaded.name, keys, decision)
     done = Decided((), ())
     if found:
+        host = settings.host(settings.base_url(base_url, loaded.api.base_url))
         with state_to_write(loaded, host) as state:
             state.recover(time.time())
             rows = held(state, loaded.name) if everything else chosen(state, loaded.name, keys, decision)
-            done = decide(state, rows, decision, time.time())
-    click.echo(_json(decision, done) if as_json else _text(loaded, decision, done))
+            done = decisions.decide(state, rows, decision, time.time())
+    if as_json:
+        items = [
+            {"job": item.job, "item": name_of(item), "flags": row.code.split("+"), "result": row.result}
+            for item, row in done.rows
+        ]
+        print_json("decision", {"decision": decision, "items": items, "already": done.already})
+    else:
+        click.echo(_text(loaded, decision, done))
     return Exit.DONE
-
-
-def _json(decision: Decision, done: Decided) -> str:
-    items = [
-        {"job": item.job, "item": name_of(item), "flags": row.code.split("+"), "result": row.result}
-        for item, row in done.rows
-    ]
-    return json.dumps({"decision": decision, "items": items, "already": list(done.already)}, indent=2)
 
 
 def _text(job: Job, decision: Decision, done: Decided) -> str:

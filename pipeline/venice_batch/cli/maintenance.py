@@ -1,19 +1,19 @@
-"""`gc` and `unlock`: keeping a state in order."""
+"""`gc` and `unlock`: keep a state in order."""
 
 from __future__ import annotations
 
-import functools
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 from pydantic_core import PydanticCustomError
 
 from venice_batch.cli import settings
-from venice_batch.cli.jobs import load_job
+from venice_batch.cli.options import seconds
+from venice_batch.cli.printing import print_json
 from venice_batch.errors import Exit, Locked, UsageError
 from venice_batch.job import Job
 from venice_batch.plan.model import dollars
@@ -22,15 +22,14 @@ from venice_batch.plan.reading.load_pipeline import make_pipeline
 from venice_batch.plan.reading.sources import candidates, refuse_overlap
 from venice_batch.report.text import duration, shown, table, when
 from venice_batch.run.gc.sweep import Garbage, Limits, find_garbage, sweep
-from venice_batch.run.session import state_root
-from venice_batch.state import LeasePolicy, State, bucket_lease, lease, to_read, to_write
+from venice_batch.run.session import state_to_write
+from venice_batch.state import LeasePolicy, State, bucket_lease, lease, to_read
 from venice_batch.steps.scalars import as_bytes
 from venice_batch.storage import S3Place, open_store
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _SIZES = (("GB", 10**9), ("MB", 10**6), ("KB", 10**3))
 _LISTED = 10
-_HEAD = ("bytes", "last of use", "bought for", "result")
+_HEAD = ("bytes", "last used", "bought for", "result")
 
 
 @dataclass(frozen=True)
@@ -47,31 +46,35 @@ class GcOptions:
     yes: bool = False
 
 
-def gc(options: GcOptions) -> int:
-    """Show what could be freed; with `yes`, free it.
+def gc(**given: Any) -> int:
+    """Show what could be freed; with `yes`, free it; takes what `GcOptions` has.
 
     Raises:
         Locked: another run holds the state (exit 7).
         SourceError: the source cannot be read, so that nothing can be said of what its items need.
         Unavailable: a store cannot be reached or changed.
     """
-    limits = Limits(_age(options.older_than), _size(options.larger_than))
-    job = load_job(options.job, options.overrides)
-    recipes = [_pipeline(each, options) for each in (job, *_others(job, options))]
-    root = state_root(job, recipes[0].chain.host)
-    sorted_out = functools.partial(_sorted_out, recipes, limits=limits)
-    with to_read(root) as state:
-        heap = sorted_out(state)
-    freed = bool(heap.unused) and options.yes
+    options = GcOptions(**given)
+    limits = Limits(seconds("--older-than", options.older_than), _size(options.larger_than))
+    job = settings.load_job(options.job, options.overrides)
+    pipelines = [_pipeline(each, options) for each in (job, *_others(job, options))]
+
+    def look(state: State) -> Garbage:
+        return find_garbage(state, [(each, candidates(each.job)) for each in pipelines], limits, time.time())
+
+    with to_read(settings.state_of(job, options.base_url)) as state:
+        garbage = look(state)
+    freed = bool(garbage.unused) and options.yes
     if freed:
-        with to_write(root, lease_place=job.state, policy=_policy(job)) as state:
+        with state_to_write(job, pipelines[0].chain.host) as state:
             state.recover(time.time())
-            # Looked at once more: between the two looks another run may have come and gone.
-            heap = sorted_out(state)
-            sweep(state, heap.unused)
-    click.echo(
-        json.dumps(_heap_json(heap, freed=freed), indent=2) if options.as_json else _heap_text(heap, freed=freed)
-    )
+            # Looked up once more: in between another run may have come and gone.
+            garbage = look(state)
+            sweep(state, garbage.unused)
+    if options.as_json:
+        print_json("gc", _garbage_values(garbage, freed=freed))
+    else:
+        click.echo(_garbage_text(garbage, freed=freed))
     return Exit.DONE
 
 
@@ -81,7 +84,7 @@ def _others(job: Job, options: GcOptions) -> list[Job]:
     Raises:
         UsageError: one of them keeps its state elsewhere.
     """
-    others = [load_job(file, options.overrides) for file in options.others]
+    others = [settings.load_job(file, options.overrides) for file in options.others]
     for file, other in zip(options.others, others, strict=True):
         if other.state != job.state:
             raise UsageError(
@@ -95,57 +98,52 @@ def _pipeline(job: Job, options: GcOptions) -> Pipeline:
     return make_pipeline(job, settings.host(settings.base_url(options.base_url, job.api.base_url)))
 
 
-def _sorted_out(recipes: Sequence[Pipeline], state: State, limits: Limits) -> Garbage:
-    return find_garbage(state, [(pipeline, candidates(pipeline.job)) for pipeline in recipes], limits, time.time())
-
-
-def _heap_json(heap: Garbage, *, freed: bool) -> dict[str, object]:
-    aside = [each for each in heap.unused if each.stored.bad is not None]
+def _garbage_values(garbage: Garbage, *, freed: bool) -> dict[str, object]:
+    aside = [each for each in garbage.unused if each.stored.bad is not None]
     return {
         "freed": freed,
-        "results": len(heap.unused) - len(aside),
+        "results": len(garbage.unused) - len(aside),
         "set_aside": len(aside),
-        "bytes": heap.bytes,
-        "usd": dollars(heap.usd),
-        "needed": heap.needed,
-        "spared": heap.spared,
-        "unclear_items": heap.unclear,
-        "unknown_items": heap.unknown,
+        "bytes": garbage.bytes,
+        "usd": garbage.usd,
+        "needed": garbage.needed,
+        "spared": garbage.spared,
+        "unclear_items": garbage.unclear,
+        "unknown_items": garbage.unknown,
     }
 
 
-def _heap_text(heap: Garbage, *, freed: bool) -> str:
+def _garbage_text(garbage: Garbage, *, freed: bool) -> str:
     lines = []
-    if heap.unused and not freed:
+    if garbage.unused and not freed:
         rows = [
             (f"{each.stored.bytes:,}", when(each.last_used), each.item, _name(each.stored.key, each.stored.bad))
-            for each in heap.unused[:_LISTED]
+            for each in garbage.unused[:_LISTED]
         ]
         lines.append(table(_HEAD, rows, right=frozenset({0})))
-        if len(heap.unused) > _LISTED:
-            lines.append(f"... and {len(heap.unused) - _LISTED} smaller ones")
-    files = "1 file" if len(heap.unused) == 1 else f"{len(heap.unused)} files"
-    lines.append(f"{'freed' if freed else 'can be freed'}: {files}, {_bytes(heap.bytes)}")
-    if heap.unused:
-        lines.append(f"they cost {dollars(heap.usd)} USD: whatever of it is ever needed again must be bought again")
-    lines.append(f"kept: {heap.needed} that items need, {heap.spared} that are too young or too small to go")
-    lines += _doubts(heap)
-    if heap.unused and not freed:
+        if len(garbage.unused) > _LISTED:
+            lines.append(f"... and {len(garbage.unused) - _LISTED} smaller ones")
+    files = "1 file" if len(garbage.unused) == 1 else f"{len(garbage.unused)} files"
+    lines.append(f"{'freed' if freed else 'can be freed'}: {files}, {_bytes(garbage.bytes)}")
+    if garbage.unused:
+        lines.append(f"they cost {dollars(garbage.usd)} USD: whatever of it is ever needed again is charged again")
+    lines.append(f"kept: {garbage.needed} that items need, {garbage.spared} that are too young or too small to go")
+    lines += _unclear_lines(garbage)
+    if garbage.unused and not freed:
         lines.append("nothing was deleted; --yes deletes")
     return "\n".join(lines)
 
 
-def _doubts(heap: Garbage) -> list[str]:
-    if not heap.unclear:
+def _unclear_lines(garbage: Garbage) -> list[str]:
+    if not garbage.unclear:
         return []
     who = (
-        f"{heap.unclear} items of other jobs, of another recipe or API address than the job file has now, or of inputs"
-        " that are not there"
+        f"{garbage.unclear} items of other jobs, of other settings or another API address than the job file has now,"
+        " or of inputs that are not there"
     )
-    if heap.unknown:
-        return [
-            f"no result can go: what {heap.unknown} of {who} need is not known; `run` first, and name all jobs here"
-        ]
+    if garbage.unknown:
+        unknown = f"what {garbage.unknown} of {who} need is not known"
+        return [f"no result can go: {unknown}; `run` first, and name all jobs here"]
     return [f"spared with all that was ever bought for them: {who}; after a `run` more may go"]
 
 
@@ -156,7 +154,7 @@ def unlock(job: Path, overrides: Sequence[str], base_url: str | None, *, force: 
         Locked: its holder lives, or may live (exit 7).
         Unavailable: the state cannot be reached (exit 6).
     """
-    loaded = load_job(job, overrides)
+    loaded = settings.load_job(job, overrides)
     settings.base_url(base_url, loaded.api.base_url)
     if isinstance(loaded.state, S3Place):
         return _unlock_bucket(loaded, loaded.state, force=force)
@@ -191,20 +189,12 @@ def _policy(job: Job) -> LeasePolicy:
     return LeasePolicy(safe=False) if job.lease is None else LeasePolicy(job.lease)
 
 
-def _age(text: str) -> float:
-    number, unit = text[:-1], text[-1:]
-    if unit not in _UNITS or not number.isascii() or not number.replace(".", "", 1).isdigit():
-        raise UsageError(
-            f"--older-than {text!r} is no duration", remedy="write a number with s, m, h or d, such as 90d"
-        )
-    return float(number) * _UNITS[unit]
-
-
 def _size(text: str | None) -> int:
     try:
         return 0 if text is None else as_bytes(text)
     except PydanticCustomError:
-        raise UsageError(f"--larger-than {text!r} is no size", remedy="write bytes, or 500KB, 100MB, 2GB") from None
+        remedy = "write bytes, or 500KB, 100MB, 2GB"
+        raise UsageError(f"--larger-than {text!r} is not a valid size", remedy=remedy) from None
 
 
 def _bytes(count: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,10 +11,9 @@ from pathlib import Path
 import click
 
 from venice_batch.cli import settings
-from venice_batch.cli.jobs import load_job
+from venice_batch.cli.printing import print_json
 from venice_batch.errors import Exit, UsageError
-from venice_batch.report.reconcile import match, reconciliation_json, reconciliation_text
-from venice_batch.run.session import state_root
+from venice_batch.report.reconcile import match, reconciliation_text
 from venice_batch.state import CallRow, Results, to_read
 from venice_batch.venice import Api, Client
 from venice_batch.venice.usage import UsageRow
@@ -33,21 +31,24 @@ def reconcile(job: Path, overrides: Sequence[str], base_url: str | None, *, as_j
         CallFailed: the key is no ADMIN key (exit 4), or the API cannot be asked (exit 6).
         UsageError: the API is the bundled emulator, whose books end with each run.
     """
-    loaded = load_job(job, overrides)
+    loaded = settings.load_job(job, overrides)
     url = settings.base_url(base_url, loaded.api.base_url)
     if url == settings.EMULATOR:
         raise UsageError(
             "the bundled emulator's books ended with the run: there is nothing to compare with",
             remedy="run the job against `venice-batch emulator`, and name that one's address with --base-url",
         )
-    with to_read(state_root(loaded, settings.host(url))) as state:
+    with to_read(settings.state_of(loaded, base_url)) as state:
         calls = [_named(call, state.results) for call in state.calls(loaded.name) if call.begun_at is not None]
     rows: list[UsageRow] = []
     if calls:
         with settings.api(url) as api:
             rows = _account_rows(api, calls)
     found = match(calls, rows, _WINDOW)
-    click.echo(json.dumps(reconciliation_json(found), indent=2) if as_json else reconciliation_text(loaded.name, found))
+    if as_json:
+        print_json("reconcile", found)
+    else:
+        click.echo(reconciliation_text(loaded.name, found))
     return Exit.DONE if found.clean else Exit.ITEMS_FAILED
 
 

@@ -1,4 +1,4 @@
-"""One command's starts of a job: one, or several where it waits for the balance in between."""
+"""Runs a job once, or again and again where `--wait-for-balance` waits in between; keeps what notifications report."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from dataclasses import dataclass
 import click
 
 from venice_batch.cli import settings
-from venice_batch.cli.amounts import patience
-from venice_batch.cli.options import RunOptions
+from venice_batch.cli.options import RunOptions, seconds
 from venice_batch.cli.output import RunOutput
 from venice_batch.errors import BudgetReached, Interrupted, MoneyError, VeniceBatchError
 from venice_batch.job import Job
 from venice_batch.plan.model import Plan, dollars
 from venice_batch.plan.pricing import PriceList
-from venice_batch.report.metrics import Figures, Lane, figures
+from venice_batch.report.metrics import RateLimit, RunMetrics, run_metrics
 from venice_batch.report.notify import Notifier
 from venice_batch.report.run_result import RunResult
 from venice_batch.run.observer import Summary
@@ -33,23 +32,23 @@ def not_covered(plan: Plan) -> MoneyError:
     return kind(
         f"the plan costs up to {dollars(plan.cost.high)} USD, and {plan.coverage.reason}:"
         f" {dollars(plan.coverage.shortfall)} USD are missing",
-        remedy="add credits or raise the budget; --partial does what the money reaches for, --limit N takes fewer",
+        remedy="add credits or raise the budget; --partial processes what the money covers, --limit N fewer items",
     )
 
 
 @dataclass(frozen=True)
 class _Start:
-    """What came of one start: a summary, or the error that kept it from beginning; neither: the user said no."""
+    """What one start gave: a summary, or the error that kept it from beginning; neither: the user said no."""
 
     summary: Summary | None = None
-    short: MoneyError | None = None
+    not_covered: MoneyError | None = None
 
 
-class Starts:
-    """Starts the job, tells those who watch, and remembers what those who do not are to be told.
+class RunLoop:
+    """Starts the job, prints, and remembers what notifications report at the end.
 
     Attributes:
-        figures: of all starts together; empty unless somebody wants them.
+        metrics: of all starts together; empty unless the job wants them.
     """
 
     def __init__(self, job: Job, url: str, options: RunOptions, output: RunOutput, notifier: Notifier) -> None:
@@ -62,35 +61,35 @@ class Starts:
         self._url = url
         self._options = options
         self._output = output
-        self._herald = notifier
+        self._notifier = notifier
         self._began = time.time()
-        self._until = time.monotonic() + (0.0 if options.wait is None else patience(options.wait))
+        self._until = time.monotonic() + (0.0 if options.wait is None else seconds("--wait-for-balance", options.wait))
         self._begun = False
         self._ended: list[Summary] = []
-        self.figures = Figures()
+        self.metrics = RunMetrics()
 
     @property
-    def _patient(self) -> bool:
+    def _may_wait(self) -> bool:
         return time.monotonic() < self._until
 
     def run(self) -> int | None:
-        """Start until the work is done, or there is no patience left; return the exit code, None if the user said no.
+        """Start until the work is done or the time to wait is over; return the exit code, None if the user said no.
 
         Raises:
             VeniceBatchError: whatever keeps the job from starting; nothing was spent in that start.
         """
-        told = False
+        first = True
         while True:
-            start = self._start(waits=self._patient, silent=told)
-            told = True
-            cause = start.short or (start.summary.cause if start.summary else None)
-            if start.summary is not None and not (waits_for_balance(cause) and self._patient):
+            start = self._start(waits=self._may_wait, first=first)
+            first = False
+            cause = start.not_covered or (start.summary.cause if start.summary else None)
+            if start.summary is not None and not (waits_for_balance(cause) and self._may_wait):
                 return start.summary.exit_code
             if cause is None:
                 return None
             self._wait(cause)
 
-    def outcome(self, exit_code: int, *, cause: str = "", remedy: str = "", waiting: bool = False) -> RunResult:
+    def result(self, exit_code: int, *, cause: str = "", remedy: str = "", waiting: bool = False) -> RunResult:
         """Return what is known by now; the cause is that of the last start unless one is given."""
         last = self._ended[-1] if self._ended else Summary({}, 0, {}, 0, 0)
         if not cause and last.cause is not None:
@@ -110,26 +109,26 @@ class Starts:
             waiting,
         )
 
-    def _start(self, *, waits: bool, silent: bool) -> _Start:
+    def _start(self, *, waits: bool, first: bool) -> _Start:
         """Start the job once.
 
         Args:
-            waits: there is patience to wait for the balance.
-            silent: not the first start: a plan that is still not covered need not be shown again.
+            waits: whether there is time left to wait for the balance.
+            first: whether it is the first start: later a plan that is still not covered need not be shown again.
         """
         with settings.api(self._url) as api, session(self._job, api, self._options.item_filter) as begun:
-            short = not begun.plan.coverage.covered
-            if not (silent and short):
+            covered = begun.plan.coverage.covered
+            if first or covered:
                 self._output.planned(self._job.name, begun.plan, begun.recovered)
-            if short and not self._options.partial:
+            if not covered and not self._options.partial:
                 error = not_covered(begun.plan)
                 if waits and waits_for_balance(error):
-                    return _Start(short=error)
+                    return _Start(not_covered=error)
                 raise error
             if not self._agreed(begun.plan):
                 self._output.note("nothing was spent")
                 return _Start()
-            return _Start(self._carried_out(begun, waits=waits))
+            return _Start(self._execute(begun, waits=waits))
 
     def _agreed(self, plan: Plan) -> bool:
         """Ask on a terminal before money is spent; elsewhere, and with --yes, go ahead."""
@@ -137,23 +136,23 @@ class Starts:
             return True
         return click.confirm(f"Spend up to {dollars(plan.cost.high)} USD?", default=False, err=True)
 
-    def _carried_out(self, begun: Session, *, waits: bool) -> Summary:
-        """Do the work, and tell: the result, what was wrong, where the report lies."""
+    def _execute(self, begun: Session, *, waits: bool) -> Summary:
+        """Do the work, and print the result, what was wrong, and where the report lies."""
         if not self._begun:
             self._begun = True
-            self._tell(self._herald.started())
+            self._warn(self._notifier.started())
         watcher = self._output.watcher(len(begun.plan.to_do))
         try:
-            short = self._options.partial and not begun.plan.coverage.covered
-            summary = begun.execute(watcher, partial=short, waits=waits)
+            partial = self._options.partial and not begun.plan.coverage.covered
+            summary = begun.execute(watcher, partial=partial, waits=waits)
         finally:
             watcher.close()
         self._ended.append(summary)
         self._output.result(summary, begun.plan)
         if summary.cause is not None:
             self._output.error(summary.cause, *_refill(begun, summary.cause))
-        if self._herald.wants_figures:
-            self.figures = self._figures(begun)
+        if self._notifier.wants_metrics:
+            self.metrics = self._run_metrics(begun)
         self._report(begun, summary)
         return summary
 
@@ -164,7 +163,7 @@ class Starts:
         try:
             self._output.report(after_run(begun, summary))
         except (KeyboardInterrupt, Interrupted):
-            if waits_for_balance(summary.cause) and self._patient:
+            if waits_for_balance(summary.cause) and self._may_wait:
                 raise
             self._output.warning("report", "left unfinished; `venice-batch report` writes it")
         except Exception as error:  # noqa: BLE001 - see the docstring: not even a bug in the page makes a run fail
@@ -172,29 +171,29 @@ class Starts:
             what = str(error) if ours else f"a bug in this tool: {type(error).__name__}: {error}"
             self._output.warning("report", f"cannot be written: {what}")
 
-    def _figures(self, begun: Session) -> Figures:
+    def _run_metrics(self, begun: Session) -> RunMetrics:
         prices = PriceList(begun.known.catalogue)
         names = {step.id: prices.of(step)[1] for step in begun.pipeline.chain.paid}
-        return figures(
+        return run_metrics(
             (call for call in begun.state.calls(self._job.name) if call.reserved_at >= self._began),
             begun.state.items(self._job.name),
-            lanes={step: Lane(name, begun.known.account.rpm_of(name)) for step, name in names.items()},
+            limits={step: RateLimit(name, begun.known.account.rpm_of(name)) for step, name in names.items()},
             balances=begun.plan.balances,
         )
 
     def _wait(self, cause: VeniceBatchError) -> None:
         pause = min(_POLL, max(0.0, self._until - time.monotonic()))
-        self._tell(self._herald.waiting(self.outcome(cause.exit_code, cause=cause.message, waiting=True)))
+        self._warn(self._notifier.waiting(self.result(cause.exit_code, cause=cause.message, waiting=True)))
         self._output.waiting(pause)
         time.sleep(pause)
 
-    def _tell(self, undelivered: list[str]) -> None:
+    def _warn(self, undelivered: list[str]) -> None:
         for line in undelivered:
             self._output.warning("notify", line)
 
 
 def _refill(begun: Session, cause: VeniceBatchError) -> tuple[str, ...]:
-    """Say when DIEM is refilled, where waiting for that would help."""
+    """Return a hint at when DIEM is refilled, where waiting for that would help."""
     at = begun.known.account.next_epoch
     if at is None or "diem" not in begun.plan.balances or not waits_for_balance(cause):
         return ()

@@ -1,16 +1,33 @@
-"""What the environment and the options say about the API: which one, and with which key."""
+"""What the environment and the options say: which job, which API, with which key."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from venice_batch.errors import KeyRefused, UsageError
+from venice_batch.job import Job, load
+from venice_batch.run.session import state_root
+from venice_batch.storage import Place
 from venice_batch.venice import OFFICIAL_URL, Api, Secret, is_loopback, is_official
 
 EMULATOR = "emulator"
+
+
+def load_job(file: Path, overrides: Sequence[str]) -> Job:
+    """Load the job file with the process's environment.
+
+    Raises:
+        JobError: with every problem and its place.
+    """
+    return load(file, environ=os.environ, overrides=overrides)
+
+
+def state_of(job: Job, option: str | None) -> Place:
+    """Return where `job` keeps its state for the API that `--base-url`, environment and job name."""
+    return state_root(job, host(base_url(option, job.api.base_url)))
 
 
 def base_url(option: str | None, job: str | None, environ: Mapping[str, str] = os.environ) -> str:

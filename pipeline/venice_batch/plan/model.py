@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Literal
 
 from venice_batch.steps.chain import Chain
 from venice_batch.steps.conditions import Known
@@ -60,10 +60,6 @@ class Range:
     def __add__(self, other: Range) -> Range:
         """Add both ends."""
         return Range(self.low + other.low, self.high + other.high)
-
-    def as_json(self) -> dict[str, str]:
-        """Return both ends as decimal strings."""
-        return {"low": dollars(self.low), "high": dollars(self.high)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,31 +196,6 @@ class Plan:
         kinds = {kind: counted[kind] for kind in ("new", "changed", "waiting", "invalid")}
         kinds["reused"] = counted["reused"] + self.done
         return {**kinds, "total": len(self.items) + self.done}
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the plan in the form that scripts rely on."""
-        rest = self.remainder
-        later = {} if rest is None else {"rest": {"items": rest.items, "cost": rest.cost.as_json()}}
-        return {
-            "items": self.counts(),
-            "calls": sum(step.calls for step in self.steps),
-            "cost": self.cost.as_json(),
-            "balance": {name: dollars(amount) for name, amount in self.balances.items()},
-            "covered": self.coverage.covered,
-            "eta_seconds": round(self.eta_seconds),
-            "steps": [
-                {
-                    "id": step.id,
-                    "step": step.step,
-                    "model": step.model,
-                    "calls": step.calls,
-                    "cost": step.cost.as_json(),
-                }
-                for step in self.steps
-            ],
-            "warnings": [{"code": warning.code, "text": warning.text} for warning in self.warnings],
-            **later,
-        }
 
 
 def dollars(amount: Decimal) -> str:

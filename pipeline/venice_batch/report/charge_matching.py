@@ -17,8 +17,8 @@ By = Literal["request id", "amount and time"]
 
 #: An amount of the account's ledger may have gone through floating point: less than this above a price is noise.
 _NOISE = Decimal("1e-9")
-#: Seconds after its begin in which a call of a killed run may have been charged. Without an end the charges of a whole
-#: night, made by others, would be laid at its door.
+#: Seconds after its begin in which a call of a killed run may have been charged. Without an end it would be
+#: matched with the charges of a whole night, made by others.
 _LONGEST = 3600.0
 
 
@@ -29,13 +29,13 @@ class Match:
     Attributes:
         call: of the job's ledger.
         rows: of the account's; several only where one request was booked in parts that make up its price.
-        by: how they were found to belong together.
+        by: how they were found to belong together; None without a row.
         instead: ledger numbers of calls without a charge that the row fits as well.
     """
 
     call: CallRow
     rows: tuple[UsageRow, ...]
-    by: By
+    by: By | None
     instead: tuple[int, ...] = ()
 
     @property
@@ -50,7 +50,7 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
-class Further:
+class ExtraCharge:
     """One more charge for a call that was charged already; `instead` names other calls it could be for."""
 
     call: CallRow
@@ -59,11 +59,11 @@ class Further:
     instead: tuple[int, ...] = ()
 
 
-class Pairing:
+class ChargeMatcher:
     """Which charge belongs to which call; charges go by their place in time order, calls by their ledger number."""
 
     def __init__(self, charges: Sequence[UsageRow], window: float) -> None:
-        """Begin with nothing paired; `charges` are in order of time, `window` is in seconds."""
+        """Begin with nothing matched; `charges` are in order of time, `window` is in seconds."""
         self._charges = charges
         self._times = [row.timestamp.timestamp() for row in charges]
         self._window = window
@@ -71,13 +71,13 @@ class Pairing:
         self.owner: dict[int, CallRow] = {}
         self._by: dict[int, By] = {}
         self._skus: dict[tuple[object, ...], set[str]] = defaultdict(set)
-        self._same_names = False
+        self._shared_ids = False
         self._by_price = _by_price(charges, range(len(charges)))
 
     def match(self, call: CallRow) -> Match:
         """Return a call with its charges, if it has any."""
         rows = tuple(self._charges[row] for row in self.own.get(call.id, ()))
-        return Match(call, rows, self._by.get(call.id, "amount and time"))
+        return Match(call, rows, self._by.get(call.id))
 
     def by_request_id(self, calls: Sequence[CallRow]) -> None:
         """Give every call the charges that name its request, up to its price."""
@@ -92,7 +92,7 @@ class Pairing:
             for row in self._up_to_its_price(call, rows):
                 self._give(row, call, "request id")
                 self._skus[_kind(call)].add(self._charges[row].sku)
-        self._same_names = bool(taken)
+        self._shared_ids = bool(taken)
         # What names a request of ours is no other call's, also where it is one charge too many.
         self._by_price = _by_price(self._charges, (row for row in range(len(self._charges)) if row not in taken))
 
@@ -116,37 +116,37 @@ class Pairing:
                 self._give(self._nearest(free, call), call, "amount and time")
             else:
                 left.append(call)
-        hopeless: set[int] = set()
+        exhausted: set[int] = set()
         for call in left:
-            self._make_room(call, hopeless)
+            self._reassign(call, exhausted)
 
     def _nearest(self, rows: Sequence[int], call: CallRow) -> int:
         at = _expected_at(call)
         return min(rows, key=lambda row: abs(self._times[row] - at))
 
-    def _make_room(self, call: CallRow, hopeless: set[int]) -> None:
-        """Find `call` a charge by letting others move on to another one that fits them (an augmenting path).
+    def _reassign(self, call: CallRow, exhausted: set[int]) -> None:
+        """Find `call` a charge by moving others to another one that fits them (an augmenting path).
 
         Args:
             call: has none.
-            hopeless: charges from which no way leads to a free one; kept from call to call, so that all searches
-                together look at every charge once.
+            exhausted: charges from which no path leads to a free one; kept from call to call, so that all searches
+                together visit every charge once.
         """
         reached: dict[int, CallRow] = {}
         queue = deque([call])
         while queue:
-            asking = queue.popleft()
-            for row in self.fitting(asking):
-                if row in reached or row in hopeless:
+            current = queue.popleft()
+            for row in self.fitting(current):
+                if row in reached or row in exhausted:
                     continue
-                reached[row] = asking
+                reached[row] = current
                 if row not in self.owner:
-                    self._move_on(row, reached)
+                    self._apply_path(row, reached)
                     return
                 queue.append(self.owner[row])
-        hopeless.update(reached)
+        exhausted.update(reached)
 
-    def _move_on(self, row: int, reached: Mapping[int, CallRow]) -> None:
+    def _apply_path(self, row: int, reached: Mapping[int, CallRow]) -> None:
         before: list[int] | None = [row]
         while before:
             call = reached[before[0]]
@@ -158,10 +158,10 @@ class Pairing:
         known = self._skus.get(_kind(call))
         # Names of requests that are the vendor's in one ledger and the network's in the other say nothing; but once one
         # name was found in both, a charge under another name than that of a call's only request is another call's.
-        nameless_only = self._same_names and bool(call.request_id) and call.attempts == 1
+        without_id_only = self._shared_ids and bool(call.request_id) and call.attempts == 1
         for row in self._in_time(call, self._by_price.get(call.micros, ())):
             charge = self._charges[row]
-            if (not known or charge.sku in known) and not (nameless_only and charge.request_id):
+            if (not known or charge.sku in known) and not (without_id_only and charge.request_id):
                 yield row
 
     def _in_time(self, call: CallRow, rows: Sequence[int]) -> Sequence[int]:
@@ -169,25 +169,25 @@ class Pairing:
         last = bisect_right(rows, _ended(call) + self._window, key=self._times.__getitem__)
         return rows[first:last]
 
-    def rest(self, charged: Sequence[CallRow]) -> tuple[list[Further], list[UsageRow]]:
-        """Part the charges that nobody owns into further charges of `charged` calls and those of strangers."""
+    def split_rest(self, charged: Sequence[CallRow]) -> tuple[list[ExtraCharge], list[UsageRow]]:
+        """Split the charges without a call into extra charges of `charged` calls and those of no call of this job."""
         spare = [row for row in range(len(self._charges)) if row not in self.owner]
         names = {self._charges[row].request_id: call for row, call in self.owner.items()}
-        suspects = self._suspects(charged, spare)
-        further: list[Further] = []
+        candidates = self._candidates(charged, spare)
+        extra: list[ExtraCharge] = []
         unmatched: list[UsageRow] = []
         for row in spare:
             charge = self._charges[row]
             if charge.request_id and charge.request_id in names:
-                further.append(Further(names[charge.request_id], charge, "request id"))
-            elif suspects[row]:
-                nearest, *others = _nearest_first(suspects[row], self._times[row])
-                further.append(Further(nearest, charge, "amount and time", tuple(call.id for call in others)))
+                extra.append(ExtraCharge(names[charge.request_id], charge, "request id"))
+            elif candidates[row]:
+                nearest, *others = _nearest_first(candidates[row], self._times[row])
+                extra.append(ExtraCharge(nearest, charge, "amount and time", tuple(call.id for call in others)))
             else:
                 unmatched.append(charge)
-        return further, unmatched
+        return extra, unmatched
 
-    def _suspects(self, charged: Sequence[CallRow], spare: Sequence[int]) -> dict[int, list[CallRow]]:
+    def _candidates(self, charged: Sequence[CallRow], spare: Sequence[int]) -> dict[int, list[CallRow]]:
         """Find for each spare charge the calls for which it may be a second one: same SKU, amount and time."""
         by_price = _by_price(self._charges, spare)
         found: dict[int, list[CallRow]] = defaultdict(list)
@@ -196,8 +196,8 @@ class Pairing:
             for row in self._in_time(call, by_price.get(_in_micros(first.charged), ())):
                 charge = self._charges[row]
                 # Two names are two requests, and only a call that was repeated made several.
-                names_another = first.request_id and charge.request_id and call.attempts <= 1
-                if charge.sku == first.sku and not names_another:
+                other_id = first.request_id and charge.request_id and call.attempts <= 1
+                if charge.sku == first.sku and not other_id:
                     found[row].append(call)
         return found
 
@@ -229,18 +229,18 @@ def _began(call: CallRow) -> float:
 
 def _ended(call: CallRow) -> float:
     """When a call was over; one that nobody saw end was noticed by a later run, perhaps days after."""
-    at_most = _began(call) + _LONGEST if _is_orphan(call) else float("inf")
+    at_most = _began(call) + _LONGEST if _never_ended(call) else float("inf")
     return at_most if call.ended_at is None else min(call.ended_at, at_most)
 
 
-def _is_orphan(call: CallRow) -> bool:
-    """Whether the run of this call was killed, or is under way: only the end of a call tells its attempts."""
+def _never_ended(call: CallRow) -> bool:
+    """Whether the run of this call was killed, or is under way: attempts are recorded when a call ends."""
     return call.attempts == 0
 
 
 def _expected_at(call: CallRow) -> float:
     """When a call's charge is likely to be booked: with its answer. When the loss of one was noticed says little."""
-    if call.ended_at is None or call.fate != "spent" or _is_orphan(call):
+    if call.ended_at is None or call.fate != "spent" or _never_ended(call):
         return _began(call)
     return call.ended_at
 

@@ -107,7 +107,7 @@ def _throughput(ended: Sequence[CallRow], span: _Span) -> Chart:
         place = min(count - 1, int((_end(call) - span.start) / width))
         (good if call.fate == "spent" else bad)[place] += 1
     top, ticks = _scale(max(map(sum, zip(good, bad, strict=True))), lambda value: f"{value:g}", whole=True)
-    each = _said(width)
+    each = _span_text(width)
     bars = tuple(
         Bar(
             left=span.percent(span.start + place * width),
@@ -135,7 +135,7 @@ def _spend(ended: Sequence[CallRow], span: _Span) -> Chart:
     summary = f"{spent[-1][1] / 1e6:.2f} US dollars spent, {(either[-1][1] - spent[-1][1]) / 1e6:.2f} uncertain"
     return Chart(
         "Spend",
-        "US dollars in all",
+        "US dollars in total",
         summary,
         area=lower,
         upper="" if upper == lower else upper,
@@ -164,7 +164,7 @@ def _scale(highest: float, write: Callable[[float], str], *, whole: bool) -> tup
     return top, tuple(Tick(round(100 - mark / top * 100, 3), write(mark)) for mark in marks)
 
 
-def _said(seconds: int) -> str:
+def _span_text(seconds: int) -> str:
     for unit, size in (("day", _DAY), ("hour", 3600), ("minute", 60)):
         if seconds % size == 0 and seconds >= size:
             return f"{seconds // size} {unit}{'s' if seconds > size else ''}"

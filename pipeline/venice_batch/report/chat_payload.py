@@ -1,4 +1,4 @@
-"""The form in which a chat takes a message, so that nothing in it is a mention, a link or markup."""
+"""The form in which a chat takes a message, with nothing in it a mention, a link or markup."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _DISCORD = (".discord.com", ".discordapp.com")
 _TEAMS = (".logic.azure.com", ".powerplatform.com", ".webhook.office.com")
 
 
-def letter(webhook: Address, text: str) -> dict[str, object]:
-    """Return the JSON document for a service, which its host gives away.
+def chat_payload(webhook: Address, text: str) -> dict[str, object]:
+    """Return the JSON document for the chat service that runs at the webhook's host.
 
     Slack's form is the common one: Mattermost, Rocket.Chat, Google Chat and Discord's own ``/slack`` address take it.
 
@@ -38,9 +38,9 @@ def _slack(text: str) -> dict[str, object]:
 
 def _discord(text: str, *, slack: bool) -> dict[str, object]:
     escaped = re.sub(r"([\\*_~`|>#\[\]()])", r"\\\1", text)
-    # A name that is parted from its @ mentions nobody; only Discord's own form can switch mentions off.
-    parted = escaped.replace("@", "@\u200b")[:_LONGEST]
-    return {"text": parted} if slack else {"content": parted, "allowed_mentions": {"parse": []}}
+    # A name that is split from its @ mentions nobody; only Discord's own form can switch mentions off.
+    split = escaped.replace("@", "@\u200b")[:_LONGEST]
+    return {"text": split} if slack else {"content": split, "allowed_mentions": {"parse": []}}
 
 
 def _card(text: str) -> dict[str, object]:

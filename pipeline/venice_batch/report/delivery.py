@@ -1,4 +1,4 @@
-"""Short messages to other people's servers: a few tries, a hard end, no redirects, and never an address in a text.
+"""Sends notifications over HTTP: a few tries, a deadline, no redirects, and never an address in an error.
 
 Each message travels in a thread of its own that the process does not wait for: a silent name server has no timeout that
 could be relied upon, and a run that is done must end.
@@ -29,7 +29,7 @@ class Message:
     """One request.
 
     Attributes:
-        what: names it in a complaint: ``webhook``, ``ping``, ``push gateway``.
+        what: names it in an error: ``webhook``, ``ping``, ``push gateway``.
         to: where it goes.
         method: ``GET`` or ``POST``.
         body: its content.
@@ -44,8 +44,8 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long to try.
+class DeliveryLimits:
+    """How long and how often to try.
 
     Attributes:
         seconds: for all messages together, whatever happens.
@@ -58,45 +58,45 @@ class Patience:
     pause: float = 1.0
 
 
-def deliver(messages: Sequence[Message], patience: Patience = Patience()) -> list[str]:
-    """Send all messages at once and wait for them, but no longer than `patience` says.
+def deliver(messages: Sequence[Message], limits: DeliveryLimits = DeliveryLimits()) -> list[str]:
+    """Send all messages at once and wait for them, but no longer than `limits` say.
 
     Returns:
         A line for each that did not arrive, fit for stderr: what, to which host, and why. It raises nothing; a message
         that was answered too late may have arrived, and may have been sent twice.
     """
     over = threading.Event()
-    couriers = [_Delivery(message, patience, over) for message in messages]
-    end = time.monotonic() + patience.seconds
+    threads = [_Delivery(message, limits, over) for message in messages]
+    end = time.monotonic() + limits.seconds
     try:
-        for courier in couriers:
-            courier.start()
-        for courier in couriers:
-            courier.join(max(0.0, end - time.monotonic()))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(max(0.0, end - time.monotonic()))
     finally:
         over.set()
-    return [line for courier in couriers if (line := courier.complaint())]
+    return [line for thread in threads if (line := thread.problem())]
 
 
 class _Delivery(threading.Thread):
     """Sends one message, again where that may help."""
 
-    def __init__(self, message: Message, patience: Patience, over: threading.Event) -> None:
+    def __init__(self, message: Message, limits: DeliveryLimits, over: threading.Event) -> None:
         super().__init__(name=_THREAD, daemon=True)
         self._message = message
-        self._patience = patience
+        self._limits = limits
         self._over = over
-        self._problem = f"no end within {patience.seconds:g} s"
+        self._problem = f"not finished within {limits.seconds:g} s"
 
-    def complaint(self) -> str:
+    def problem(self) -> str:
         """Return why the message did not arrive; empty where it did."""
         problem = self._problem
         return f"{self._message.what} to {self._message.to.host}: {problem}" if problem else ""
 
     def run(self) -> None:
         """Try until it arrived, or nothing more may be done."""
-        pause = self._patience.pause
-        for left in reversed(range(self._patience.tries)):
+        pause = self._limits.pause
+        for left in reversed(range(self._limits.tries)):
             problem, wait = self._attempt(pause)
             if wait is None or not left or self._over.wait(wait):
                 self._problem = problem
@@ -112,7 +112,7 @@ class _Delivery(threading.Thread):
         except httpx2.TransportError as error:
             # Never the error's text: it may quote the address.
             return f"cannot be reached ({type(error).__name__})", pause
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is told, and must not end a run that went well
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is reported, and must not end a run that went well
             return f"cannot be sent ({type(error).__name__})", None
 
     def _exchange(self, pause: float) -> tuple[str, float | None]:
@@ -125,10 +125,10 @@ class _Delivery(threading.Thread):
                 message.method, message.to.reveal(), content=message.body or None, headers=headers
             ) as response,
         ):
-            return _verdict(response, pause)
+            return _judge(response, pause)
 
 
-def _verdict(response: httpx2.Response, pause: float) -> tuple[str, float | None]:
+def _judge(response: httpx2.Response, pause: float) -> tuple[str, float | None]:
     if response.is_success:
         return "", None
     if response.is_redirect:
@@ -141,7 +141,7 @@ def _verdict(response: httpx2.Response, pause: float) -> tuple[str, float | None
     return problem, wait if wait <= max(_LONGEST_PAUSE, pause) else None
 
 
-def _keep_quiet(record: logging.LogRecord) -> bool:
+def _not_ours(record: logging.LogRecord) -> bool:
     return record.threadName != _THREAD
 
 
@@ -149,6 +149,6 @@ def _keep_quiet(record: logging.LogRecord) -> bool:
 # it. Whoever turns these logs on to look at the API must not find it. A filter works for its own logger only, so each
 # that writes is named.
 for _name in ("httpx2", *(f"httpcore2.{part}" for part in ("connection", "http11", "http2", "proxy", "socks"))):
-    logging.getLogger(_name).addFilter(_keep_quiet)
+    logging.getLogger(_name).addFilter(_not_ours)
 
-Deliver = Callable[[Sequence[Message], Patience], list[str]]
+Deliver = Callable[[Sequence[Message], DeliveryLimits], list[str]]

@@ -1,4 +1,4 @@
-"""From a state to the values of the review page: who is who, what it cost, and which pictures there are to show."""
+"""From a state to the values of the review page: items, their calls and files, and which pictures there are."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from venice_batch.report.summary import ended_in
 from venice_batch.report.thumbnails import Thumbnails, Wanted
 from venice_batch.state import CallRow, ItemRow, OutputRow, Result, Spending, State
 
-_Who = tuple[str, int]
+_ItemId = tuple[str, int]
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Access:
 
 
 @dataclass(frozen=True, slots=True)
-class Effort:
-    """How much work the pictures may be.
+class ReportLimits:
+    """How large a report may be, and how long its pictures may take.
 
     Attributes:
         others: of the items that need no look, only so many of the newest get pictures.
@@ -83,7 +83,7 @@ def gather(
     now: float,
     cause: str = "",
     notes: Sequence[str] = (),
-    effort: Effort | None = None,
+    limits: ReportLimits | None = None,
     known: Collection[str] = (),
     clock: Callable[[], float] = time.monotonic,
 ) -> ReportData:
@@ -100,22 +100,23 @@ def gather(
         now: Unix seconds, shown as the time of the report.
         cause: what ended the run early, in words.
         notes: remarks for the head of the page.
-        effort: how much work the pictures may be.
+        limits: of size and time.
         known: names of thumbnails that need not be made because they exist where the report is kept.
         clock: monotonic seconds.
 
     Raises:
         OSError: the folder cannot be written.
     """
-    effort = effort or Effort()
-    rows = _listed(state.items(job), effort.listed)
-    items = _with_books(state, job, access, rows)
+    limits = limits or ReportLimits()
+    rows = _listed(state.items(job), limits.listed)
+    items = _with_calls_and_files(state, job, access, rows)
     unlisted = Counter(state.counts(job)) - Counter(row.state for row in rows)
-    calls = tuple(deque(state.calls(job), maxlen=effort.calls))
-    thumbnails = Thumbnails(folder, scratch=scratch, clock=clock, seconds=effort.seconds, known=known)
-    chosen = _chosen(items, effort.others)
-    seen = _PictureFinder(state, job, steps, access, {_who(item.row) for item in chosen}).pictures_of_items(chosen)
-    made = thumbnails.make(one for sight in seen.values() for one in sight.wanted())
+    calls = tuple(deque(state.calls(job), maxlen=limits.calls))
+    thumbnails = Thumbnails(folder, scratch=scratch, clock=clock, seconds=limits.seconds, known=known)
+    illustrated = _to_illustrate(items, limits.others)
+    finder = _PictureFinder(state, job, steps, access, {_item_id(item.row) for item in illustrated})
+    pictures = finder.pictures_of_items(illustrated)
+    made = thumbnails.make(one for found in pictures.values() for one in found.wanted())
     run = state.last_run(job)
     ended = sum(ended_in(row, run) for row in state.items(job)) if unlisted else 0
     return ReportData(
@@ -123,11 +124,11 @@ def gather(
         made_at=now,
         run=run,
         cause=cause,
-        notes=(*notes, *_remarks(thumbnails, len(items) - len(seen), unlisted.total())),
-        items=tuple(_illustrated(item, seen.get(_who(item.row)), made) for item in items),
+        notes=(*notes, *_remarks(thumbnails, len(items) - len(pictures), unlisted.total())),
+        items=tuple(_with_pictures(item, pictures.get(_item_id(item.row)), made) for item in items),
         calls=calls,
         spent_in_run=() if run is None else _in_order(state.spending(job, run.id), steps),
-        spent_in_all=_in_order(state.spending(job), steps),
+        spent_total=_in_order(state.spending(job), steps),
         steps=tuple(steps),
         unlisted=unlisted,
         unlisted_ended=max(0, ended - sum(ended_in(row, run) for row in rows)),
@@ -142,18 +143,18 @@ def _listed(rows: Iterable[ItemRow], most: int) -> list[ItemRow]:
     return [row for _, row in sorted(chosen, key=itemgetter(0))]
 
 
-def _with_books(state: State, job: str, access: Access, rows: Sequence[ItemRow]) -> list[ReportItem]:
+def _with_calls_and_files(state: State, job: str, access: Access, rows: Sequence[ItemRow]) -> list[ReportItem]:
     """Return the items with their calls and their finished files."""
-    listed = {_who(row) for row in rows}
-    calls: defaultdict[_Who, list[CallRow]] = defaultdict(list)
+    listed = {_item_id(row) for row in rows}
+    calls: defaultdict[_ItemId, list[CallRow]] = defaultdict(list)
     for call in state.calls(job):
-        if tells_something(call) and (call.key, call.variant) in listed:
+        if was_sent(call) and (call.key, call.variant) in listed:
             calls[call.key, call.variant].append(call)
-    files: defaultdict[_Who, list[FinishedFile]] = defaultdict(list)
+    files: defaultdict[_ItemId, list[FinishedFile]] = defaultdict(list)
     for output in state.outputs(job):
-        if output.version is not None and _who(output) in listed:
+        if output.version is not None and _item_id(output) in listed:
             files[output.key, output.variant].append(FinishedFile(output.path, access.href(output.path)))
-    return [ReportItem(row, calls=tuple(calls[_who(row)]), files=tuple(files[_who(row)])) for row in rows]
+    return [ReportItem(row, calls=tuple(calls[_item_id(row)]), files=tuple(files[_item_id(row)])) for row in rows]
 
 
 def _in_order(rows: Sequence[Spending], steps: Sequence[str]) -> tuple[Spending, ...]:
@@ -161,44 +162,44 @@ def _in_order(rows: Sequence[Spending], steps: Sequence[str]) -> tuple[Spending,
     return tuple(sorted(rows, key=lambda row: (place.get(row.step, len(place)), row.step, row.model)))
 
 
-def tells_something(call: CallRow) -> bool:
-    """Whether a row of the ledger says more than that money was set aside and given back unused."""
+def was_sent(call: CallRow) -> bool:
+    """Whether a row of the ledger is more than a reservation that was released unused."""
     return call.fate != "released" or call.begun_at is not None or call.status is not None
 
 
-def _who(row: ItemRow | OutputRow) -> _Who:
+def _item_id(row: ItemRow | OutputRow) -> _ItemId:
     return row.key, row.variant
 
 
-def _chosen(items: Iterable[ReportItem], others: int) -> list[ReportItem]:
+def _to_illustrate(items: Iterable[ReportItem], others: int) -> list[ReportItem]:
     """Return the items that get pictures, the most important first."""
     urgency = {state: place for place, state in enumerate(NEEDS_A_LOOK)}
     newest = sorted(items, key=lambda item: -item.row.updated_at)
-    pressing = sorted((item for item in newest if item.row.state in urgency), key=lambda item: urgency[item.row.state])
-    return [*pressing, *[item for item in newest if item.row.state not in urgency][:others]]
+    urgent = sorted((item for item in newest if item.row.state in urgency), key=lambda item: urgency[item.row.state])
+    return [*urgent, *[item for item in newest if item.row.state not in urgency][:others]]
 
 
 class _PictureFinder:
     """Finds out which pictures an item has, from the ledger and the manifest; opens none of them."""
 
-    def __init__(self, state: State, job: str, steps: Sequence[str], access: Access, who: Collection[_Who]) -> None:
+    def __init__(self, state: State, job: str, steps: Sequence[str], access: Access, ids: Collection[_ItemId]) -> None:
         self._state = state
         self._job = job
         self._steps = tuple(steps)
         self._access = access
-        self._outputs: dict[_Who, OutputRow] = {}
+        self._outputs: dict[_ItemId, OutputRow] = {}
         for output in state.outputs(job):
-            if output.version is not None and _who(output) in who:
-                self._outputs.setdefault(_who(output), output)
-        self._twins: dict[tuple[str, str, int], Sequence[CallRow]] = {}
+            if output.version is not None and _item_id(output) in ids:
+                self._outputs.setdefault(_item_id(output), output)
+        self._same_input: dict[tuple[str, str, int], Sequence[CallRow]] = {}
 
-    def pictures_of_items(self, items: Sequence[ReportItem]) -> dict[_Who, _ItemPictures]:
+    def pictures_of_items(self, items: Sequence[ReportItem]) -> dict[_ItemId, _ItemPictures]:
         """Return what there is to see of each item, in their order."""
         for item in items:
             sha256 = self._sha256(item.row)
             if sha256 and item.calls:
-                self._twins[sha256, item.row.fingerprint, item.row.variant] = item.calls
-        return {_who(item.row): self._pictures_of(item) for item in items}
+                self._same_input[sha256, item.row.fingerprint, item.row.variant] = item.calls
+        return {_item_id(item.row): self._pictures_of(item) for item in items}
 
     def _sha256(self, row: ItemRow) -> str:
         source = self._state.source(self._job, row.key)
@@ -207,7 +208,7 @@ class _PictureFinder:
     def _pictures_of(self, item: ReportItem) -> _ItemPictures:
         sha256 = self._sha256(item.row)
         # A duplicate or a renamed input bought nothing: its pictures are those of the item that paid for them.
-        calls = item.calls or self._twins.get((sha256, item.row.fingerprint, item.row.variant), ())
+        calls = item.calls or self._same_input.get((sha256, item.row.fingerprint, item.row.variant), ())
         bought = {call.step: call.result for call in calls if call.result is not None}
         steps = tuple(self._step(step, bought[step], item.row.variant) for step in self._steps if step in bought)
         return _ItemPictures(self._before(item.row, sha256), self._after(item.row), steps)
@@ -217,7 +218,7 @@ class _PictureFinder:
         return Wanted(identity, lambda spare: self._access.before(row, spare))
 
     def _after(self, row: ItemRow) -> Wanted | None:
-        output = self._outputs.get(_who(row))
+        output = self._outputs.get(_item_id(row))
         if output is None:
             return None
         identity = f"content {output.sha256}" if output.sha256 else f"output {output.version} {output.path}"
@@ -241,15 +242,15 @@ def _of_variant(first: str, variant: int) -> str:
     return f"{base}.{variant - 1}" if dot and variant else first
 
 
-def _illustrated(item: ReportItem, sight: _ItemPictures | None, made: Mapping[str, Picture]) -> ReportItem:
-    if sight is None:
+def _with_pictures(item: ReportItem, pictures: _ItemPictures | None, made: Mapping[str, Picture]) -> ReportItem:
+    if pictures is None:
         return item
 
     def shown(wanted: Wanted | None) -> Picture | None:
         return None if wanted is None else made.get(wanted.identity)
 
-    steps = tuple(StepPicture(step, shown(wanted), flags) for step, wanted, flags in sight.steps)
-    return replace(item, before=shown(sight.before), after=shown(sight.after), steps=steps)
+    steps = tuple(StepPicture(step, shown(wanted), flags) for step, wanted, flags in pictures.steps)
+    return replace(item, before=shown(pictures.before), after=shown(pictures.after), steps=steps)
 
 
 def _remarks(thumbnails: Thumbnails, left_out: int, unlisted: int) -> Iterator[str]:
@@ -266,17 +267,17 @@ def _remarks(thumbnails: Thumbnails, left_out: int, unlisted: int) -> Iterator[s
         yield f"{thumbnails.late} pictures were left for the next report, because making them took too long."
 
 
-def beside(folder: Path, root: Path) -> Callable[[str], str | None]:
+def relative_href(folder: Path, root: Path) -> Callable[[str], str | None]:
     """Return a function that gives the address of a finished file, relative to the report in `folder`.
 
     Args:
         folder: of the report.
         root: of a local output.
     """
-    way = os.path.relpath(root.resolve(), folder.resolve())
+    prefix = os.path.relpath(root.resolve(), folder.resolve())
 
     def href(path: str) -> str:
         # Always begins with a dot: a file called `javascript:...` must not become a program.
-        return quote(f"./{way}/{path}", safe="/", errors="surrogateescape")
+        return quote(f"./{prefix}/{path}", safe="/", errors="surrogateescape")
 
     return href

@@ -1,4 +1,4 @@
-"""What a run says on stderr, as one JSON object a line, for containers and whatever collects their logs.
+"""What a run writes to stderr as one JSON object per line, for containers and whatever collects their logs.
 
 Every line has ``time`` (UTC), ``level`` (info, warning, error), ``event`` and ``message``, then the event's own fields.
 Money is text with all its digits, as everywhere else. All of it is ASCII: nothing in a file name can end a line, colour
@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from venice_batch.errors import Exit, VeniceBatchError
-from venice_batch.plan.model import PlannedItem
+from venice_batch.report.progress import Counter
 from venice_batch.report.run_result import RunResult
 from venice_batch.report.text import duration, usd
 
@@ -25,12 +25,6 @@ Write = Callable[[str], object]
 
 #: A run that finished is no error of the run, whatever became of some items.
 _LEVELS: Mapping[int, Level] = {Exit.DONE: "info", Exit.ITEMS_FAILED: "warning"}
-#: What a person should see by name while it happens.
-_BAD = frozenset({"failed", "invalid", "flagged", "uncertain"})
-#: Still to be done, by this run or the next.
-_OPEN = frozenset({"pending", "waiting"})
-#: Seconds between two lines about progress.
-_PAUSE = 10.0
 
 
 class JsonLog:
@@ -45,7 +39,7 @@ class JsonLog:
         """
         self._write = write
         self._now = now
-        # Waits are told of in any thread; two of them must not share a line.
+        # Waits are logged in any thread; two of them must not share a line.
         self._lock = threading.Lock()
 
     def event(self, event: str, message: str, level: Level = "info", **fields: object) -> None:
@@ -72,67 +66,48 @@ class JsonLog:
         text = "".join(traceback.format_exception(error))
         self.event("error", f"a bug in this tool: {type(error).__name__}", "error", exit_code=1, traceback=text)
 
-    def ended(self, outcome: RunResult) -> None:
-        """Write what came of the run: always the last line but those about notifications."""
+    def ended(self, result: RunResult) -> None:
+        """Write the result of the run: always the last line but those about notifications."""
         self.event(
             "end",
-            f"ended with exit code {outcome.exit_code}",
-            _LEVELS.get(outcome.exit_code, "error"),
-            job=outcome.job,
-            exit_code=int(outcome.exit_code),
-            items=dict(outcome.items),
-            spent_usd=usd(outcome.spent),
-            uncertain_usd=usd(outcome.uncertain),
-            left_usd=usd(outcome.left),
-            seconds=round(max(0.0, outcome.ended - outcome.began), 3),
+            f"ended with exit code {result.exit_code}",
+            _LEVELS.get(result.exit_code, "error"),
+            job=result.job,
+            exit_code=int(result.exit_code),
+            items=dict(result.items),
+            spent_usd=usd(result.spent),
+            uncertain_usd=usd(result.uncertain),
+            left_usd=usd(result.left),
+            seconds=round(max(0.0, result.ended - result.began), 3),
         )
 
 
-class JsonLines:
-    """An observer of a run: each bad item at once, and now and then how far the run is."""
+class JsonLines(Counter):
+    """An observer of a run that writes events."""
 
     def __init__(self, total: int, log: JsonLog, clock: Callable[[], float] = time.monotonic) -> None:
         """Begin to watch a run of so many items."""
-        self._total = total
+        super().__init__(total, clock)
         self._log = log
-        self._clock = clock
-        self._start = self._last = clock()
-        self._count = 0
-        self._spent = self._uncertain = 0
 
-    def item(self, item: PlannedItem, state: str, reason: str) -> None:
-        """Count an item; name it when it went wrong."""
-        if state in _BAD:
-            message = f"{state}: {item.name}: {reason}"
-            self._log.event("item", message, "warning", item=item.name, state=state, reason=reason)
-        if state in _OPEN:
-            return
-        self._count += 1
-        if self._count == self._total or self._clock() - self._last >= _PAUSE:
-            self._last = self._clock()
-            self._progress()
+    def bad_item(self, name: str, state: str, reason: str) -> None:
+        """Write it."""
+        self._log.event("item", f"{state}: {name}: {reason}", "warning", item=name, state=state, reason=reason)
 
-    def money(self, spent: int, uncertain: int) -> None:
-        """Remember the money for the next line, in millionths of a US dollar."""
-        self._spent, self._uncertain = spent, uncertain
-
-    def note(self, text: str) -> None:
-        """Write something that a person watching should know."""
-        self._log.event("note", text)
-
-    def close(self) -> None:
-        """Nothing is left open."""
-
-    def _progress(self) -> None:
-        elapsed = self._clock() - self._start
-        left = elapsed / self._count * max(0, self._total - self._count)
+    def progress(self) -> None:
+        """Write it."""
+        left = self.seconds_left
         tail = f", about {duration(left)} left" if left else ""
         self._log.event(
             "progress",
-            f"{self._count} of {self._total} items, {usd(self._spent)} USD spent{tail}",
-            done=self._count,
-            total=self._total,
+            f"{self.count} of {self.total} items, {usd(self._spent)} USD spent{tail}",
+            done=self.count,
+            total=self.total,
             spent_usd=usd(self._spent),
             uncertain_usd=usd(self._uncertain),
             seconds_left=round(left, 1),
         )
+
+    def note(self, text: str) -> None:
+        """Write something that a person watching should know."""
+        self._log.event("note", text)

@@ -1,4 +1,4 @@
-"""The figures of a run for Prometheus: a file for the node exporter, or text for a push gateway.
+"""A run's metrics for Prometheus: a file for the node exporter, or text for a push gateway.
 
 Everything is a gauge about the last run (a run is no process that could be scraped), but for the latency's histogram.
 All text is made by prometheus-client, an extra that is imported where it is used.
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from venice_batch.errors import Exit, UsageError
 from venice_batch.report.run_result import RunResult
-from venice_batch.report.text import shown
+from venice_batch.report.text import model_of, shown
 from venice_batch.state import CallRow, ItemRow
 from venice_batch.state.events import STATES
 from venice_batch.storage import DISK
@@ -40,27 +40,27 @@ Key = TypeVar("Key", bound=tuple[str, ...])
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
-    """A lane's name and its limit in requests a minute."""
+class RateLimit:
+    """A model's rate limit: its name, and requests a minute."""
 
     name: str
     per_minute: float
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class RunMetrics:
     """What a run's calls and items add up to.
 
     Attributes:
-        calls: how many, by step, model and fate.
+        calls: how many, by step, model and outcome (`fate` in the ledger).
         spent: millionths of a US dollar, by step and model.
         uncertain: the same, of calls whose answer was lost.
         call_errors: calls without a good answer, by step and code.
         item_errors: items of the job, by state and code.
         seconds: from the first byte sent to the last received of each answered call, by step.
-        lane_use: share of its limit (0 to about 1) at which a lane was used, from its first call to its last.
-        lane_limits: requests a minute, by lane.
-        balances: what was left, by currency, as last told.
+        limit_use: share of its limit (0 to about 1) at which a rate limiter ran, from its first call to its last.
+        limits: requests a minute, by rate limiter.
+        balances: what was left, by currency, as the last answer says.
     """
 
     calls: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
@@ -69,51 +69,47 @@ class Figures:
     call_errors: Mapping[tuple[str, str], int] = field(default_factory=dict)
     item_errors: Mapping[tuple[str, str], int] = field(default_factory=dict)
     seconds: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    lane_use: Mapping[str, float] = field(default_factory=dict)
-    lane_limits: Mapping[str, float] = field(default_factory=dict)
+    limit_use: Mapping[str, float] = field(default_factory=dict)
+    limits: Mapping[str, float] = field(default_factory=dict)
     balances: Mapping[str, Decimal] = field(default_factory=dict)
 
 
-def figures(
+def run_metrics(
     calls: Iterable[CallRow],
     items: Iterable[ItemRow] = (),
     *,
-    lanes: Mapping[str, Lane] | None = None,
+    limits: Mapping[str, RateLimit] | None = None,
     balances: Mapping[str, Decimal] | None = None,
-) -> Figures:
+) -> RunMetrics:
     """Add up a run.
 
     Args:
-        calls: of this run only, in any order; looked at once. Those that were never sent do not count.
+        calls: of this run only, in any order; read once. Those that were never sent do not count.
         items: of the job.
-        lanes: the lane of each paid step, by the step's id.
-        balances: what the account held at the start, by currency in lower case; answers know it better.
+        limits: the rate limit of each paid step, by the step's id.
+        balances: what the account held at the start, by currency in lower case; answers are newer.
     """
     sent = [call for call in calls if call.begun_at is not None and (call.attempts or call.fate != "released")]
-    lanes = lanes or {}
-    counts = Counter((call.step, _model(call), call.fate) for call in sent)
+    limits = limits or {}
+    counts = Counter((call.step, model_of(call), call.fate) for call in sent)
     money: dict[str, Counter[tuple[str, str]]] = {"spent": Counter(), "uncertain": Counter()}
     seconds: dict[str, list[float]] = defaultdict(list)
     for call in sent:
         if call.fate in money:
-            money[call.fate][call.step, _model(call)] += call.micros
+            money[call.fate][call.step, model_of(call)] += call.micros
         if call.fate == "spent" and call.begun_at is not None and call.ended_at is not None:
             seconds[call.step].append(max(0.0, call.ended_at - call.begun_at))
-    return Figures(
+    return RunMetrics(
         calls=counts,
         spent=money["spent"],
         uncertain=money["uncertain"],
         call_errors=_bounded((call.step, call.outcome) for call in sent if call.outcome not in {_ANSWERED, ""}),
         item_errors=_bounded((item.state, item.code) for item in items if item.code),
         seconds=seconds,
-        lane_use=_lane_use(sent, lanes),
-        lane_limits={lane.name: lane.per_minute for lane in lanes.values()},
-        balances={**(balances or {}), **_last_told(sent)},
+        limit_use=_limit_use(sent, limits),
+        limits={limit.name: limit.per_minute for limit in limits.values()},
+        balances={**(balances or {}), **_last_balances(sent)},
     )
-
-
-def _model(call: CallRow) -> str:
-    return call.model_served or call.model or ""
 
 
 def _bounded(found: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
@@ -125,33 +121,33 @@ def _bounded(found: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
     return kept
 
 
-def _lane_use(sent: Sequence[CallRow], lanes: Mapping[str, Lane]) -> dict[str, float]:
-    begun: dict[Lane, list[tuple[float, int]]] = defaultdict(list)
+def _limit_use(sent: Sequence[CallRow], limits: Mapping[str, RateLimit]) -> dict[str, float]:
+    begun: dict[RateLimit, list[tuple[float, int]]] = defaultdict(list)
     for call in sent:
-        if call.step in lanes and call.begun_at is not None:
-            begun[lanes[call.step]].append((call.begun_at, max(1, call.attempts)))
+        if call.step in limits and call.begun_at is not None:
+            begun[limits[call.step]].append((call.begun_at, max(1, call.attempts)))
     used = {}
-    for lane, starts in begun.items():
+    for limit, starts in begun.items():
         first, last = min(starts), max(starts)
         minutes = (last[0] - first[0]) / _MINUTE
         # n starts that are evenly apart span n - 1 pauses; a single one says nothing about a rate.
         requests = sum(count for _, count in starts) - last[1]
-        used[lane.name] = requests / minutes / lane.per_minute if minutes > 0 and lane.per_minute > 0 else 0.0
+        used[limit.name] = requests / minutes / limit.per_minute if minutes > 0 and limit.per_minute > 0 else 0.0
     return used
 
 
-def _last_told(sent: Sequence[CallRow]) -> dict[str, Decimal]:
-    told = {}
-    # Answers tell the balance before their own call: the one that began last knows best.
+def _last_balances(sent: Sequence[CallRow]) -> dict[str, Decimal]:
+    found = {}
+    # Answers name the balance before their own call: the one that began last is the newest.
     for call in sorted(sent, key=lambda call: call.begun_at or 0.0):
         for currency, amount in (("usd", call.balance_usd), ("diem", call.balance_diem)):
             if amount is not None:
-                told[currency] = Decimal(amount)
-    return told
+                found[currency] = Decimal(amount)
+    return found
 
 
 def require() -> None:
-    """See whether the package that writes figures is there, before anything is spent.
+    """See whether the package that writes metrics is there, before anything is spent.
 
     Raises:
         UsageError: it is not.
@@ -165,24 +161,24 @@ def require() -> None:
         ) from error
 
 
-def render(outcome: RunResult, found: Figures, *, labels: Mapping[str, str], last_success: float | None = None) -> str:
-    """Return the figures in Prometheus' text format.
+def render(result: RunResult, found: RunMetrics, labels: Mapping[str, str], last_success: float | None = None) -> str:
+    """Return the metrics in Prometheus' text format.
 
     Args:
-        outcome: what came of the run.
-        found: its figures.
+        result: of the run.
+        found: its metrics.
         labels: put on every sample.
         last_success: Unix seconds of an earlier run that ended with exit code 0, if this one did not.
     """
     from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415 - an extra that few jobs need
 
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Families(outcome, found, labels, last_success))
+    registry.register(_Families(result, found, labels, last_success))
     return generate_latest(registry).decode()
 
 
-def write_textfile(path: Path, outcome: RunResult, found: Figures, labels: Mapping[str, str]) -> None:
-    """Write the figures for the node exporter's textfile collector.
+def write_textfile(path: Path, result: RunResult, found: RunMetrics, labels: Mapping[str, str]) -> None:
+    """Write the metrics for the node exporter's textfile collector.
 
     The collector reads whatever is called ``*.prom`` at any moment, so the file appears in one step, from a temporary
     one of another name; it takes no time stamps; and it often runs as another user.
@@ -190,8 +186,8 @@ def write_textfile(path: Path, outcome: RunResult, found: Figures, labels: Mappi
     Raises:
         OSError: the file cannot be written; the old one is untouched.
     """
-    last = _last_success(path, outcome.job)
-    text = render(outcome, found, labels={"batch": outcome.job, **labels}, last_success=last)
+    last = _last_success(path, result.job)
+    text = render(result, found, labels={"batch": result.job, **labels}, last_success=last)
     DISK.write_whole(path, text)
     path.chmod(0o644)
 
@@ -199,7 +195,7 @@ def write_textfile(path: Path, outcome: RunResult, found: Figures, labels: Mappi
 def _last_success(path: Path, job: str) -> float | None:
     """Return when the job last went well, by the file that is about to be replaced.
 
-    Without it a failed run would make the figure vanish, and an alert on its age would fall silent when it is needed.
+    Without it a failed run would make the series vanish, and an alert on its age would fall silent when it is needed.
     """
     try:
         text = path.read_text("utf-8")
@@ -214,23 +210,23 @@ def _last_success(path: Path, job: str) -> float | None:
 
 
 class _Families:
-    """All figures of a run, in the form that prometheus-client collects."""
+    """All metrics of a run, in the form that prometheus-client collects."""
 
     def __init__(
-        self, outcome: RunResult, found: Figures, labels: Mapping[str, str], last_success: float | None
+        self, result: RunResult, found: RunMetrics, labels: Mapping[str, str], last_success: float | None
     ) -> None:
-        self._outcome = outcome
+        self._result = result
         self._found = found
         self._labels = labels
-        self._last_success = outcome.ended if outcome.exit_code == Exit.DONE else last_success
+        self._last_success = result.ended if result.exit_code == Exit.DONE else last_success
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every family that has something to tell; what is not known stays as it was told last."""
+        """Yield every family that has samples; what is not known stays as it was written last."""
         yield from (family for family in self._all() if family.samples)
 
     def _all(self) -> Iterator[Metric]:
         yield from self._run()
-        if self._outcome.items:
+        if self._result.items:
             yield from self._items()
         yield from self._calls()
         yield from self._money()
@@ -238,26 +234,26 @@ class _Families:
         yield self._latency()
 
     def _run(self) -> Iterator[Metric]:
-        outcome = self._outcome
-        yield self._gauge("run_exit_code", "Exit code of the last run.", (), [((), outcome.exit_code)])
-        took = max(0.0, outcome.ended - outcome.began)
+        result = self._result
+        yield self._gauge("run_exit_code", "Exit code of the last run.", (), [((), result.exit_code)])
+        took = max(0.0, result.ended - result.began)
         yield self._gauge("run_duration_seconds", "How long the last run took.", (), [((), took)])
-        yield self._gauge("run_end_timestamp_seconds", "When the last run ended.", (), [((), outcome.ended)])
+        yield self._gauge("run_end_timestamp_seconds", "When the last run ended.", (), [((), result.ended)])
         if self._last_success is not None:
             about = "When a run last ended with exit code 0."
             yield self._gauge("last_success_timestamp_seconds", about, (), [((), self._last_success)])
 
     def _items(self) -> Iterator[Metric]:
         # Every state, also those without an item: a series that vanishes cannot be alerted on.
-        counts = [((state,), self._outcome.items.get(state, 0)) for state in STATES]
+        counts = [((state,), self._result.items.get(state, 0)) for state in STATES]
         yield self._gauge("items", "Items of the job by state.", ("state",), counts)
         about = "Items of the job by state and the code of what is wrong."
         yield self._sums("item_errors", about, ("state", "code"), self._found.item_errors)
         about = "US dollars at most for what the last run did not finish."
-        yield self._gauge("left_usd", about, (), [((), self._outcome.left / _MICRO)])
+        yield self._gauge("left_usd", about, (), [((), self._result.left / _MICRO)])
 
     def _calls(self) -> Iterator[Metric]:
-        yield self._sums("calls", "Paid calls of the last run by fate.", ("step", "model", "fate"), self._found.calls)
+        yield self._sums("calls", "Paid calls of the last run.", ("step", "model", "fate"), self._found.calls)
         about = "Calls of the last run without a good answer, by code."
         yield self._sums("call_errors", about, ("step", "code"), self._found.call_errors)
 
@@ -273,10 +269,10 @@ class _Families:
         held = [((currency,), float(amount)) for currency, amount in self._found.balances.items()]
         about = "Balance of the account before the last call, in the currency's units."
         yield self._gauge("balance", about, ("currency",), held)
-        used = {(lane,): share for lane, share in self._found.lane_use.items()}
-        yield self._sums("lane_use_ratio", "Share of its rate limit at which a lane was used.", ("lane",), used)
-        limits = [((lane,), rate) for lane, rate in self._found.lane_limits.items()]
-        about = "Rate limit of a lane, in requests a minute."
+        used = {(name,): share for name, share in self._found.limit_use.items()}
+        yield self._sums("lane_use_ratio", "Share of its rate limit at which a rate limiter ran.", ("lane",), used)
+        limits = [((name,), rate) for name, rate in self._found.limits.items()]
+        about = "Requests a minute that a rate limiter allows."
         yield self._gauge("lane_limit_requests_per_minute", about, ("lane",), limits)
 
     def _latency(self) -> Metric:
@@ -290,7 +286,7 @@ class _Families:
         return family
 
     def _sums(self, name: str, about: str, by: Sequence[str], values: Mapping[Key, float]) -> Metric:
-        """Return a family that tells nothing as 0.
+        """Return a family; one without samples is written as 0.
 
         A push replaces only what bears the same name: without this, a run that bought nothing would leave the calls and
         the money of the one before in the gateway.

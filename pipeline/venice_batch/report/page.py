@@ -13,9 +13,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from venice_batch.report.charts import charts
-from venice_batch.report.page_payload import payload
+from venice_batch.report.json_models import document
+from venice_batch.report.page_payload import page_payload
 from venice_batch.report.report_data import NEEDS_A_LOOK, ReportData, ReportItem
-from venice_batch.report.summary import figures, summary
+from venice_batch.report.summary import summarize, summary_values
 from venice_batch.report.text import as_csv, duration, usd, when
 from venice_batch.report.thumbnails import FOLDER, sweep
 from venice_batch.storage import DISK
@@ -39,7 +40,7 @@ def write_report(data: ReportData, folder: Path) -> Path:
     """
     DISK.make_folder(folder)
     DISK.write_whole(folder / FAILURES, failures_csv(data))
-    DISK.write_whole(folder / SUMMARY, json.dumps(summary(data), indent=2) + "\n")
+    DISK.write_whole(folder / SUMMARY, json.dumps(document("summary", summary_values(data)), indent=2) + "\n")
     DISK.write_whole(folder / PAGE, _storable(render(data)))
     sweep(folder, data.thumbnails)
     return folder / PAGE
@@ -53,10 +54,10 @@ def render(data: ReportData) -> str:
         .get_template("page.html")
         .render(
             data=data,
-            numbers=figures(data),
+            numbers=summarize(data),
             charts=charts(data.calls_of_run()),
             nights=charts(data.calls) if len({call.run for call in data.calls}) > 1 else (),
-            payload=Markup(payload(data)),  # noqa: S704 - no `<` is left in it
+            payload=Markup(page_payload(data)),  # noqa: S704 - no `<` is left in it
             script=Markup(script),  # noqa: S704 - a file of this package
             style=Markup(style),  # noqa: S704 - a file of this package
             script_hash=_hash(script),

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from venice_batch.report.report_data import Picture, ReportData, ReportItem
-from venice_batch.report.text import usd
+from venice_batch.report.text import model_of, usd
 from venice_batch.state import CallRow
 
 
@@ -23,7 +23,7 @@ class _Words:
         return list(self._numbers)
 
 
-def payload(data: ReportData) -> str:
+def page_payload(data: ReportData) -> str:
     """Return the items as JSON that may stand inside a script element.
 
     ``{"words": [...], "items": [...]}``, an item being ``[name, state, code, reason, updated at, micros, before, after,
@@ -66,7 +66,7 @@ def _call(call: CallRow, words: _Words) -> list[Any]:
     took = None if call.begun_at is None or call.ended_at is None else round(call.ended_at - call.begun_at, 1)
     return [
         words.number(call.step),
-        words.number(call.model_served or call.model or ""),
+        words.number(model_of(call)),
         usd(call.micros),
         words.number(call.fate),
         words.number(call.outcome),

@@ -11,10 +11,11 @@ import click
 from tqdm import tqdm
 
 from venice_batch.plan.model import PlannedItem
+from venice_batch.report.report_data import NEEDS_A_LOOK
 from venice_batch.report.text import duration, shown, usd
 
-#: What a person should see by name while it happens.
-_BAD = frozenset({"failed", "invalid", "flagged", "uncertain"})
+#: Still to be done, by this run or the next.
+_OPEN = frozenset({"pending", "waiting"})
 #: Seconds between two plain lines: a nightly log stays readable.
 _PAUSE = 10.0
 
@@ -27,9 +28,9 @@ class Bar:
 
     def item(self, item: PlannedItem, state: str, reason: str) -> None:
         """Count an item; name it when it went wrong."""
-        if state in _BAD:
+        if state in NEEDS_A_LOOK:
             self.note(f"{state}: {item.name}: {reason}")
-        if state not in {"pending", "waiting"}:
+        if state not in _OPEN:
             self._bar.update()
 
     def money(self, spent: int, uncertain: int) -> None:
@@ -45,43 +46,70 @@ class Bar:
         self._bar.close()
 
 
-class Lines:
-    """Plain lines: each bad item at once, and now and then how far the run is."""
+class Counter:
+    """Counts items; reports each bad one at once, and now and then how far the run is. Subclasses write.
+
+    Attributes:
+        total: items to do.
+        count: items that came to an end.
+    """
 
     def __init__(self, total: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._total = total
+        """Begin to watch a run of so many items."""
+        self.total = total
+        self.count = 0
         self._clock = clock
         self._start = self._last = clock()
-        self._count = 0
-        self._money = ""
+        self._spent = self._uncertain = 0
 
     def item(self, item: PlannedItem, state: str, reason: str) -> None:
         """Count an item; name it when it went wrong."""
-        if state in _BAD:
-            self.note(f"{state}: {item.name}: {reason}")
-        if state in {"pending", "waiting"}:
+        if state in NEEDS_A_LOOK:
+            self.bad_item(item.name, state, reason)
+        if state in _OPEN:
             return
-        self._count += 1
-        if self._count == self._total or self._clock() - self._last >= _PAUSE:
+        self.count += 1
+        if self.count == self.total or self._clock() - self._last >= _PAUSE:
             self._last = self._clock()
-            self.note(f"{self._count} of {self._total} items{self._money}{self._left()}")
+            self.progress()
 
     def money(self, spent: int, uncertain: int) -> None:
-        """Remember the money for the next line."""
-        self._money = f", {_money(spent, uncertain)}"
+        """Remember the money for the next line, in millionths of a US dollar."""
+        self._spent, self._uncertain = spent, uncertain
 
-    def note(self, text: str) -> None:
-        """Print a line."""
-        click.echo(shown(text), err=True)
+    @property
+    def seconds_left(self) -> float:
+        """Seconds that the rest takes at the pace so far."""
+        return (self._clock() - self._start) / self.count * max(0, self.total - self.count)
+
+    def bad_item(self, name: str, state: str, reason: str) -> None:
+        """Write that an item went wrong."""
+        raise NotImplementedError
+
+    def progress(self) -> None:
+        """Write how far the run is."""
+        raise NotImplementedError
 
     def close(self) -> None:
         """Nothing is left open."""
 
-    def _left(self) -> str:
-        if self._count >= self._total:
-            return ""
-        elapsed = self._clock() - self._start
-        return f", about {duration(elapsed / self._count * (self._total - self._count))} left"
+
+class Lines(Counter):
+    """Plain lines."""
+
+    def bad_item(self, name: str, state: str, reason: str) -> None:
+        """Print it."""
+        self.note(f"{state}: {name}: {reason}")
+
+    def progress(self) -> None:
+        """Print it."""
+        money = f", {_money(self._spent, self._uncertain)}" if self._spent or self._uncertain else ""
+        left = f", about {duration(self.seconds_left)} left" if self.count < self.total else ""
+        self.note(f"{self.count} of {self.total} items{money}{left}")
+
+    def note(self, text: str) -> None:
+        """Print a line."""
+        click.echo(shown(text), err=True)
 
 
 def _money(spent: int, uncertain: int) -> str:

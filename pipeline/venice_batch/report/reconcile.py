@@ -1,8 +1,8 @@
 """The job's ledger against the account's: what was charged as expected, twice, without an answer, or not at all.
 
 A row of the account and a call of the job belong together for certain when they name the same request. Where they do
-not (a lost answer tells no request), amount and time must do: such a pair is the likeliest one, never a proof, so every
-finding says by what it was made and which other calls it could as well be about.
+not (a lost response names no request), amount and time must do: such a match is the likeliest, never a proof, so every
+finding says how it was made and which other calls it could as well be about.
 """
 
 from __future__ import annotations
@@ -12,16 +12,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from venice_batch.plan.model import dollars
 from venice_batch.plan.money import MICRO
-from venice_batch.report.charge_matching import Further, Match, Pairing, charged
-from venice_batch.report.text import table, usd, when
+from venice_batch.report.charge_matching import ChargeMatcher, ExtraCharge, Match, charged
+from venice_batch.report.text import item_name, model_of, table, usd, when
 from venice_batch.state import CallRow
 from venice_batch.venice.usage import UsageRow
 
-#: Charges of strangers, and calls without a charge, that are listed for people; JSON has all.
+#: Charges of no call of this job, and calls without a charge, that are listed for people; JSON has all.
 _LISTED = 20
 #: Other calls that are named for people where a finding may be about any of them.
 _NAMED = 3
@@ -42,7 +41,7 @@ class Reconciliation:
 
     Attributes:
         matched: answered calls, charged once.
-        charged_twice: charges beyond the first of a call, whatever its fate.
+        charged_twice: charges beyond the first of a call, whatever its outcome.
         charged_without_answer: calls whose answer was lost, or that the API refused, and that were charged.
         not_charged: answered or lost calls without a charge (or with one that is not booked yet).
         still_open: calls of a run that is under way or was killed; `rows` is empty where nothing was charged yet.
@@ -51,7 +50,7 @@ class Reconciliation:
     """
 
     matched: tuple[Match, ...]
-    charged_twice: tuple[Further, ...]
+    charged_twice: tuple[ExtraCharge, ...]
     charged_without_answer: tuple[Match, ...]
     not_charged: tuple[NotCharged, ...]
     still_open: tuple[Match, ...]
@@ -68,7 +67,7 @@ class Reconciliation:
         """The US dollars of each part by its name; of `not_charged`, what was expected."""
         return {
             "matched": _sum(match.charged for match in self.matched),
-            "charged_twice": charged(further.row for further in self.charged_twice),
+            "charged_twice": charged(extra.row for extra in self.charged_twice),
             "charged_without_answer": _sum(match.charged for match in self.charged_without_answer),
             "not_charged": _sum(Decimal(missing.call.micros) / MICRO for missing in self.not_charged),
             "still_open": _sum(match.charged for match in self.still_open),
@@ -90,13 +89,13 @@ def match(calls: Sequence[CallRow], rows: Sequence[UsageRow], window: float) -> 
     """
     begun = [call for call in calls if call.begun_at is not None and call.fate != "reserved"]
     charges = sorted((row for row in rows if row.charged > 0), key=_order)
-    pairing = Pairing(charges, window)
-    pairing.by_request_id(begun)
-    hoping = [call for call in begun if call.fate != "released" and call.id not in pairing.own]
-    pairing.by_amount([call for call in hoping if call.fate == "spent"])
-    pairing.by_amount([call for call in hoping if call.fate != "spent"])
-    further, unmatched = pairing.rest([call for call in begun if call.id in pairing.own])
-    return _sorted_out(begun, pairing, further, unmatched, tuple(row for row in rows if row.charged <= 0))
+    matcher = ChargeMatcher(charges, window)
+    matcher.by_request_id(begun)
+    open_calls = [call for call in begun if call.fate != "released" and call.id not in matcher.own]
+    matcher.by_amount([call for call in open_calls if call.fate == "spent"])
+    matcher.by_amount([call for call in open_calls if call.fate != "spent"])
+    extra, unmatched = matcher.split_rest([call for call in begun if call.id in matcher.own])
+    return _classify(begun, matcher, extra, unmatched, tuple(row for row in rows if row.charged <= 0))
 
 
 def _order(row: UsageRow) -> tuple[datetime, str, str, Decimal]:
@@ -104,44 +103,44 @@ def _order(row: UsageRow) -> tuple[datetime, str, str, Decimal]:
     return row.timestamp, row.sku, row.request_id or "", row.amount
 
 
-def _sorted_out(
+def _classify(
     begun: Sequence[CallRow],
-    pairing: Pairing,
-    further: Sequence[Further],
+    matcher: ChargeMatcher,
+    extra: Sequence[ExtraCharge],
     unmatched: Sequence[UsageRow],
     credited: tuple[UsageRow, ...],
 ) -> Reconciliation:
-    missing = [call for call in begun if call.id not in pairing.own and call.fate in {"spent", "uncertain"}]
-    found = [pairing.match(call) for call in begun if call.id in pairing.own]
+    missing = [call for call in begun if call.id not in matcher.own and call.fate in {"spent", "uncertain"}]
+    found = [matcher.match(call) for call in begun if call.id in matcher.own]
     without = [match for match in found if match.call.fate in {"uncertain", "released"}]
-    without, uncharged = _in_doubt(without, missing, pairing)
+    without, uncharged = _mark_ambiguous(without, missing, matcher)
     return Reconciliation(
         matched=tuple(match for match in found if match.call.fate == "spent"),
-        charged_twice=tuple(further),
+        charged_twice=tuple(extra),
         charged_without_answer=tuple(without),
         not_charged=tuple(uncharged),
-        still_open=tuple(pairing.match(call) for call in begun if call.fate == "begun"),
+        still_open=tuple(matcher.match(call) for call in begun if call.fate == "begun"),
         unmatched=tuple(unmatched),
         credits=credited,
     )
 
 
-def _in_doubt(
-    without: Sequence[Match], missing: Sequence[CallRow], pairing: Pairing
+def _mark_ambiguous(
+    without: Sequence[Match], missing: Sequence[CallRow], matcher: ChargeMatcher
 ) -> tuple[list[Match], list[NotCharged]]:
-    """Say of each lost call which other lost call may have been the charged one in its place."""
+    """Name for each lost call the other lost calls that may have been charged in its place."""
     uncertain = {match.call.id for match in without if match.by == "amount and time"}
     could: dict[int, list[int]] = defaultdict(list)
     for call in missing:
         if call.fate != "uncertain":
             continue
-        for row in pairing.fitting(call):
-            owner = pairing.owner.get(row)
+        for row in matcher.fitting(call):
+            owner = matcher.owner.get(row)
             if owner is not None and owner.id in uncertain:
                 could[call.id].append(owner.id)
                 could[owner.id].append(call.id)
-    doubted = [replace(match, instead=tuple(could[match.call.id])) for match in without]
-    return doubted, [NotCharged(call, tuple(could[call.id])) for call in missing]
+    marked = [replace(match, instead=tuple(could[match.call.id])) for match in without]
+    return marked, [NotCharged(call, tuple(could[call.id])) for call in missing]
 
 
 def _sum(amounts: Iterable[Decimal]) -> Decimal:
@@ -149,7 +148,7 @@ def _sum(amounts: Iterable[Decimal]) -> Decimal:
 
 
 def reconciliation_text(name: str, found: Reconciliation) -> str:
-    """Return a reconciliation for people: the sums, then what needs a look, the worst first."""
+    """Return a reconciliation for people: the sums, then what needs a look, the most serious first."""
     sums = found.sums
     counts = {part: len(getattr(found, part)) for part in sums}
     rows = [
@@ -157,9 +156,9 @@ def reconciliation_text(name: str, found: Reconciliation) -> str:
         for part in sums
         if counts[part] or part == "matched"
     ]
-    verdict = "nothing was charged twice or without an answer" if found.clean else "charges that need a look"
-    parts = [f"{name}: {verdict}", table(("", "rows", "USD"), rows, right=frozenset({1, 2}))]
-    parts += _further_lines(found.charged_twice)
+    headline = "nothing was charged twice or without an answer" if found.clean else "charges that need a look"
+    parts = [f"{name}: {headline}", table(("", "rows", "USD"), rows, right=frozenset({1, 2}))]
+    parts += _extra_lines(found.charged_twice)
     parts += _match_lines("charged without an answer", found.charged_without_answer)
     parts += _match_lines("charged another amount", [match for match in found.matched if match.differs])
     parts += _match_lines("still open: under way, or of a killed run that the next run settles", found.still_open)
@@ -169,16 +168,14 @@ def reconciliation_text(name: str, found: Reconciliation) -> str:
     return "\n".join(parts)
 
 
-def _further_lines(found: Sequence[Further]) -> list[str]:
-    cells = [
-        (*_call_cells(further.call), *_row_cells(further.row), further.by, _or(further.instead)) for further in found
-    ]
+def _extra_lines(found: Sequence[ExtraCharge]) -> list[str]:
+    cells = [(*_call_cells(extra.call), *_row_cells(extra.row), extra.by, _others(extra.instead)) for extra in found]
     return _section("charged twice", (*_CALL_HEAD, "USD", "booked", "sku", "request", "by", "or call"), cells, usd_at=5)
 
 
 def _match_lines(title: str, found: Sequence[Match]) -> list[str]:
     cells = [
-        (*_call_cells(match.call), usd(match.call.micros), *row, match.by if match.rows else "", _or(match.instead))
+        (*_call_cells(match.call), usd(match.call.micros), *row, match.by or "", _others(match.instead))
         for match in found
         for row in ([_row_cells(row) for row in match.rows] or [("", "", "", "")])
     ]
@@ -188,10 +185,10 @@ def _match_lines(title: str, found: Sequence[Match]) -> list[str]:
 
 def _missing_lines(found: Sequence[NotCharged]) -> list[str]:
     cells = [
-        (*_call_cells(missing.call), usd(missing.call.micros), missing.call.fate, _or(missing.instead))
+        (*_call_cells(missing.call), usd(missing.call.micros), missing.call.fate, _others(missing.instead))
         for missing in found
     ]
-    head = (*_CALL_HEAD, "expected", "fate", "or call")
+    head = (*_CALL_HEAD, "expected", "outcome", "or call")
     return _section("not charged, or not booked yet", head, cells, usd_at=5, most=_LISTED)
 
 
@@ -215,64 +212,14 @@ def _section(
 
 
 def _call_cells(call: CallRow) -> tuple[str, ...]:
-    item = f"{call.key}-{call.variant}" if call.variant else call.key
-    return str(call.id), when(call.begun_at), item, call.step, call.model_served or call.model or ""
+    return str(call.id), when(call.begun_at), item_name(call), call.step, model_of(call)
 
 
 def _row_cells(row: UsageRow) -> tuple[str, ...]:
     return dollars(row.charged), when(row.timestamp.timestamp()), row.sku, row.request_id or ""
 
 
-def _or(calls: Sequence[int]) -> str:
+def _others(calls: Sequence[int]) -> str:
     """Name the other calls that a finding may be about."""
     more = len(calls) - _NAMED
     return ", ".join(map(str, calls[:_NAMED])) + (f" and {more} more" if more > 0 else "")
-
-
-def reconciliation_json(found: Reconciliation) -> dict[str, Any]:
-    """Return a reconciliation for scripts; amounts are decimal strings in USD, times ISO 8601 in UTC."""
-    return {
-        "clean": found.clean,
-        "usd": {part: dollars(amount) for part, amount in found.sums.items()},
-        "matched": [_match_json(match) for match in found.matched],
-        "charged_twice": [
-            {**_call_json(one.call), "row": _row_json(one.row), "by": one.by, "instead": list(one.instead)}
-            for one in found.charged_twice
-        ],
-        "charged_without_answer": [_match_json(match) for match in found.charged_without_answer],
-        "not_charged": [{**_call_json(one.call), "instead": list(one.instead)} for one in found.not_charged],
-        "still_open": [_match_json(match) for match in found.still_open],
-        "unmatched": [_row_json(row) for row in found.unmatched],
-        "credits": [_row_json(row) for row in found.credits],
-    }
-
-
-def _match_json(match: Match) -> dict[str, Any]:
-    by = match.by if match.rows else None
-    rows = [_row_json(row) for row in match.rows]
-    return {**_call_json(match.call), "rows": rows, "by": by, "instead": list(match.instead)}
-
-
-def _call_json(call: CallRow) -> dict[str, Any]:
-    return {
-        "call": call.id,
-        "item": call.key,
-        "variant": call.variant,
-        "step": call.step,
-        "model": call.model_served or call.model,
-        "begun_at": when(call.begun_at),
-        "ended_at": when(call.ended_at) or None,
-        "fate": call.fate,
-        "expected": usd(call.micros),
-        "request_id": call.request_id,
-    }
-
-
-def _row_json(row: UsageRow) -> dict[str, Any]:
-    return {
-        "timestamp": when(row.timestamp.timestamp()),
-        "sku": row.sku,
-        "charged": dollars(row.charged),
-        "currency": row.currency,
-        "request_id": row.request_id,
-    }

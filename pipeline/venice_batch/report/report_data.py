@@ -1,15 +1,16 @@
-"""What the review page shows: plain values, gathered once, so that the page, the CSV and the JSON cannot disagree."""
+"""What the review page shows: plain values, read once, so that the page, the CSV and the JSON cannot disagree."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from venice_batch.report.text import item_name
 from venice_batch.state import CallRow, ItemRow, RunRow, Spending
 
-#: Fates of a call that cost money or may have.
+#: Outcomes (`fate`) of a call that cost money or may have.
 CHARGED = frozenset({"spent", "uncertain"})
-#: States that a person should look at, the most pressing first.
+#: States that a person should look at, the most urgent first.
 NEEDS_A_LOOK = ("failed", "invalid", "flagged", "uncertain")
 
 
@@ -58,7 +59,7 @@ class FinishedFile:
 
 @dataclass(frozen=True, slots=True)
 class ReportItem:
-    """One item with everything that is known of it.
+    """One item with its pictures, calls and files.
 
     Attributes:
         row: as the manifest has it.
@@ -78,8 +79,8 @@ class ReportItem:
 
     @property
     def name(self) -> str:
-        """How people call it: its key, and its variant where there are several."""
-        return f"{self.row.key}-{self.row.variant}" if self.row.variant else self.row.key
+        """How people call it."""
+        return item_name(self.row)
 
     @property
     def micros(self) -> int:
@@ -105,7 +106,7 @@ class ReportData:
         items: in the order of the manifest.
         calls: the ledger of all runs, oldest first.
         spent_in_run: money of the newest run by step and model.
-        spent_in_all: the same of all runs.
+        spent_total: the same of all runs.
         steps: ids of the paid steps, in the order of the chain.
         unlisted: how many items of the job are not among `items`, by state: nobody can look at a million.
         unlisted_ended: how many of those came to an end in the newest run.
@@ -119,7 +120,7 @@ class ReportData:
     items: tuple[ReportItem, ...] = ()
     calls: tuple[CallRow, ...] = ()
     spent_in_run: tuple[Spending, ...] = ()
-    spent_in_all: tuple[Spending, ...] = ()
+    spent_total: tuple[Spending, ...] = ()
     steps: tuple[str, ...] = ()
     unlisted: Mapping[str, int] = field(default_factory=dict)
     unlisted_ended: int = 0

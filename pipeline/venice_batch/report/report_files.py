@@ -1,4 +1,4 @@
-"""Where a job's report lies and how it gets there: a folder of its state, or objects beside a state in a bucket."""
+"""Saves a job's report where its state lies: in a folder of it, or as objects beside a state in a bucket."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from venice_batch.errors import ItemError
 from venice_batch.job import FolderSource, Job
-from venice_batch.report.gather import Access, Effort, beside, gather
+from venice_batch.report.gather import Access, ReportLimits, gather, relative_href
 from venice_batch.report.page import FAILURES, PAGE, SUMMARY, write_report
 from venice_batch.report.report_data import ReportData
 from venice_batch.report.thumbnails import FOLDER, is_thumbnail
@@ -28,7 +28,7 @@ _UPLOADS_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
-class Filed:
+class SavedReport:
     """A report that was written.
 
     Attributes:
@@ -39,11 +39,15 @@ class Filed:
     page: str
     notes: tuple[str, ...]
 
-    def as_json(self) -> dict[str, object]:
-        """Return it in the form that scripts rely on."""
-        folder = self.page.removesuffix(PAGE)
-        files = {"page": self.page, "failures": f"{folder}{FAILURES}", "summary": f"{folder}{SUMMARY}"}
-        return {**files, "notes": list(self.notes)}
+    @property
+    def failures(self) -> str:
+        """Path or address of `failures.csv`."""
+        return self.page.removesuffix(PAGE) + FAILURES
+
+    @property
+    def summary(self) -> str:
+        """Path or address of `summary.json`."""
+        return self.page.removesuffix(PAGE) + SUMMARY
 
 
 def page_of(root: Place) -> str:
@@ -60,7 +64,7 @@ def last_summary(root: Place, job: str) -> Mapping[str, Any] | None:
     Raises:
         Unavailable: its store cannot be asked.
     """
-    store = _store(root / _NAME)
+    store = open_store(root / _NAME)
     with tempfile.TemporaryDirectory(prefix="venice-batch-") as scratch:
         spare = Path(scratch) / SUMMARY
         try:
@@ -72,14 +76,14 @@ def last_summary(root: Place, job: str) -> Mapping[str, Any] | None:
     return found if whole else None
 
 
-def file_report(state: State, job: Job, *, cause: str = "", effort: Effort | None = None) -> Filed:
-    """Write the report of `job`, whatever its state knows by now.
+def save_report(state: State, job: Job, *, cause: str = "", limits: ReportLimits | None = None) -> SavedReport:
+    """Write the report of `job`, from what its state knows by now.
 
     Args:
         state: open, for reading or for writing; only read.
         job: the job.
         cause: what ended the run early, in words.
-        effort: how much work the pictures may be.
+        limits: of size and time.
 
     Raises:
         Unavailable: the state or its bucket cannot be reached.
@@ -90,7 +94,7 @@ def file_report(state: State, job: Job, *, cause: str = "", effort: Effort | Non
         spare, draft = Path(scratch) / "spare", Path(scratch) / "draft"
         spare.mkdir()
         folder = place if isinstance(place, Path) else draft
-        known = frozenset[str]() if isinstance(place, Path) else _thumbnails(_store(place))
+        known = frozenset[str]() if isinstance(place, Path) else _thumbnails(open_store(place))
         data = gather(
             state,
             job.name,
@@ -101,13 +105,13 @@ def file_report(state: State, job: Job, *, cause: str = "", effort: Effort | Non
             now=time.time(),
             cause=cause,
             notes=[] if state.root == job.state else [_TRIAL],
-            effort=effort,
+            limits=limits,
             known=known,
         )
         write_report(data, folder)
         if not isinstance(place, Path):
-            _upload(folder, _store(place), data, known)
-    return Filed(page_of(state.root), data.notes)
+            _upload(folder, open_store(place), data, known)
+    return SavedReport(page_of(state.root), data.notes)
 
 
 # Bytes for the pictures
@@ -127,7 +131,8 @@ def _access(state: State, job: Job, folder: Path) -> Access:
         return None if row.version is None else finished(row.path, row.version, spare)
 
     # A page in a bucket is read through an address of its own, from where no finished file is near.
-    href = beside(folder, output) if isinstance(state.root, Path) and isinstance(output, Path) else lambda _: None
+    near = output if isinstance(state.root, Path) and isinstance(output, Path) else None
+    href = (lambda _: None) if near is None else relative_href(folder, near)
     return Access(input_of, output_of, lambda result, spare: state.results.bytes(result.key, spare), href)
 
 
@@ -146,22 +151,18 @@ def _getter(place: Place) -> Callable[[str, str, Path], Path | None]:
         return fetched
     local = open_store(place)
 
-    def looked_at(key: str, version: str, spare: Path) -> Path | None:
+    def peeked(key: str, version: str, spare: Path) -> Path | None:
         found = local.stat(key)
         return None if found is None or found.version != version else local.peek(key, spare, found.size)
 
-    return looked_at
+    return peeked
 
 
 # In a bucket
 
 
-def _store(place: Place) -> Store:
-    return open_store(place)
-
-
 def _thumbnails(store: Store) -> frozenset[str]:
-    """Return the names of the thumbnails that the bucket has; files of others are none of ours."""
+    """Return the names of the thumbnails that the bucket has; other files are not ours."""
     head = f"{FOLDER}/"
     found = (entry.key.removeprefix(head) for entry in store.list() if entry.key.startswith(head))
     return frozenset(name for name in found if is_thumbnail(name))
@@ -170,13 +171,13 @@ def _thumbnails(store: Store) -> frozenset[str]:
 def _upload(folder: Path, store: Store, data: ReportData, known: Collection[str]) -> None:
     """Put what is new: the pictures before the page that shows them; then remove pictures that no page shows."""
     made = sorted(path.name for path in (folder / FOLDER).glob("*.webp"))
-    _each(made, lambda name: store.put(folder / FOLDER / name, f"{FOLDER}/{name}", replace=True))
+    _for_each(made, lambda name: store.put(folder / FOLDER / name, f"{FOLDER}/{name}", replace=True))
     for name in (FAILURES, SUMMARY, PAGE):
         store.put(folder / name, name, replace=True)
-    _each(set(known) - data.thumbnails, lambda name: store.delete(f"{FOLDER}/{name}"))
+    _for_each(set(known) - data.thumbnails, lambda name: store.delete(f"{FOLDER}/{name}"))
 
 
-def _each(names: Iterable[str], act: Callable[[str], object]) -> None:
+def _for_each(names: Iterable[str], act: Callable[[str], object]) -> None:
     """Do it to all names, several at once; the first error is raised, and what has not begun by then is left."""
     with ThreadPoolExecutor(_UPLOADS_AT_ONCE) as pool:
         futures = [pool.submit(act, name) for name in names]

@@ -1,4 +1,4 @@
-"""What came of a run, for those who were not there: the event it is, and a short message in plain words."""
+"""The result of a run as notifications report it: its event, and a short message in plain words."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from venice_batch.errors import Exit
 from venice_batch.job.notify import Event
-from venice_batch.report.text import duration, shown, usd
+from venice_batch.report.text import counts_text, duration, shown, usd
 
 #: Characters of one line of a message: a cause may quote an answer, and chats cut what is too long where they like.
 _LONGEST_LINE = 400
@@ -28,7 +28,7 @@ _HEADLINES: Mapping[int, str] = {
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What came of a run.
+    """The result of a run.
 
     Attributes:
         job: its name.
@@ -38,7 +38,7 @@ class RunResult:
         items: how many items of the job are in which state; empty where the run did not get that far.
         spent: millionths of a US dollar, in this run.
         uncertain: the same, for calls whose answer was lost.
-        left: the same, at most, for what is left to buy.
+        left: the same, at most, for what the run did not finish.
         cause: why it ended early; empty if it did not.
         remedy: what to do about it.
         machine: the name of the machine.
@@ -60,7 +60,7 @@ class RunResult:
 
     @property
     def event(self) -> Event | None:
-        """What a webhook is told of.
+        """Which event of `notify.on` it is.
 
         ``success`` is exit code 0, ``money`` is 5, and ``failure`` everything else but 130: who pressed Ctrl-C knows.
         Nobody asks this of a run that found the job locked (7), see `venice_batch.report.notify.Notifier.ended`.
@@ -72,32 +72,32 @@ class RunResult:
         return "success" if self.exit_code == Exit.DONE else "failure"
 
 
-def outcome_text(outcome: RunResult, *, trial: bool = False) -> str:
+def result_text(result: RunResult, *, trial: bool = False) -> str:
     """Return the message: a headline, items, money, cause and remedy, a line each.
 
     Args:
-        outcome: what came of the run.
+        result: of the run.
         trial: it ran on the bundled emulator.
     """
-    headline = _HEADLINES.get(outcome.exit_code, "ended")
-    end = "waits for the balance" if outcome.waiting else f"{headline} (exit code {outcome.exit_code})"
-    lines = [f"{'trial on the emulator: ' if trial else ''}venice-batch {outcome.job}: {end}"]
-    if outcome.items:
-        lines.append("items: " + ", ".join(f"{count} {state}" for state, count in sorted(outcome.items.items())))
-    lines.append(_money(outcome))
-    lines += [f"cause: {line}" for line in outcome.cause.splitlines()[:3]]
-    lines += [f"try: {line}" for line in outcome.remedy.splitlines()[:3]]
-    where = f" on {outcome.machine}" if outcome.machine else ""
-    lines.append(f"took {duration(max(0.0, outcome.ended - outcome.began))}{where}")
+    headline = _HEADLINES.get(result.exit_code, "ended")
+    end = "waits for the balance" if result.waiting else f"{headline} (exit code {result.exit_code})"
+    lines = [f"{'trial on the emulator: ' if trial else ''}venice-batch {result.job}: {end}"]
+    if result.items:
+        lines.append(f"items: {counts_text(dict(sorted(result.items.items())))}")
+    lines.append(_money(result))
+    lines += [f"cause: {line}" for line in result.cause.splitlines()[:3]]
+    lines += [f"try: {line}" for line in result.remedy.splitlines()[:3]]
+    where = f" on {result.machine}" if result.machine else ""
+    lines.append(f"took {duration(max(0.0, result.ended - result.began))}{where}")
     return "\n".join(_cut(shown(line)) for line in lines)
 
 
-def _money(outcome: RunResult) -> str:
-    parts = [f"{usd(outcome.spent)} USD spent"]
-    if outcome.uncertain:
-        parts.append(f"{usd(outcome.uncertain)} uncertain")
-    if outcome.left:
-        parts.append(f"up to {usd(outcome.left)} left to buy")
+def _money(result: RunResult) -> str:
+    parts = [f"{usd(result.spent)} USD spent"]
+    if result.uncertain:
+        parts.append(f"{usd(result.uncertain)} uncertain")
+    if result.left:
+        parts.append(f"up to {usd(result.left)} remaining")
     return f"money: {', '.join(parts)}"
 
 

@@ -10,11 +10,10 @@ from typing import Any
 
 from venice_batch.errors import Exit
 from venice_batch.report.report_data import NEEDS_A_LOOK, ReportData
-from venice_batch.report.text import usd, when
-from venice_batch.state import CallRow, ItemRow, RunRow, Spending
+from venice_batch.state import CallRow, ItemRow, RunRow
 from venice_batch.state.events import STATES
 
-#: What an exit code means to somebody who was asleep.
+#: What an exit code means, as a sentence.
 OUTCOMES = {
     Exit.DONE: "Finished: everything is done.",
     Exit.BUG: "Stopped by a bug in the tool.",
@@ -37,23 +36,23 @@ _FEW = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class ReportSummary:
     """Counts, money and speed; of the newest run unless said otherwise.
 
     Attributes:
         counts: items by state, every state named; of the job as it stands.
         outcome: how the run ended, in a sentence.
-        well: whether it ended with nothing left to see to.
+        well: whether it ended with nothing to look at.
         seconds: from its first start to its end, or to the last thing known of it.
         ended_items: items that came to an end in it.
         answered: calls that were answered and paid.
         lost: calls that may have been charged without an answer.
         refused: calls that were sent and cost nothing.
-        latency: seconds of half, and of 95 % of the answered calls at most; None with too few.
+        latency: seconds of answered calls, median and 95th percentile; None with too few.
         spent: millionths of a US dollar.
         uncertain: likewise.
-        spent_in_all: of all runs.
-        uncertain_in_all: of all runs.
+        spent_total: of all runs.
+        uncertain_total: of all runs.
     """
 
     counts: Mapping[str, int]
@@ -67,8 +66,8 @@ class Figures:
     latency: tuple[float, float] | None
     spent: int
     uncertain: int
-    spent_in_all: int
-    uncertain_in_all: int
+    spent_total: int
+    uncertain_total: int
 
     @property
     def total(self) -> int:
@@ -85,13 +84,13 @@ class Figures:
         return count * _MINUTE / self.seconds if self.seconds > 0 else None
 
 
-def figures(data: ReportData) -> Figures:
-    """Work out the numbers of a report."""
+def summarize(data: ReportData) -> ReportSummary:
+    """Return the numbers of a report."""
     calls = data.calls_of_run()
     found = Counter(item.row.state for item in data.items) + Counter(data.unlisted)
     counts = {state: found[state] for state in STATES}
     code = None if data.run is None else data.run.exit_code
-    return Figures(
+    return ReportSummary(
         counts=counts,
         outcome=_outcome(data),
         well=code == Exit.DONE and not any(counts[state] for state in NEEDS_A_LOOK),
@@ -103,8 +102,8 @@ def figures(data: ReportData) -> Figures:
         latency=_latency(calls),
         spent=sum(row.spent for row in data.spent_in_run),
         uncertain=sum(row.uncertain for row in data.spent_in_run),
-        spent_in_all=sum(row.spent for row in data.spent_in_all),
-        uncertain_in_all=sum(row.uncertain for row in data.spent_in_all),
+        spent_total=sum(row.spent for row in data.spent_total),
+        uncertain_total=sum(row.uncertain for row in data.spent_total),
     )
 
 
@@ -143,47 +142,34 @@ def _latency(calls: Sequence[CallRow]) -> tuple[float, float] | None:
     return cuts[9], cuts[18]
 
 
-def summary(data: ReportData) -> dict[str, Any]:
-    """Return what `summary.json` holds; amounts are decimal strings in US dollars, times are UTC."""
-    numbers = figures(data)
-    run = data.run
+def summary_values(data: ReportData) -> dict[str, Any]:
+    """Return what `summary.json` holds, for `json_models.document`."""
+    numbers, run = summarize(data), data.run
     return {
         "job": data.job,
-        "made_at": when(data.made_at),
+        "made_at": data.made_at,
         "run": None
         if run is None
         else {
             "id": run.id,
-            "started_at": when(run.started_at),
-            "ended_at": when(run.ended_at) or None,
+            "started_at": run.started_at,
+            "ended_at": run.ended_at,
             "exit_code": run.exit_code,
             "outcome": numbers.outcome,
             "cause": data.cause or None,
             "seconds": round(numbers.seconds, 3),
             "items_ended": numbers.ended_items,
             "calls": {"answered": numbers.answered, "uncertain": numbers.lost, "refused": numbers.refused},
-            "latency_seconds": None
-            if numbers.latency is None
-            else dict(zip(("p50", "p95"), numbers.latency, strict=True)),
-            "spent": usd(numbers.spent),
-            "uncertain": usd(numbers.uncertain),
-            "spending": [_money(row) for row in data.spent_in_run],
+            "latency_seconds": numbers.latency and dict(zip(("p50", "p95"), numbers.latency, strict=True)),
+            "spent": numbers.spent,
+            "uncertain": numbers.uncertain,
+            "spending": data.spent_in_run,
         },
         "items": {**numbers.counts, "total": numbers.total, "to_look_at": numbers.to_look_at},
         "in_all": {
-            "spent": usd(numbers.spent_in_all),
-            "uncertain": usd(numbers.uncertain_in_all),
-            "spending": [_money(row) for row in data.spent_in_all],
+            "spent": numbers.spent_total,
+            "uncertain": numbers.uncertain_total,
+            "spending": data.spent_total,
         },
-        "notes": list(data.notes),
-    }
-
-
-def _money(row: Spending) -> dict[str, Any]:
-    return {
-        "step": row.step,
-        "model": row.model,
-        "calls": row.calls,
-        "spent": usd(row.spent),
-        "uncertain": usd(row.uncertain),
+        "notes": data.notes,
     }

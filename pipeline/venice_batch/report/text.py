@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from venice_batch.plan.model import Plan, PlannedItem, Range, Remainder, dollars
-from venice_batch.state import RunRow, Spending
+from venice_batch.state import CallRow, ItemRow, RunRow, Spending
 
 _MICRO = Decimal(1_000_000)
 #: The first characters that make a spreadsheet take a cell for a formula.
@@ -68,6 +68,16 @@ def when(at: float | None) -> str:
     return "" if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def item_name(row: ItemRow | CallRow) -> str:
+    """Return how people call an item: its key, and its variant where there are several."""
+    return f"{row.key}-{row.variant}" if row.variant else row.key
+
+
+def model_of(call: CallRow) -> str:
+    """Return the model that was served, else the one asked for; empty where neither is known."""
+    return call.model_served or call.model or ""
+
+
 def duration(seconds: float) -> str:
     """Return seconds as people say them."""
     if seconds < _MINUTE:
@@ -78,7 +88,7 @@ def duration(seconds: float) -> str:
 
 
 def plan_text(name: str, plan: Plan) -> str:
-    """Return a plan for people: items, price by step, balance, warnings, and what cannot be done."""
+    """Return a plan for people: items, price by step, balance, warnings, and items that cannot be processed."""
     counts = plan.counts()
     kinds = ", ".join(f"{counts[kind]} {kind}" for kind in ("new", "changed", "reused", "waiting", "invalid"))
     total = "1 item" if counts["total"] == 1 else f"{counts['total']} items"
@@ -89,9 +99,9 @@ def plan_text(name: str, plan: Plan) -> str:
     parts += [f"warning: {shown(warning.text)}" for warning in plan.warnings]
     parts += _item_lines(plan.items, "invalid") + _item_lines(plan.items, "waiting")
     if plan.vanished:
-        parts.append(f"no longer in the source: {len(plan.vanished)}")
+        parts.append(f"no longer in source: {len(plan.vanished)}")
     if plan.dropped:
-        parts.append(f"finished files that nothing produces any more: {len(plan.dropped)}")
+        parts.append(f"finished files that no item produces any more: {len(plan.dropped)}")
     if plan.vanished or plan.dropped:
         parts[-1] += "; `output.on_vanished` says what becomes of their files"
     return "\n".join(parts)
@@ -106,16 +116,21 @@ def rest_text(rest: Remainder) -> str:
 def _price_lines(plan: Plan) -> list[str]:
     rows = [(step.id, step.model, _calls(step.calls_low, step.calls), _range(step.cost)) for step in plan.steps]
     total = (
-        "in all",
+        "total",
         "",
         _calls(sum(step.calls_low for step in plan.steps), sum(step.calls for step in plan.steps)),
         _range(plan.cost),
     )
     lines = [_indented(table(("step", "model", "calls", "USD"), [*rows, total], right=frozenset({2, 3})))]
     held = ", ".join(f"{dollars(amount)} {currency.upper()}" for currency, amount in plan.balances.items())
-    verdict = "covers it" if plan.coverage.covered else f"short of {dollars(plan.coverage.shortfall)} USD"
-    reason = f" ({plan.coverage.reason})" if plan.coverage.reason else ""
-    lines.append(f"balance: {held or 'none'}: {verdict}{reason}")
+    coverage, balance = plan.coverage, f"balance: {held or 'none'}"
+    if coverage.covered:
+        lines.append(f"{balance}: enough")
+    elif coverage.by_budget:
+        reason = coverage.reason.removeprefix("budget.")
+        lines += [balance, f"budget: {dollars(coverage.shortfall)} USD short ({reason})"]
+    else:
+        lines.append(f"{balance}: {dollars(coverage.shortfall)} USD short ({coverage.reason})")
     if plan.cost.high:
         lines.append(f"time: about {duration(plan.eta_seconds)} at the API's rate limits")
     return lines
@@ -130,12 +145,18 @@ def _item_lines(items: Iterable[PlannedItem], status: str) -> list[str]:
 
 
 def summary_text(totals: Mapping[str, int], spent: int, uncertain: int, left: int, published_flagged: int = 0) -> str:
-    """Return what came of a run: how many items are in which state, and millionths of a US dollar."""
-    ended = ", ".join(f"{count} {state}" for state, count in sorted(totals.items()) if count)
+    """Return the result of a run: how many items are in which state, and millionths of a US dollar."""
+    ended = counts_text(dict(sorted(totals.items())))
     more = f", and {usd(uncertain)} uncertain" if uncertain else ""
     although = f"\nflagged: {published_flagged} published although flagged" if published_flagged else ""
     text = f"result: {ended or 'nothing to do'}{although}\nspent: {usd(spent)} USD{more}"
-    return f"{text}\nleft: up to {usd(left)} USD to buy" if left else text
+    return f"{text}\nremaining: up to {usd(left)} USD" if left else text
+
+
+def counts_text(counts: Mapping[str, int]) -> str:
+    """Return how many items are in which state, in the order given; states without items are left out."""
+    names = {"vanished": "no longer in source"}
+    return ", ".join(f"{count} {names.get(state, state)}" for state, count in counts.items() if count)
 
 
 def run_text(run: RunRow | None) -> str:
@@ -154,7 +175,7 @@ def spending_text(spending: Sequence[Spending]) -> str:
         return "spent: nothing yet"
     spent, uncertain = sum(row.spent for row in spending), sum(row.uncertain for row in spending)
     calls = sum(row.calls for row in spending)
-    rows.append(("in all", "", str(calls), usd(spent), usd(uncertain)))
+    rows.append(("total", "", str(calls), usd(spent), usd(uncertain)))
     return table(("step", "model", "calls", "spent", "uncertain"), rows, right=frozenset({2, 3, 4}))
 
 

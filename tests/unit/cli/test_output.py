@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from venice_batch.cli.output import output_for
+from venice_batch.cli.output import RunOutput
 from venice_batch.errors import Exit, MoneyError
 from venice_batch.plan.model import Coverage, Plan, PlanWarning, Range, Remainder, StepCost
 from venice_batch.report.run_result import RunResult
@@ -41,7 +41,7 @@ def lines(text: str) -> list[dict[str, Any]]:
 
 
 def test_people_read_plan_result_and_rest_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
-    output = output_for("text", as_json=False)
+    output = RunOutput("text", as_json=False)
     output.planned("job", PLAN, 0)
     output.result(SUMMARY, PLAN)
     output.report("/state/report/index.html")
@@ -60,7 +60,7 @@ def test_people_read_plan_result_and_rest_on_stdout(capsys: pytest.CaptureFixtur
 def test_with_json_stdout_holds_one_document_and_nothing_else(
     capsys: pytest.CaptureFixture[str], log_format: str
 ) -> None:
-    output = output_for(log_format, as_json=True)
+    output = RunOutput(log_format, as_json=True)
     output.planned("job", PLAN, 2)
     output.result(SUMMARY, PLAN)
     output.report("/state/report/index.html")
@@ -73,7 +73,7 @@ def test_with_json_stdout_holds_one_document_and_nothing_else(
 
 
 def test_people_read_every_line_of_an_error_and_each_remedy_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    output = output_for("text", as_json=False)
+    output = RunOutput("text", as_json=False)
     output.error(BROKE, "wait: refilled at noon", "")
     output.warning("notify", "webhook: nobody there")
     output.warning("report", "cannot be written: no room")
@@ -84,13 +84,13 @@ def test_people_read_every_line_of_an_error_and_each_remedy_on_stderr(capsys: py
         "error: at all",
         "  try: add credits",
         "  try: wait: refilled at noon",
-        "warning: not told: webhook: nobody there",
+        "warning: not delivered: webhook: nobody there",
         "warning: report: cannot be written: no room",
     ]
 
 
 def test_a_log_has_one_object_a_line_whatever_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    output = output_for("json", as_json=False)
+    output = RunOutput("json", as_json=False)
     output.planned("job", PLAN, 1)
     output.watcher(3).note("one\ntwo")
     output.waiting(60.0)
@@ -114,12 +114,12 @@ def test_a_log_has_one_object_a_line_whatever_is_said(capsys: pytest.CaptureFixt
         "report",
         "end",
     ]
-    assert (told[1]["usd_at_most"], told[1]["later"], told[1]["later_usd"]) == ("0.12", 7, "0.21")
+    assert (told[1]["high_usd"], told[1]["later"], told[1]["later_usd"]) == ("0.12", 7, "0.21")
     assert told[2]["code"] == "odd"
     assert told[5]["remedy"] == "add credits"
     assert "ValueError" in told[7]["traceback"]
 
 
 def test_a_crash_shows_people_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
-    output_for("text", as_json=False).crash(ValueError("odd"))
+    RunOutput("text", as_json=False).crash(ValueError("odd"))
     assert spoken(capsys)[1].endswith("ValueError: odd\n")

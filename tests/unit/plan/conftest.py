@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.unit.steps.conftest import catalogue_of
 from venice_batch.job import Job, loads
-from venice_batch.plan.model import Plan, PlannedItem
+from venice_batch.plan.model import Plan, PlannedItem, dollars
 from venice_batch.plan.pipeline import Pipeline
 from venice_batch.plan.planner import PlanInputs, make_plan
 from venice_batch.plan.reading.load_pipeline import make_pipeline
@@ -84,7 +84,7 @@ def statuses(plan: Plan) -> dict[str, str]:
 
 
 def amounts(plan: Plan) -> tuple[str, str]:
-    return plan.cost.as_json()["low"], plan.cost.as_json()["high"]
+    return dollars(plan.cost.low), dollars(plan.cost.high)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +15,7 @@ from venice_batch.imaging import Facts
 from venice_batch.plan.model import Plan
 from venice_batch.plan.reading.probe import file_hash
 from venice_batch.plan.selection import ItemFilter
+from venice_batch.report.json_models import document
 from venice_batch.state import Released, SourceRead
 from venice_batch.steps.canonical_json import canonical
 from venice_batch.steps.chain import Purchase
@@ -196,7 +196,7 @@ def test_the_high_end_must_be_covered(bench: Bench) -> None:
 def test_the_json_form_is_the_one_that_scripts_rely_on(bench: Bench) -> None:
     bench.balances = {"USD": Decimal("1.5"), "DIEM": Decimal(0)}
     colours(bench, 2)
-    told = json.loads(json.dumps(bench.plan("upscale").as_json()))
+    told = document("plan", bench.plan("upscale"))
     assert told == {
         "items": {"new": 2, "changed": 0, "waiting": 0, "invalid": 0, "reused": 0, "total": 2},
         "calls": 2,

@@ -11,6 +11,7 @@ from tests.unit.plan.conftest import Bench, amounts, statuses
 from venice_batch.plan.model import Plan, Range, Remainder
 from venice_batch.plan.sampling import sampling_order
 from venice_batch.plan.selection import ItemFilter
+from venice_batch.report.json_models import document
 from venice_batch.report.text import plan_text
 
 
@@ -75,7 +76,7 @@ def test_a_sample_is_priced_alone_and_the_remainder_beside_it(bench: Bench) -> N
     plan = sample(bench, 5)
     assert amounts(plan) == ("0.15", "0.15")
     assert plan.remainder == Remainder(7, Range(Decimal("0.21"), Decimal("0.21")))
-    assert plan.as_json()["rest"] == {"items": 7, "cost": {"low": "0.21", "high": "0.21"}}
+    assert document("plan", plan)["rest"] == {"items": 7, "cost": {"low": "0.21", "high": "0.21"}}
     assert "left for later: 7 items, 0.21 USD" in plan_text("job", plan)
 
 
@@ -156,4 +157,4 @@ def test_a_plan_that_is_no_sample_has_no_remainder(bench: Bench) -> None:
     gallery(bench, 2)
     plan = bench.plan("background-remove", item_filter=ItemFilter(limit=1))
     assert plan.remainder is None
-    assert "rest" not in plan.as_json()
+    assert "rest" not in document("plan", plan)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from venice_batch.report.gather import Access, Effort, beside, gather
+from venice_batch.report.gather import Access, ReportLimits, gather, relative_href
 from venice_batch.report.page import write_report
 from venice_batch.report.report_data import ReportData
 from venice_batch.state import (
@@ -149,7 +149,7 @@ class Night:
             before=lambda row, _: self.source / flat(row.key),
             finished=lambda output, _: self.output / output.path,
             result=lambda result, spare: self.state.results.bytes(result.key, spare),
-            href=beside(self.folder, self.output),
+            href=relative_href(self.folder, self.output),
         )
 
     def gather(self, **options: object) -> ReportData:
@@ -157,7 +157,7 @@ class Night:
         self._events.clear()
         scratch = self.root / "scratch"
         scratch.mkdir(exist_ok=True)
-        given: dict[str, object] = {"access": self.access(), "effort": Effort(), "steps": STEPS, **options}
+        given: dict[str, object] = {"access": self.access(), "limits": ReportLimits(), "steps": STEPS, **options}
         return gather(
             self.state,
             JOB,

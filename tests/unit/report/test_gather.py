@@ -10,9 +10,9 @@ from PIL import Image
 
 from tests.unit.report.nights import JOB, START, STEPS, Night, draw
 from venice_batch.errors import Unavailable
-from venice_batch.report.gather import Access, Effort, beside
+from venice_batch.report.gather import Access, ReportLimits, relative_href
 from venice_batch.report.report_data import ReportData, ReportItem
-from venice_batch.report.summary import figures
+from venice_batch.report.summary import summarize
 from venice_batch.state import Begun, ItemId, ItemMoved, ItemRow, Reserved, Settled, SourceRead
 
 
@@ -96,7 +96,7 @@ def test_pictures_of_steps_that_the_job_no_longer_has_are_not_shown_but_their_mo
     happening.begin()
     happening.item("a.png", "done", steps=("staged", "background-remove"))
     data = happening.gather(steps=["staged"])
-    assert [row.step for row in data.spent_in_all] == ["staged", "background-remove"]
+    assert [row.step for row in data.spent_total] == ["staged", "background-remove"]
     assert [step.step for step in only(data, "a.png").steps] == ["staged"]
 
 
@@ -104,7 +104,7 @@ def test_pictures_and_money_come_in_the_order_of_the_chain(happening: Night) -> 
     happening.begin()
     happening.item("a.png", "done", steps=STEPS)
     data = happening.gather(steps=["staged", "background-remove"])
-    assert [row.step for row in data.spent_in_all] == ["staged", "background-remove"]
+    assert [row.step for row in data.spent_total] == ["staged", "background-remove"]
     assert [step.step for step in only(data, "a.png").steps] == ["staged", "background-remove"]
 
 
@@ -191,7 +191,7 @@ def test_what_needs_a_look_always_has_pictures_and_of_the_others_the_newest(happ
     happening.item("flagged.png", "flagged", "blurred", "held back", steps=STEPS[:1])
     for number in range(5):
         happening.item(f"{number}.png", "done", steps=STEPS[:1])
-    data = happening.gather(effort=Effort(others=2))
+    data = happening.gather(limits=ReportLimits(others=2))
     assert {item.name for item in data.items if item.before} == {"flagged.png", "3.png", "4.png"}
     assert any("3 have none" in note for note in data.notes)
 
@@ -202,7 +202,7 @@ def test_when_the_time_is_up_the_rest_is_left_for_the_next_report(happening: Nig
     happening.item("b.png", "done")
     # The first look at the clock begins the time; there is enough of it for one picture.
     ticks = iter([0.0, 1.0, *[11.0] * 100])
-    data = happening.gather(effort=Effort(seconds=10), clock=lambda: next(ticks))
+    data = happening.gather(limits=ReportLimits(seconds=10), clock=lambda: next(ticks))
     assert [item.name for item in data.items if item.before] == ["a.png"]
     assert any("left for the next report" in note for note in data.notes)
     data = happening.gather()
@@ -257,7 +257,7 @@ def test_fetched_bytes_do_not_stay(happening: Night) -> None:
 
 @pytest.mark.parametrize("path", ["javascript:alert(1)", "a b/c#d?e.png", "\udcff.png"])
 def test_the_address_of_a_finished_file_is_a_path_and_nothing_else(tmp_path: Path, path: str) -> None:
-    href = beside(tmp_path / "state" / "report", tmp_path / "out")(path)
+    href = relative_href(tmp_path / "state" / "report", tmp_path / "out")(path)
     assert href is not None
     assert href.startswith("./../../out/")
     assert not set(href) & set(":#? ")
@@ -269,7 +269,7 @@ def test_of_very_many_items_those_that_need_a_look_and_the_newest_others_are_lis
     for name in "bcdef":
         happening.item(f"{name}.png", "done", steps=STEPS)
     happening.end(3)
-    data = happening.gather(effort=Effort(listed=3))
+    data = happening.gather(limits=ReportLimits(listed=3))
     assert [item.name for item in data.items] == ["a.png", "e.png", "f.png"]
     assert any("3 more are not on this page" in note for note in data.notes)
     assert [len(item.calls) for item in data.items] == [0, 2, 2]
@@ -283,7 +283,7 @@ def test_the_numbers_count_items_that_are_not_listed(happening: Night) -> None:
     for name in "abcd":
         happening.item(f"{name}.png", "done", steps=STEPS)
     happening.end(0)
-    few, all_of_it = (figures(happening.gather(effort=effort)) for effort in (Effort(listed=2), Effort()))
+    few, all_of_it = (summarize(happening.gather(limits=limits)) for limits in (ReportLimits(listed=2), ReportLimits()))
     assert few == all_of_it
     assert (few.counts["done"], few.ended_items) == (5, 4)
 
@@ -292,6 +292,6 @@ def test_only_the_newest_calls_are_kept_for_the_charts(happening: Night) -> None
     happening.begin()
     for name in "abc":
         happening.item(f"{name}.png", "done", steps=STEPS)
-    data = happening.gather(effort=Effort(calls=2))
+    data = happening.gather(limits=ReportLimits(calls=2))
     assert [call.key for call in data.calls] == ["c.png", "c.png"]
-    assert sum(row.calls for row in data.spent_in_all) == 6
+    assert sum(row.calls for row in data.spent_total) == 6

@@ -1,4 +1,4 @@
-"""The figures of a run, as Prometheus reads them."""
+"""The metrics of a run, as Prometheus reads them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from venice_batch.errors import Exit, UsageError
 from venice_batch.job.notify import Metrics, Notify
 from venice_batch.report import metrics
-from venice_batch.report.metrics import Figures, Lane, figures, render, write_textfile
+from venice_batch.report.metrics import RateLimit, RunMetrics, render, run_metrics, write_textfile
 from venice_batch.report.notify import Notifier
 from venice_batch.report.run_result import RunResult
 from venice_batch.state import CallRow, ItemRow
@@ -73,7 +73,7 @@ def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
 
 
 def test_calls_are_counted_by_step_model_and_fate() -> None:
-    found = figures(
+    found = run_metrics(
         [
             call(1),
             call(2, begun=10.0),
@@ -94,35 +94,39 @@ def test_calls_are_counted_by_step_model_and_fate() -> None:
 
 
 def test_items_are_counted_by_what_is_wrong_with_them() -> None:
-    found = figures([], [item("a", "failed", "blocked"), item("b", "failed", "blocked"), item("c", "done", "")])
+    found = run_metrics([], [item("a", "failed", "blocked"), item("b", "failed", "blocked"), item("c", "done", "")])
     assert found.item_errors == {("failed", "blocked"): 2}
 
 
 def test_codes_that_are_made_up_do_not_make_series_for_ever() -> None:
-    found = figures([call(number, "uncertain", f"code-{number}") for number in range(500)])
+    found = run_metrics([call(number, "uncertain", f"code-{number}") for number in range(500)])
     assert len(found.call_errors) == 41
     assert sum(found.call_errors.values()) == 500
 
 
 def test_a_lane_is_used_at_the_share_of_its_limit_at_which_calls_began() -> None:
-    lanes = {"upscale": Lane("upscaler", 60.0), "again": Lane("upscaler", 60.0), "edit": Lane("editor", 20.0)}
+    limits = {
+        "upscale": RateLimit("upscaler", 60.0),
+        "again": RateLimit("upscaler", 60.0),
+        "edit": RateLimit("editor", 20.0),
+    }
     calls = [call(number, step=("upscale", "again")[number % 2], begun=number * 2.0) for number in range(31)]
-    found = figures([*calls, call(99, step="edit")], lanes=lanes)
-    assert found.lane_use == pytest.approx({"upscaler": 0.5, "editor": 0.0})
-    assert found.lane_limits == {"upscaler": 60.0, "editor": 20.0}
+    found = run_metrics([*calls, call(99, step="edit")], limits=limits)
+    assert found.limit_use == pytest.approx({"upscaler": 0.5, "editor": 0.0})
+    assert found.limits == {"upscaler": 60.0, "editor": 20.0}
 
 
 def test_a_balance_is_the_one_told_last() -> None:
     calls = [call(1, begun=20.0, balance="4.5"), call(2, begun=10.0, balance="5.5")]
-    found = figures(calls, balances={"usd": Decimal(9), "bundled_credits": Decimal(1)})
+    found = run_metrics(calls, balances={"usd": Decimal(9), "bundled_credits": Decimal(1)})
     assert found.balances == {"usd": Decimal("4.5"), "bundled_credits": Decimal(1)}
 
 
 def test_the_text_is_what_a_prometheus_parser_reads() -> None:
-    found = figures(
+    found = run_metrics(
         [call(1, took=4.0), call(2, took=40.0, begun=60.0), call(3, "uncertain", "reset")],
         [item("a", "failed", "blocked")],
-        lanes={"upscale": Lane("upscaler", 60.0)},
+        limits={"upscale": RateLimit("upscaler", 60.0)},
         balances={"usd": Decimal("9.5")},
     )
     got = samples(render(OUTCOME, found, labels={"batch": "nightly"}))
@@ -145,7 +149,7 @@ def test_the_text_is_what_a_prometheus_parser_reads() -> None:
 
 
 def test_a_run_that_bought_nothing_says_so_and_leaves_what_it_does_not_know() -> None:
-    got = samples(render(RunResult("nightly", Exit.UNAVAILABLE, 0.0, 1.0), Figures(), labels={}))
+    got = samples(render(RunResult("nightly", Exit.UNAVAILABLE, 0.0, 1.0), RunMetrics(), labels={}))
     names = {name for name, _ in got}
     assert {name for name in names if not name.startswith(("run_", "call_duration"))} == {
         "calls",
@@ -160,7 +164,7 @@ def test_a_run_that_bought_nothing_says_so_and_leaves_what_it_does_not_know() ->
 
 def test_hostile_names_stay_values_of_labels() -> None:
     hostile = '"} 1\nvenice_batch_spent_usd 999\n\udc80\x00{'
-    found = Figures(call_errors={("upscale", hostile): 1}, calls={(hostile, hostile, "spent"): 2})
+    found = RunMetrics(call_errors={("upscale", hostile): 1}, calls={(hostile, hostile, "spent"): 2})
     got = samples(render(OUTCOME, found, labels={"batch": "nightly"}))
     assert got["spent_usd", (("batch", "nightly"), ("model", ""), ("step", ""))] == 0
     assert ("spent_usd", ()) not in got
@@ -170,7 +174,7 @@ def test_hostile_names_stay_values_of_labels() -> None:
 def test_a_textfile_appears_whole_and_readable_for_others(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
-        write_textfile(tmp_path / "venice.prom", OUTCOME, Figures(), {"env": "prod"})
+        write_textfile(tmp_path / "venice.prom", OUTCOME, RunMetrics(), {"env": "prod"})
     finally:
         os.umask(before)
     assert [path.name for path in tmp_path.iterdir()] == ["venice.prom"]
@@ -183,10 +187,10 @@ def test_a_textfile_appears_whole_and_readable_for_others(tmp_path: Path) -> Non
 def test_a_failed_run_keeps_the_time_of_the_last_success(tmp_path: Path, labels: dict[str, str]) -> None:
     path = tmp_path / "venice.prom"
     good = RunResult("nightly", Exit.DONE, 1_790_000_000.0, 1_790_000_100.25)
-    write_textfile(path, good, Figures(), labels)
+    write_textfile(path, good, RunMetrics(), labels)
     for end in (200.0, 300.0):
         bad = RunResult("nightly", Exit.ITEMS_FAILED, 1_790_000_150.0, 1_790_000_000.0 + end)
-        write_textfile(path, bad, Figures(), labels)
+        write_textfile(path, bad, RunMetrics(), labels)
     got = samples(path.read_text())
     own = tuple(sorted({"batch": "nightly", **labels}.items()))
     assert got["last_success_timestamp_seconds", own] == 1_790_000_100.25
@@ -199,14 +203,14 @@ def test_a_failed_run_keeps_the_time_of_the_last_success(tmp_path: Path, labels:
 def test_an_old_file_that_says_nothing_is_replaced(tmp_path: Path, old: bytes) -> None:
     path = tmp_path / "venice.prom"
     path.write_bytes(old)
-    write_textfile(path, RunResult("nightly", Exit.MONEY, 0.0, 1.0), Figures(), {})
+    write_textfile(path, RunResult("nightly", Exit.MONEY, 0.0, 1.0), RunMetrics(), {})
     assert ("last_success_timestamp_seconds", (("batch", "nightly"),)) not in samples(path.read_text())
 
 
 def test_a_file_of_another_job_lends_no_success(tmp_path: Path) -> None:
     path = tmp_path / "venice.prom"
-    write_textfile(path, RunResult("weekly", Exit.DONE, 0.0, 1.0), Figures(), {})
-    write_textfile(path, RunResult("nightly", Exit.MONEY, 0.0, 1.0), Figures(), {})
+    write_textfile(path, RunResult("weekly", Exit.DONE, 0.0, 1.0), RunMetrics(), {})
+    write_textfile(path, RunResult("nightly", Exit.MONEY, 0.0, 1.0), RunMetrics(), {})
     assert "last_success" not in path.read_text()
 
 
@@ -219,6 +223,6 @@ def test_a_missing_package_is_told_before_the_run(tmp_path: Path, monkeypatch: p
     Notifier(Notify(), "nightly")
 
 
-def test_the_package_is_not_loaded_until_figures_are_wanted() -> None:
+def test_the_package_is_not_loaded_until_metrics_are_wanted() -> None:
     code = f"import sys, {metrics.__name__}; sys.exit('prometheus_client' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[3])

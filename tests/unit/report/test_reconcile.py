@@ -12,7 +12,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from venice_batch.report.reconcile import Reconciliation, match, reconciliation_json, reconciliation_text
+from venice_batch.report.json_models import document
+from venice_batch.report.reconcile import Reconciliation, match, reconciliation_text
 from venice_batch.state import CallRow
 from venice_batch.venice.usage import UsageRow
 
@@ -340,9 +341,9 @@ def fits(one: CallRow, charge: UsageRow) -> bool:
 def test_text_and_json_can_be_made_of_everything(ledger: Any) -> None:
     calls, rows = ledger
     seen = found(calls, *rows)
-    document = json.loads(json.dumps(reconciliation_json(seen)))
-    assert document["clean"] is seen.clean
-    assert len(document["unmatched"]) == len(seen.unmatched)
+    shown = json.loads(json.dumps(document("reconcile", seen)))
+    assert shown["clean"] is seen.clean
+    assert len(shown["unmatched"]) == len(seen.unmatched)
     assert ("need a look" in reconciliation_text("job", seen)) is not seen.clean
 
 
@@ -370,7 +371,7 @@ def test_a_charge_of_another_amount_than_expected_is_shown() -> None:
 def test_a_long_list_of_strangers_is_cut_for_people_only() -> None:
     seen = found([call(1)], *(row(float(at), usd="0.5") for at in range(30)))
     assert "and 10 more; --json lists them" in reconciliation_text("job", seen)
-    assert len(reconciliation_json(seen)["unmatched"]) == 30
+    assert len(document("reconcile", seen)["unmatched"]) == 30
 
 
 def test_what_the_account_writes_cannot_control_the_terminal() -> None:

@@ -13,7 +13,7 @@ import pytest
 from tests.servers.bucket import Bucket
 from tests.unit.report.nights import draw
 from venice_batch.job import Job, loads
-from venice_batch.report.report_files import file_report, last_summary, page_of
+from venice_batch.report.report_files import last_summary, page_of, save_report
 from venice_batch.state import ItemId, ItemMoved, OutputWritten, RunStarted, SourceRead, State, to_write
 from venice_batch.storage import LocalStore, Place, S3Place
 from venice_batch.storage.s3 import S3Store
@@ -72,7 +72,7 @@ def remote(tmp_path: Path, moto: Bucket) -> Iterator[Shop]:
 
 def test_the_report_lies_in_the_folder_of_the_state_with_a_picture_before_and_after(shop: Shop) -> None:
     shop.done("a.png")
-    filed = file_report(shop.state, shop.job)
+    filed = save_report(shop.state, shop.job)
     assert filed.page == page_of(shop.place) == str(shop.folder / "state" / "report" / "index.html")
     assert "../../finished/a.png" in Path(filed.page).read_text("utf-8")
     assert len(shop.thumbnails()) == 2
@@ -82,7 +82,7 @@ def test_the_report_lies_in_the_folder_of_the_state_with_a_picture_before_and_af
 def test_a_file_that_is_another_one_by_now_is_not_shown_as_what_was_worked_on(shop: Shop, folder: str) -> None:
     shop.done("a.png")
     draw(shop.folder / folder / "a.png", "something else", "staged")
-    file_report(shop.state, shop.job)
+    save_report(shop.state, shop.job)
     assert len(shop.thumbnails()) == 1
 
 
@@ -90,14 +90,14 @@ def test_a_file_that_is_another_one_by_now_is_not_shown_as_what_was_worked_on(sh
 def test_a_file_that_is_gone_is_no_error(shop: Shop, folder: str) -> None:
     shop.done("a.png")
     (shop.folder / folder / "a.png").unlink()
-    filed = file_report(shop.state, shop.job)
+    filed = save_report(shop.state, shop.job)
     assert len(shop.thumbnails()) == 1
     assert not [note for note in filed.notes if "could not be read" in note]
 
 
 def test_there_is_a_report_only_of_the_job_that_it_is_of_and_as_long_as_it_is_whole(shop: Shop) -> None:
     assert last_summary(shop.place, "shop") is None
-    page = Path(file_report(shop.state, shop.job).page)
+    page = Path(save_report(shop.state, shop.job).page)
     assert last_summary(shop.place, "shop") is not None
     assert last_summary(shop.place, "another job of the same state") is None
     page.unlink()
@@ -109,19 +109,19 @@ def test_a_report_of_the_emulator_says_so(tmp_path: Path) -> None:
     with to_write(place) as state:
         shop = Shop(tmp_path, place, state)
         shop.done("a.png")
-        assert any("not real" in note for note in file_report(state, shop.job).notes)
+        assert any("not real" in note for note in save_report(state, shop.job).notes)
 
 
 def test_a_report_of_money_that_was_real_does_not_speak_of_the_emulator(shop: Shop) -> None:
     shop.done("a.png")
-    assert file_report(shop.state, shop.job).notes == ()
+    assert save_report(shop.state, shop.job).notes == ()
 
 
 def test_a_bucket_keeps_what_is_shown_and_strangers_files_and_gets_only_what_is_new(remote: Shop) -> None:
     assert isinstance(remote.place, S3Place)
     store = S3Store(remote.place / "report")
     remote.done("a.png")
-    assert file_report(remote.state, remote.job).page == f"{remote.place}report/index.html"
+    assert save_report(remote.state, remote.job).page == f"{remote.place}report/index.html"
     first = {entry.key: entry.modified for entry in store.list()}
     assert len(first) == 5
     stale, stranger = f"thumbnails/{'0' * 24}-10x10.webp", "thumbnails/notes.txt"
@@ -130,7 +130,7 @@ def test_a_bucket_keeps_what_is_shown_and_strangers_files_and_gets_only_what_is_
     assert last_summary(remote.place, "shop") is not None
     (remote.folder / "photos" / "a.png").unlink()
     remote.done("b.png")
-    file_report(remote.state, remote.job)
+    save_report(remote.state, remote.job)
     second = {entry.key: entry.modified for entry in store.list()}
     assert second.keys() - first.keys() == {stranger, *(key for key in second if key not in first and "-640x" in key)}
     assert stale not in second

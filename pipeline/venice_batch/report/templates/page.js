@@ -33,7 +33,7 @@
     while (index.has(item.id)) item.id += "'";
     index.set(item.id, item);
   }
-  const URGENCY = { failed: 0, invalid: 1, flagged: 2, uncertain: 3, running: 4, waiting: 5, pending: 6, done: 7, vanished: 8 };
+  const PRIORITY = { failed: 0, invalid: 1, flagged: 2, uncertain: 3, running: 4, waiting: 5, pending: 6, done: 7, vanished: 8 };
   const LOOK = new Set(["failed", "invalid", "flagged", "uncertain"]);
   const is = (...states) => (item) => states.includes(item.state);
   const FILTERS = [
@@ -43,13 +43,13 @@
     ["uncertain", "Uncertain", is("uncertain"), true],
     ["done", "Done", is("done"), false],
     ["waiting", "Waiting", is("waiting", "pending", "running"), false],
-    ["vanished", "Vanished", is("vanished"), false],
+    ["vanished", "No longer in source", is("vanished"), false],
     ["costly", "Most expensive", (item) => item.cost > 0, false],
   ];
   const names = new Intl.Collator(undefined, { numeric: true });
   const byName = (a, b) => names.compare(a.name, b.name);
   const ORDERS = {
-    look: (a, b) => URGENCY[a.state] - URGENCY[b.state] || b.at - a.at || byName(a, b),
+    look: (a, b) => PRIORITY[a.state] - PRIORITY[b.state] || b.at - a.at || byName(a, b),
     cost: (a, b) => b.cost - a.cost || byName(a, b),
     new: (a, b) => b.at - a.at || byName(a, b),
     name: byName,
@@ -78,6 +78,7 @@
     return `$${exact}`;
   };
   const when = (at) => new Date(at * 1000).toISOString().slice(0, 16).replace("T", " ") + " UTC";
+  const stateName = (state) => (state === "vanished" ? "no longer in source" : state);
   const mark = (state) => make("i", `mark m-${state}`);
 
   // What is shown is a function of the address alone, so that the way back, reloading and sending a link all work.
@@ -124,7 +125,7 @@
     const text = make("div", "text");
     const under = make("div", "under");
     const state = make("span");
-    state.append(mark(item.state), item.state);
+    state.append(mark(item.state), stateName(item.state));
     under.append(state, make("span", "", item.cost ? dollars(item.cost) : ""));
     text.append(make("div", "name", item.name), under);
     if (item.reason) text.append(make("div", LOOK.has(item.state) ? "why warn" : "why soft", item.reason));
@@ -148,7 +149,7 @@
     byId("order").value = now.order;
     if (document.activeElement !== byId("search")) byId("search").value = now.query;
     const count = found.length.toLocaleString("en");
-    byId("count").textContent = found.length ? `${count} ${found.length === 1 ? "item" : "items"}` : "No item is like that.";
+    byId("count").textContent = found.length ? `${count} ${found.length === 1 ? "item" : "items"}` : "No item matches.";
     byId("pager").hidden = pages === 1;
     byId("where").textContent = `${page} of ${pages}`;
     byId("back").disabled = page === 1;
@@ -192,7 +193,7 @@
     slide.value = value;
     compare.style.setProperty("--at", `${value}%`);
   };
-  const look = () => {
+  const update = () => {
     const right = shots.find((shot) => shot.right), left = shots.find((shot) => shot.left);
     const two = Boolean(left && right && left !== right);
     compare.classList.toggle("two", two);
@@ -208,7 +209,7 @@
   const choose = (side, shot) => {
     if (!shot || !shot.picture) return;
     for (const one of shots) one[side] = one === shot;
-    look();
+    update();
   };
   const fill = (item) => {
     open = item;
@@ -237,9 +238,9 @@
     cutAt(50);
     for (const shot of there.slice(0, 1)) shot.left = true;
     for (const shot of there.slice(-1)) shot.right = true;
-    look();
+    update();
     byId("v-name").textContent = item.name;
-    byId("v-state").replaceChildren(mark(item.state), item.state + (item.code && item.code !== item.state ? `: ${item.code}` : ""));
+    byId("v-state").replaceChildren(mark(item.state), stateName(item.state) + (item.code && item.code !== item.state ? `: ${item.code}` : ""));
     byId("v-reason").textContent = item.reason;
     const facts = [["Cost", dollars(item.cost) + (item.cost ? " in all runs" : "")], ["Last change", when(item.at)]];
     byId("v-facts").replaceChildren(...facts.flatMap(([name, value]) => [make("dt", "", name), make("dd", "", value)]));
@@ -264,9 +265,9 @@
     const entry = make("li"), top = make("div", "top");
     top.append(make("span", "", call.step), make("span", call.fate === "uncertain" ? "warn" : call.fate === "spent" ? "" : "soft",
       call.fate === "released" ? "not charged" : call.fate === "spent" ? `$${call.usd}` : `$${call.usd} ${call.fate}`));
-    const said = [call.model, call.outcome, call.status && `HTTP ${call.status}`, call.attempts > 1 && `${call.attempts} attempts`,
+    const details = [call.model, call.outcome, call.status && `HTTP ${call.status}`, call.attempts > 1 && `${call.attempts} attempts`,
       call.seconds !== null && `${call.seconds} s`, when(call.at), `run ${call.run}`];
-    entry.append(top, make("div", "more", said.filter(Boolean).join(" · ")));
+    entry.append(top, make("div", "more", details.filter(Boolean).join(" · ")));
     if (call.request) {
       const request = make("div", "more", "Request ");
       request.append(make("code", "", call.request));

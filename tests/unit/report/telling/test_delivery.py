@@ -12,10 +12,10 @@ import pytest
 
 from tests.servers.listener import OK, Listener, status
 from venice_batch.job.notify import Address
-from venice_batch.report.delivery import Message, Patience, deliver
+from venice_batch.report.delivery import DeliveryLimits, Message, deliver
 
 SECRET = "s3cr3t-token"  # noqa: S105 - made up, to be looked for where it must not be
-QUICK = Patience(seconds=3.0, tries=3, pause=0.01)
+QUICK = DeliveryLimits(seconds=3.0, tries=3, pause=0.01)
 
 
 def message(listener: Listener, body: bytes = b"{}", method: str = "POST") -> Message:
@@ -82,9 +82,9 @@ def test_a_redirect_is_never_followed(listener: Listener, code: int) -> None:
 def test_a_server_that_drips_for_ever_is_left_when_the_time_is_up(listener: Listener) -> None:
     listener.plays = [dripping]
     before = time.monotonic()
-    (line,) = deliver([message(listener)], Patience(seconds=0.3))
+    (line,) = deliver([message(listener)], DeliveryLimits(seconds=0.3))
     assert time.monotonic() - before < 10
-    assert line == f"webhook to 127.0.0.1:{listener.port}: no end within 0.3 s"
+    assert line == f"webhook to 127.0.0.1:{listener.port}: not finished within 0.3 s"
 
 
 def test_a_body_without_end_is_not_read(listener: Listener) -> None:

@@ -14,7 +14,7 @@ from venice_batch.errors import ItemError
 from venice_batch.imaging import Facts
 from venice_batch.job import loads
 from venice_batch.plan.expand import Expander
-from venice_batch.plan.model import Candidate, PlannedItem, Range
+from venice_batch.plan.model import Candidate, PlannedItem, Range, dollars
 from venice_batch.plan.pricing import Inspection, Pricer, StoredResult
 from venice_batch.plan.reading.load_pipeline import make_pipeline
 from venice_batch.plan.selection import NEW, ItemFilter, Selection
@@ -48,8 +48,8 @@ class Desk:
 
     @property
     def cost(self) -> tuple[str, str]:
-        total = sum(self.pricer.tally.cost.values(), Range()).as_json()
-        return total["low"], total["high"]
+        total = sum(self.pricer.tally.cost.values(), Range())
+        return dollars(total.low), dollars(total.high)
 
 
 def facts(width: int = 300, height: int = 300) -> Facts:
@@ -92,7 +92,7 @@ def test_a_stored_result_is_not_bought_again_but_where_the_rule_says_so(
     _, stop = item.chain.advance(item.chain.start(item.input_key, Known()))
     desk.stored[getattr(stop, "result", "")] = stored
     (priced,) = desk.priced("a")
-    assert (priced.cost.as_json()["high"], priced.status) == (cost, status)
+    assert (dollars(priced.cost.high), priced.status) == (cost, status)
 
 
 def test_an_item_is_reused_only_where_everything_is_stored() -> None:

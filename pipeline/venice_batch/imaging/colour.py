@@ -13,7 +13,7 @@ _SIXTEEN_BIT_STEP = 257
 _EIGHT_BIT_MAX, _SIXTEEN_BIT_MAX = 255, 65_535
 _DEEP = ("I", "F")
 _PLAIN = frozenset({"L", "LA", "RGB", "RGBA"})
-#: Bytes of an ICC profile that tell when it was made.
+#: The creation date within an ICC profile.
 _MADE_AT = slice(24, 36)
 
 

@@ -1,4 +1,4 @@
-"""Opening pictures made by strangers: the one place where Pillow meets bytes that nobody has checked."""
+"""Header probe and safe decode of untrusted files: the one place where Pillow opens bytes that nobody has checked."""
 
 from __future__ import annotations
 

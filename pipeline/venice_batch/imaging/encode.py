@@ -179,7 +179,7 @@ def encode(image: Image.Image, into: Path, encoding: Encoding) -> int:
         Unavailable: the disk is full or cannot be written.
         OSError, ValueError: the encoder refuses the picture.
     """
-    # Writers copy profile, comment, EXIF and more from here; GPS positions must not leave the house by accident.
+    # Writers copy profile, comment, EXIF and more from here; GPS positions must not be published by accident.
     image.info.clear()
     with removed_on_error(into):
         _save(image, into, encoding)
@@ -217,7 +217,7 @@ def removed_on_error(into: Path) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        # What cannot be removed was never written; the first error is the one to tell.
+        # What cannot be removed was never written; the first error is the one to raise.
         with suppress(OSError):
             into.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno is not None:

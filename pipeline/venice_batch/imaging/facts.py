@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import TypeVar
+from typing import get_type_hints
 
 from venice_batch.errors import ItemError
-
-_T = TypeVar("_T", int, str, bool)
 
 #: Fewest pixels that upscale and the edit endpoints take (published API file, 2026-08-21).
 API_MIN_PIXELS = 65_536
@@ -129,16 +127,15 @@ class Facts:
         Raises:
             ValueError: a field is missing or has another type.
         """
-        return cls(
-            width=_field(data, "width", int),
-            height=_field(data, "height", int),
-            format=_field(data, "format", str),
-            mode=_field(data, "mode", str),
-            has_alpha=_field(data, "has_alpha", bool),
-            orientation=_field(data, "orientation", int),
-            frames=_field(data, "frames", int),
-            bytes=_field(data, "bytes", int),
-        )
+        read = {name: data.get(name) for name in _JSON_TYPES}
+        for name, value in read.items():
+            # By exact type: True is an int to isinstance, and would pass for a width.
+            if type(value) is not _JSON_TYPES[name]:
+                raise ValueError(f"picture facts: {name} should be {_JSON_TYPES[name].__name__}, found {value!r}")
+        return cls(**read)  # type: ignore[arg-type]  # compared with the types of the fields
+
+
+_JSON_TYPES: Mapping[str, type] = get_type_hints(Facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,11 +227,3 @@ def check_minimum(facts: Facts, limits: Limits) -> None:
         f"{facts.width}x{facts.height} has {facts.pixels:,} pixels, the API takes {limits.min_pixels:,} or more",
         remedy="use a larger original",
     )
-
-
-def _field(data: Mapping[str, object], name: str, kind: type[_T]) -> _T:
-    value = data.get(name)
-    # By exact type: True is an int to isinstance, and would pass for a width.
-    if type(value) is not kind:
-        raise ValueError(f"picture facts: {name} should be {kind.__name__}, found {value!r}")
-    return value

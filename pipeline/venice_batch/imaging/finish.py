@@ -40,7 +40,7 @@ QUALITY: Mapping[str, int] = MappingProxyType({"JPEG": 90, "WEBP": 85, "AVIF": 7
 _FLOOR: Mapping[str, int] = MappingProxyType({"JPEG": 50, "WEBP": 45, "AVIF": 35})
 #: A picture is never made smaller than this share of its sides to meet `max_bytes`: a quarter, a 16th of its pixels.
 _SMALLEST = 4
-#: The search ends within so many steps of quality, which no eye tells apart.
+#: The search ends within so many steps of quality, which look the same.
 _CLOSE = 2
 #: Formats whose files may lack alpha however the pixels are.
 _NO_ALPHA = frozenset({"JPEG"})

@@ -42,12 +42,12 @@ def prepare(
     Whatever was stored without loss, or has alpha, stays lossless (PNG) while it fits; other pictures become JPEG at
     quality 95 without chroma subsampling. A file above `limits.max_bytes` steps down: PNG, lossless WebP, JPEG (or
     WebP with alpha) at 95, 90, 85, then fewer pixels. No metadata is kept: the EXIF orientation is applied, the
-    colour profile is converted away, and camera data, GPS position and comments are dropped, because the file leaves
-    the house. An untagged file means sRGB.
+    colour profile is converted away, and camera data, GPS position and comments are dropped, because the file is sent away.
+    An untagged file means sRGB.
 
     Args:
         path: the picture; never changed.
-        into: the file to write; its name need not fit the format, which the returned facts tell.
+        into: the file to write; its name need not fit the format, which stands in the returned facts.
         limits: what the receiver takes.
         orient: apply the EXIF orientation; False keeps the pixels as stored.
         operations: carried out on the pixels first; what they say of the file (bytes, format) is not heeded.
@@ -85,7 +85,7 @@ def convert(
 
     A file that is already what is wanted is copied byte for byte, its metadata included: decoding and encoding a JPEG
     again would only wear it down. Otherwise as `prepare`: upright, 8-bit sRGB, first picture, no metadata.
-    Not copied where a quality is asked for: no file tells its own.
+    Not copied where a quality is asked for: no file states its own.
 
     Args:
         path: the picture; never changed.

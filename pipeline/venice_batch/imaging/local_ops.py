@@ -268,7 +268,7 @@ class Convert(_Operation):
     quality: int | None = None
 
     def changes(self, facts: Facts) -> bool:
-        """Whether the file has another format, or a quality is asked for, which no file tells of itself."""
+        """Whether the file has another format, or a quality is asked for, which no file states."""
         return self.quality is not None or bool(needs(facts, Limits(formats=(self.format,))))
 
 

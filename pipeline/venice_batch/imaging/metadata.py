@@ -52,7 +52,7 @@ class Metadata:
 
 
 def metadata_of(image: Image.Image, *, keep: bool) -> Metadata:
-    """Return what a finished file takes over from an opened picture.
+    """Return the metadata of an opened picture that a finished file gets.
 
     Args:
         image: opened; its pixels need not be decoded. What a PNG says behind its pixels is not looked for.

@@ -1,4 +1,4 @@
-"""What the first bytes of a picture tell of it: enough for a plan, without reading objects whole."""
+"""Header probe from the first bytes of a picture: enough for a plan, without reading objects whole."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def probe_head(path: Path, size: int) -> Facts | None:
 
     Args:
         path: a local file with the first bytes, or all of them.
-        size: bytes of the whole picture; what the facts tell.
+        size: bytes of the whole picture, for the facts.
 
     Returns:
         The facts; None where these bytes do not hold the whole header, or are damaged.

@@ -75,7 +75,7 @@ def _jpeg(stream: BinaryIO) -> list[bytes] | None:
             parts.append(head + data)
     if end is None or len(head) < len(b"FF.."):
         return None
-    # Fill and stray bytes between segments are legal but so rare that encoding anew is good enough for them.
+    # Fill and stray bytes between segments are legal but so rare that such files may be encoded again.
     return [*parts, head, stream.read(end - stream.tell())] if (head[0], head[1]) == (_MARKER, _SOS) else None
 
 

@@ -231,7 +231,7 @@ class MultiEdit(Edit):
 
     def price(self, catalogue: Catalogue) -> Decimal:
         """Return the price by tier, quality and the number of pictures."""
-        return prices.multi_edit(catalogue, self.lane(catalogue), self.sent, len(self.images))
+        return prices.edit(catalogue, self.lane(catalogue), self.sent, len(self.images))
 
     def send(self, client: Client, inputs: Sequence[Input], into: Sequence[Path], lane: str) -> Answer:
         """Make the call (see `PaidStep.send`)."""

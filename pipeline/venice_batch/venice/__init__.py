@@ -1,4 +1,4 @@
-"""The HTTP client of the Venice image API: it gives bytes and headers, others judge the pictures."""
+"""The HTTP client of the Venice image API: it gives bytes and headers; `steps.answer_checks` checks the pictures."""
 
 from venice_batch.venice.account import Account, BillingBalance
 from venice_batch.venice.address import OFFICIAL_URL, Api, Secret, is_loopback, is_official

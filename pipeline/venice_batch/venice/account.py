@@ -1,4 +1,4 @@
-"""What the account may spend and how fast, as the API tells it; read leniently."""
+"""Balance, tier and rate limits of the account, as the API sends them; read leniently."""
 
 from __future__ import annotations
 
@@ -83,7 +83,6 @@ class BillingBalance(Lenient):
     """``GET /billing/balance`` (ADMIN): the account without the key's limits."""
 
     can_consume: bool = Field(validation_alias="canConsume")
-    currency: str | None = Field(default=None, validation_alias="consumptionCurrency")
     balances: Mapping[str, Amount | None] = Field(default_factory=dict)
 
 

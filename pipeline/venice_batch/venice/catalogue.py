@@ -22,7 +22,7 @@ TYPES = ("image", "inpaint", "upscale")
 
 
 class Price(Lenient):
-    """One amount; the catalogue tells it in DIEM, too, one to one."""
+    """One amount; the catalogue has it in DIEM, too, one to one."""
 
     usd: Amount | None = None
 
@@ -68,7 +68,6 @@ class Deprecation(Lenient):
     """When a model goes, and what comes instead."""
 
     date: str | None = None
-    starts_at: str | None = Field(default=None, validation_alias="startsAt")
     removes_at: str | None = Field(default=None, validation_alias="removesAt")
     replacement: str | None = Field(default=None, validation_alias="replacementModelId")
 
@@ -87,13 +86,12 @@ class Spec(Lenient):
 
     name: str = ""
     offline: bool = False
-    beta: bool = Field(default=False, validation_alias=AliasChoices("beta", "betaModel"))
     traits: tuple[str, ...] = ()
     deprecation: Deprecation | None = None
     constraints: Constraints = Constraints()
     pricing: Pricing = Pricing()
 
-    @field_validator("constraints", "pricing", "traits", "name", "offline", "beta", mode="before")
+    @field_validator("constraints", "pricing", "traits", "name", "offline", mode="before")
     @classmethod
     def _null_is_absent(cls, value: object, info: object) -> object:
         if value is not None:
@@ -180,7 +178,7 @@ class Catalogue:
         """Return the model that the API takes when a job names none.
 
         Raises:
-            CatalogueError: neither the traits nor the list tell.
+            CatalogueError: neither the traits nor the list name one.
         """
         for model_id in (self.edit_traits.get("default"), _FALLBACK_EDIT_MODEL):
             if model_id is not None and model_id in self.models:

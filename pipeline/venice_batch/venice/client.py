@@ -55,6 +55,10 @@ class _Call:
 class Client(FreeCalls):
     """All calls to one API, to be shared by all threads of a run.
 
+    A paid method takes pictures as files or https addresses, ``fields`` that are sent exactly as given, ``into``, a new
+    file for the answer's bytes, and ``lane``, the model id whose rate limit counts. It raises `CallFailed` with its
+    failure class, and nothing else but bugs.
+
     Args:
         api: where to, and the key.
         gate: shared with the driver, which reads the first cause from it.
@@ -67,7 +71,7 @@ class Client(FreeCalls):
         prefer: the form of bodies with files; JSON is used for addresses, and after a 415.
         attempts: requests per call at most for passing failures (RETRY).
         transport: instead of real connections.
-        on_wait: told a reason and seconds before a wait for the server.
+        on_wait: called with a reason and seconds before a wait for the server.
         max_answer_bytes: of one answer.
     """
 
@@ -123,72 +127,35 @@ class Client(FreeCalls):
         self._http.close()
 
     def upscale(self, image: Path, fields: Fields, *, into: Path, lane: str) -> Answer:
-        """``POST /image/upscale``: a PNG.
-
-        Args:
-            image: the file to send.
-            fields: ``scale``, ``creativity`` and the like, sent exactly as given.
-            into: a new file for the answer's bytes.
-            lane: the model id whose rate limit counts, ``upscaler``.
-
-        Raises:
-            CallFailed: with its failure class. So do all paid methods, and nothing else but bugs.
-        """
-        return self._one("image/upscale", image, fields, into=into, lane=lane)
+        """``POST /image/upscale``: a PNG."""
+        return self._with_pictures("image/upscale", "image", image, fields, into=into, lane=lane)
 
     def background_remove(self, image: Image, *, into: Path, lane: str) -> Answer:
-        """``POST /image/background-remove``: a PNG with alpha; the endpoint knows no other field.
-
-        Args:
-            image: a file, or an address, which goes as ``image_url``.
-            into: a new file for the answer's bytes.
-            lane: the model id whose rate limit counts, ``bria-bg-remover``.
-        """
+        """``POST /image/background-remove``: a PNG with alpha; the endpoint has no other field."""
         name = "image_url" if isinstance(image, Url) else "image"
-        return self._one("image/background-remove", image, {}, into=into, lane=lane, name=name)
+        return self._with_pictures("image/background-remove", name, image, {}, into=into, lane=lane)
 
     def edit(self, image: Image, fields: Fields, *, into: Path, lane: str) -> Answer:
-        """``POST /image/edit``: PNG, JPEG or WebP.
-
-        Args:
-            image: a file or an https address.
-            fields: ``prompt``, ``model`` and the like, sent exactly as given.
-            into: a new file for the answer's bytes.
-            lane: the model id whose rate limit counts.
-        """
-        return self._one("image/edit", image, fields, into=into, lane=lane)
+        """``POST /image/edit``: PNG, JPEG or WebP."""
+        return self._with_pictures("image/edit", "image", image, fields, into=into, lane=lane)
 
     def multi_edit(self, images: Sequence[Image], fields: Fields, *, into: Path, lane: str) -> Answer:
-        """``POST /image/multi-edit``: as `edit`, with several pictures, the base first.
+        """``POST /image/multi-edit``: as `edit`, with several pictures, the base first; its model is ``modelId``.
 
-        Args:
-            images: files and addresses in any mixture; one address sends all of them as JSON.
-            fields: ``prompt``, ``modelId`` (not ``model``) and the like, sent exactly as given.
-            into: a new file for the answer's bytes.
-            lane: the model id whose rate limit counts.
+        Files and addresses may be mixed; one address sends all of them as JSON.
         """
-        _refuse_picture_fields(fields)
-        files = [image for image in images if isinstance(image, Path)]
-
-        def build(multi: bool) -> Body:  # noqa: FBT001 - called in one place, by position
-            if multi:
-                return multipart(fields, "images", files)
-            return json_object(fields, {"images": tuple(images)})
-
-        by_url = len(files) < len(images)
-        call = _Call("image/multi-edit", self._lanes.lane(lane), into, build, by_url, by_url)
-        return self._picture(call)
+        return self._with_pictures("image/multi-edit", "images", tuple(images), fields, into=into, lane=lane)
 
     def generate(self, fields: Fields, *, into: Sequence[Path], lane: str) -> Answer:
         """``POST /image/generate``: always JSON; the answer's pictures are decoded to files.
 
         An answer without a picture that can be decoded is kept as it came at ``into[0]``, with its own
-        content type, for others to judge.
+        content type, for others to check.
 
         Args:
-            fields: ``model``, ``prompt`` and the like, sent exactly as given.
+            fields: sent exactly as given.
             into: new files, one per variant.
-            lane: the model id whose rate limit counts, once per variant.
+            lane: takes one permit per variant.
         """
         raw = into[0].with_name(f"{into[0].name}.answer")
         call = _Call(
@@ -208,30 +175,23 @@ class Client(FreeCalls):
         paths, content_type = _save_generated(received, raw, into)
         return read_answer(received, paths, content_type, attempts=policy.requests, transport="json")
 
-    def _one(
-        self, endpoint: str, image: Image, fields: Fields, *, into: Path, lane: str, name: str = "image"
+    def _with_pictures(
+        self, endpoint: str, name: str, images: Image | tuple[Image, ...], fields: Fields, *, into: Path, lane: str
     ) -> Answer:
-        _refuse_picture_fields(fields)
+        clash = sorted(PICTURE_FIELDS & fields.keys())
+        if clash:
+            raise ValueError(f"pictures are given as arguments, not as fields: {', '.join(clash)}")
+        each = images if isinstance(images, tuple) else (images,)
+        files = [image for image in each if isinstance(image, Path)]
 
         def build(multi: bool) -> Body:  # noqa: FBT001 - called in one place, by position
-            if multi and isinstance(image, Path):
-                return multipart(fields, name, [image])
-            return json_object(fields, {name: image})
+            return multipart(fields, name, files) if multi else json_object(fields, {name: images})
 
-        by_url = isinstance(image, Url)
-        call = _Call(endpoint, self._lanes.lane(lane), into, build, by_url, by_url)
-        return self._picture(call)
-
-    def _picture(self, call: _Call) -> Answer:
-        received, policy = self._paid(call)
+        by_url = len(files) < len(each)
+        received, policy = self._paid(_Call(endpoint, self._lanes.lane(lane), into, build, by_url, by_url))
         transport = "multipart" if policy.multipart else "json"
-        return read_answer(
-            received,
-            (call.into,),
-            bare_type(received.headers),
-            attempts=policy.requests,
-            transport=transport,
-        )
+        kind = bare_type(received.headers)
+        return read_answer(received, (into,), kind, attempts=policy.requests, transport=transport)
 
     def _paid(self, call: _Call) -> tuple[Received, RetryPolicy]:
         """Make a paid call until it has an answer or a failure that more requests cannot change."""
@@ -245,7 +205,7 @@ class Client(FreeCalls):
             raise
         except Cancelled as cancelled:
             stopped = CallFailed("cancelled")
-            # Mostly none: the ledger must not tell of a request that was never begun.
+            # Mostly none: the ledger must not hold a request that was never begun.
             stopped.attempts = policy.requests
             raise stopped from cancelled
 
@@ -321,21 +281,11 @@ class Client(FreeCalls):
             raise CallFailed("no-key")
 
 
-def _refuse_picture_fields(fields: Fields) -> None:
-    """Refuse fields that would be sent twice: the pictures are arguments of their own."""
-    clash = sorted(PICTURE_FIELDS & fields.keys())
-    if clash:
-        raise ValueError(f"pictures are given as arguments, not as fields: {', '.join(clash)}")
-
-
 def _unreachable(failure: CallFailed) -> CallFailed:
     """Say that the API could not read an address, so that the caller fetches it and sends bytes."""
     unreachable = CallFailed("url-unreachable", failure.text)
-    unreachable.status, unreachable.request_id, unreachable.begun_at = (
-        failure.status,
-        failure.request_id,
-        failure.begun_at,
-    )
+    unreachable.status, unreachable.request_id = failure.status, failure.request_id
+    unreachable.begun_at = failure.begun_at
     return unreachable
 
 

@@ -129,7 +129,7 @@ def unpack_generated(answer: Path, paths: Sequence[Path]) -> tuple[Path, ...] | 
 
 
 def type_of(path: Path) -> str:
-    """Return the content type that a file's first bytes tell; ``application/octet-stream`` if none."""
+    """Return the content type of a file by its first bytes; ``application/octet-stream`` if none."""
     with path.open("rb") as stream:
         return sniff_type(stream.read(12)) or "application/octet-stream"
 

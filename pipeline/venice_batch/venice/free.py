@@ -1,7 +1,7 @@
 """The free calls: styles, models, traits, limits, balance, usage history, and fetching a source picture.
 
 They are repeated like paid ones but touch no gate, lane or breaker. Only JSON of the right shape
-counts as an answer: a server that speaks HTML is told as such, at once.
+counts as an answer: HTML fails at once as `not-the-api`.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class Lane:
     """One model's rate limiter, shared by all threads.
 
     A start is booked under the lock and slept for outside of it; when the lane is held meanwhile (after a 429), the
-    sleepers book anew, evenly behind the hold, so that nothing bursts when it ends.
+    sleepers book again, evenly behind the hold, so that nothing bursts when it ends.
     """
 
     def __init__(self, model: str, rpm: float, *, clock: Callable[[], float], cancel: Cancel) -> None:

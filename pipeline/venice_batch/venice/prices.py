@@ -1,7 +1,7 @@
-"""What a call costs, exactly, from the live catalogue in USD; and what a model refuses before it is sent.
+"""What a call costs, exactly, from the live catalogue in USD; and which fields a model does not take.
 
 The vendor rounds the prices it publishes; the catalogue is exact. A price that the catalogue does not
-tell is an error, never zero. All amounts are `Decimal`.
+have is an error, never zero. All amounts are `Decimal`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _DEFAULT_INPUT_IMAGES = 3
 
 @dataclass(frozen=True, slots=True)
 class InvalidField:
-    """Something that the API will refuse: the field, and a sentence why."""
+    """A field that the API will refuse, and a sentence why."""
 
     field: str
     text: str
@@ -37,7 +37,7 @@ def upscale(catalogue: Catalogue, scale: int = 2) -> Decimal:
     """Return the price of one upscale; scale 1 (enhance only) costs as much as 2.
 
     Raises:
-        CatalogueError: the catalogue tells no price for this scale.
+        CatalogueError: the catalogue has no price for this scale.
     """
     model = catalogue.upscaler()
     tier = "2x" if scale == 1 else f"{scale}x"
@@ -48,14 +48,14 @@ def background_remove(catalogue: Catalogue) -> Decimal:
     """Return the price of one background removal.
 
     Raises:
-        CatalogueError: the catalogue tells no price.
+        CatalogueError: the catalogue has no price.
     """
     model = catalogue.background_remover()
     return _usd(model, model.spec.pricing.generation, "background removal")
 
 
 def edit(catalogue: Catalogue, model: str | None, fields: Fields, images: int = 1) -> Decimal:
-    """Return the price of one edit.
+    """Return the price of one edit or multi-edit.
 
     Args:
         catalogue: of now.
@@ -69,11 +69,6 @@ def edit(catalogue: Catalogue, model: str | None, fields: Fields, images: int = 
     entry = catalogue.find(model) if model is not None else catalogue.default_edit_model()
     base = _tiered(entry, entry.spec.pricing.inpaint, fields)
     return base + _input_images(entry, images) + _enhancement(fields)
-
-
-def multi_edit(catalogue: Catalogue, model: str | None, fields: Fields, images: int) -> Decimal:
-    """Return the price of one multi-edit; see `edit`."""
-    return edit(catalogue, model, fields, images)
 
 
 def generate(catalogue: Catalogue, model: str, fields: Fields) -> Decimal:
@@ -164,7 +159,7 @@ def _variants(fields: Fields) -> int:
 def _usd(model: Model, price: Price | None, what: str) -> Decimal:
     if price is None or price.usd is None or not price.usd.is_finite() or price.usd < 0:
         raise CatalogueError(
-            f"the API's catalogue tells no price of {model.id} for {what}",
+            f"the API's catalogue has no price of {model.id} for {what}",
             remedy=f"choose what {model.id} has a price for: {_priced(model)}",
         )
     return price.usd

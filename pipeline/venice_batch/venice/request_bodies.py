@@ -43,7 +43,7 @@ class _File:
 
 @dataclass(frozen=True)
 class Body(httpx2.SyncByteStream):
-    """A request body that can be sent again: every iteration opens its files anew.
+    """A request body that can be sent again: every iteration opens its files again.
 
     Attributes:
         content_type: for the header.
@@ -136,7 +136,7 @@ def json_object(fields: Fields, images: Mapping[str, Image | Sequence[Image]]) -
 
 
 def sniff_type(head: bytes) -> str | None:
-    """Return the content type that a picture's first 12 bytes tell, or None."""
+    """Return the content type of a picture by its first 12 bytes, or None."""
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "image/webp"
     return next((kind for magic, _, kind in _MAGIC if head.startswith(magic)), None)

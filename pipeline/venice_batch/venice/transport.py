@@ -2,7 +2,7 @@
 
 httpx2 (2.16) reports its progress to a callback in the calling thread: ``send_request_headers.started``
 comes before the first byte and may still refuse it; ``send_request_body.complete`` comes after the last,
-and tells "never fully sent, safe to repeat" from "maybe billed". httpcore2 swallows a WriteError and
+and separates "never fully sent, safe to repeat" from "maybe billed". httpcore2 swallows a WriteError and
 reads on, because a server may answer early and close: such a request stays "never fully sent".
 """
 

@@ -1,4 +1,4 @@
-"""The account's own ledger, as ``GET /billing/usage-history`` (ADMIN) tells it; read leniently."""
+"""The account's own ledger: rows of ``GET /billing/usage-history`` (ADMIN), read leniently."""
 
 from __future__ import annotations
 
@@ -30,18 +30,14 @@ class UsageRow(Lenient):
     Attributes:
         timestamp: when it was booked, UTC.
         sku: the vendor's name of what was sold.
-        units: how many.
-        price_per_unit_usd: as the vendor says; may be rounded.
         amount: negative for a charge, positive for a credit, in `currency`.
         currency: USD, DIEM and the like; all count one to one in US dollars.
         notes: for people.
-        request_id: of the request that was charged, or None where the row tells none.
+        request_id: of the request that was charged, or None where the row has none.
     """
 
     timestamp: Moment
     sku: Text = ""
-    units: Amount | None = None
-    price_per_unit_usd: Amount | None = Field(default=None, validation_alias="pricePerUnitUsd")
     amount: Amount
     currency: Text = ""
     notes: Text = ""

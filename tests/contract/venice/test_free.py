@@ -97,7 +97,7 @@ def test_the_billing_balance_only_lowers_what_the_key_may_spend() -> None:
 
 
 def test_lists_are_read_from_their_envelopes(kit: Kit) -> None:
-    entry = {"id": "m", "type": "brand-new", "model_spec": {"beta": None, "pricing": None, "constraints": None}}
+    entry = {"id": "m", "type": "brand-new", "model_spec": {"offline": None, "pricing": None, "constraints": None}}
     kit.server.plays = [
         refuse(200, {"object": "list", "data": ["3D Model", "Anime"]}),
         refuse(200, {"object": "list", "data": [entry]}),
@@ -163,8 +163,8 @@ def test_prices_are_exact_and_follow_tiers_images_and_variants() -> None:
     assert prices.edit(CATALOGUE, None, {"enhance_prompt": True}) == Decimal("0.08")
     assert prices.edit(CATALOGUE, "nano-banana-pro-edit", {}) == Decimal("0.18")
     assert prices.edit(CATALOGUE, "nano-banana-pro-edit", {"resolution": "2K"}) == Decimal("0.23")
-    assert prices.multi_edit(CATALOGUE, "qwen-image-3-edit", {}, 3) == Decimal("0.05035")
-    assert prices.multi_edit(CATALOGUE, "gpt-image-2-edit", {"quality": "high"}, 1) == Decimal("0.34")
+    assert prices.edit(CATALOGUE, "qwen-image-3-edit", {}, 3) == Decimal("0.05035")
+    assert prices.edit(CATALOGUE, "gpt-image-2-edit", {"quality": "high"}, 1) == Decimal("0.34")
     assert prices.edit(CATALOGUE, "gpt-image-2-edit", {}) == Decimal("0.03")
     assert prices.generate(CATALOGUE, "painter", {"variants": 4}) == Decimal("0.04")
 

@@ -46,8 +46,8 @@ def test_a_row_is_read_exactly(kit: Kit) -> None:
     kit.server.plays = [page(ROW)]
     (row,) = kit.client.usage_history(START, END)
     assert row.timestamp == datetime(2026, 10, 2, 1, 30, 0, 250000, tzinfo=UTC)
-    assert (row.sku, row.units, row.currency, row.notes) == ("upscaler-2x", Decimal(1), "DIEM", "API Inference")
-    assert (row.amount, row.charged, row.price_per_unit_usd) == (Decimal("-0.02"), Decimal("0.02"), Decimal("0.02"))
+    assert (row.sku, row.currency, row.notes) == ("upscaler-2x", "DIEM", "API Inference")
+    assert (row.amount, row.charged) == (Decimal("-0.02"), Decimal("0.02"))
     assert row.request_id == "ray-1"
 
 
@@ -55,7 +55,7 @@ def test_a_row_is_read_exactly(kit: Kit) -> None:
 def test_a_row_without_a_request_or_words_is_read_all_the_same(details: dict[str, Any] | None) -> None:
     bare = {"timestamp": "2026-10-02T01:30:00", "amount": -1, "sku": None, "notes": None, "inferenceDetails": details}
     row = UsageRow.model_validate(bare)
-    assert (row.request_id, row.sku, row.notes, row.units) == (None, "", "", None)
+    assert (row.request_id, row.sku, row.notes) == (None, "", "")
     assert row.timestamp == datetime(2026, 10, 2, 1, 30, tzinfo=UTC), "a time without a zone is UTC"
 
 

@@ -427,7 +427,7 @@ def test_there_is_nothing_to_write_where_there_is_nothing_to_do(
     save: Save, picture: Image.Image, tmp_path: Path
 ) -> None:
     path = save(picture, "a.jpg")
-    idle: list[Operation] = [
+    nothing: list[Operation] = [
         Orient(),
         ToSrgb(),
         Resize(96, None),
@@ -436,7 +436,7 @@ def test_there_is_nothing_to_write_where_there_is_nothing_to_do(
         Convert("JPEG"),
         Pad(ratio=Fraction(3, 2)),
     ]
-    assert reshape(path, tmp_path / "out", idle) is None
+    assert reshape(path, tmp_path / "out", nothing) is None
     assert reshape(path, tmp_path / "out", []) is None
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.jpg"]
 

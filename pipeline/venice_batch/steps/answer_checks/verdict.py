@@ -1,4 +1,4 @@
-"""The verdict on an answer: accepted, held back with flags, or no picture at all; and what is stored to reach it."""
+"""The verdict on an answer: accepted, held back with flags, or no picture at all; and the facts stored for it."""
 
 from __future__ import annotations
 

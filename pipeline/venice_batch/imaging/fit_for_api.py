@@ -42,8 +42,8 @@ def prepare(
     Whatever was stored without loss, or has alpha, stays lossless (PNG) while it fits; other pictures become JPEG at
     quality 95 without chroma subsampling. A file above `limits.max_bytes` steps down: PNG, lossless WebP, JPEG (or
     WebP with alpha) at 95, 90, 85, then fewer pixels. No metadata is kept: the EXIF orientation is applied, the
-    colour profile is converted away, and camera data, GPS position and comments are dropped, because the file is sent away.
-    An untagged file means sRGB.
+    colour profile is converted away, and camera data, GPS position and comments are dropped, because the file is sent
+    away. An untagged file means sRGB.
 
     Args:
         path: the picture; never changed.

@@ -37,7 +37,7 @@ def test_the_journal_of_a_paid_call(tmp_path: Path, seaweed: Bucket, figure: Fig
     assert grouped[0] < remote[0]
 
 
-def _calls(place: Place, scratch: Path, group: int = 1) -> tuple[float, float]:
+def _calls(place: Place | Path, scratch: Path, group: int = 1) -> tuple[float, float]:
     """Return (seconds, CPU seconds) that the records of one call take, when `group` calls go side by side."""
     with to_write(place, temporary=scratch) as state:
         state.recover(1.0)

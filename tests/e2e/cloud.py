@@ -14,7 +14,7 @@ from tests.e2e.conftest import Ended, Work, draw
 from tests.servers.bucket import Bucket
 from venice_batch.errors import Exit
 from venice_batch.storage import S3Place
-from venice_batch.storage.s3 import S3Store
+from venice_batch.storage.s3.store import S3Store
 
 #: Seconds that a dead run keeps the next one away: short, but longer than a busy machine may let a heartbeat wait.
 LEASE = 5.0

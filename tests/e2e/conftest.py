@@ -25,7 +25,7 @@ from PIL import Image, ImageDraw
 from venice_batch.emulator import Running, Settings, serve_in_thread
 from venice_batch.emulator.photos import draw_catalogue
 from venice_batch.state import CallRow, ItemRow, to_read
-from venice_batch.storage import Place
+from venice_batch.storage import LocalPlace, Place
 
 COMMAND = Path(sys.executable).with_name("venice-batch")
 REPOSITORY = Path(__file__).parents[2]
@@ -190,7 +190,7 @@ class Work:
     @property
     def memory(self) -> Place:
         """Where the state lies."""
-        return self.state
+        return LocalPlace(self.state)
 
     def rows(self) -> list[ItemRow]:
         with to_read(self.memory) as opened:

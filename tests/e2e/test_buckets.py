@@ -17,7 +17,7 @@ from tests.e2e.conftest import CUT, ENLARGE, OpenVendor, Vendor, draw, visible
 from tests.servers.bucket import Bucket
 from tests.servers.proxy import Answer, Proxy, Refuse
 from venice_batch.errors import Exit
-from venice_batch.storage.s3 import S3Store
+from venice_batch.storage.s3.store import S3Store
 
 OpenCloud = Callable[..., Cloud]
 

@@ -14,7 +14,7 @@ from tests.e2e.conftest import CUT, ENLARGE, Vendor, Work
 from tests.servers.bucket import Bucket
 from tests.servers.listener import Listener, listening
 from venice_batch.storage import S3Place
-from venice_batch.storage.s3 import S3Store
+from venice_batch.storage.s3.store import S3Store
 
 
 @pytest.fixture

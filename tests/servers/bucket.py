@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 
-from venice_batch.storage.place import Access, S3Place
+from venice_batch.storage.s3.place import Access, S3Place
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

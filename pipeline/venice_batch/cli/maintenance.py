@@ -25,7 +25,7 @@ from venice_batch.run.gc.sweep import Garbage, Limits, find_garbage, sweep
 from venice_batch.run.session import state_to_write
 from venice_batch.state import LeasePolicy, State, bucket_lease, lease, to_read
 from venice_batch.steps.scalars import as_bytes
-from venice_batch.storage import S3Place, open_store
+from venice_batch.storage import StateStore
 
 _SIZES = (("GB", 10**9), ("MB", 10**6), ("KB", 10**3))
 _LISTED = 10
@@ -156,20 +156,21 @@ def unlock(job: Path, overrides: Sequence[str], base_url: str | None, *, force: 
     """
     loaded = settings.load_job(job, overrides)
     settings.base_url(base_url, loaded.api.base_url)
-    if isinstance(loaded.state, S3Place):
-        return _unlock_bucket(loaded, loaded.state, force=force)
-    owner = lease.holder(loaded.state)
+    store, folder = loaded.state.state_store(), loaded.state.folder
+    if store is not None:
+        return _unlock_store(store, _policy(loaded), force=force)
+    owner = None if folder is None else lease.holder(folder)
     if owner is not None:
         raise Locked(
-            f"a living process holds {loaded.state} ({owner})",
+            f"a living process holds {folder} ({owner})",
             remedy="end that process: the system then frees the lease by itself, and nothing else can",
         )
-    click.echo(f"nobody holds {shown(str(loaded.state))}; the system frees a lease in a folder with its process")
+    click.echo(f"nobody holds {shown(str(folder))}; the system frees a lease in a folder with its process")
     return Exit.DONE
 
 
-def _unlock_bucket(job: Job, place: S3Place, *, force: bool) -> int:
-    store, policy = open_store(place), _policy(job)
+def _unlock_store(store: StateStore, policy: LeasePolicy, *, force: bool) -> int:
+    place = store.place
     held = bucket_lease.look(store, policy)
     if held is None:
         click.echo(f"nobody holds {shown(str(place))}")

@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, Field, PlainValidator, ValidationInfo, Wit
 
 from venice_batch.steps.references import job_folder, local_path
 from venice_batch.steps.scalars import TEXT, as_number, as_text, invalid, quoted
-from venice_batch.storage import Access, Place, S3Place, parse
+from venice_batch.storage import Access, LocalPlace, Place, as_place, parse
 
 #: What an output name is made of.
 PLACEHOLDERS = ("dir", "stem", "ext", "variant")
@@ -48,11 +48,11 @@ def has_columns(info: ValidationInfo) -> bool:
 
 
 def _place(value: object, info: ValidationInfo) -> Place:
-    if isinstance(value, Path | S3Place):
-        return value
+    if isinstance(value, Place | Path):
+        return as_place(value)
     text = as_text(value)
     if not text.lower().startswith("s3:"):
-        return local_path(value, job_folder(info))
+        return LocalPlace(local_path(value, job_folder(info)))
     try:
         return parse(text, Access())
     except ValueError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,7 +33,7 @@ from venice_batch.job.yaml_tree import MAX_CHARACTERS, Entries, Node, compose
 from venice_batch.steps.fields import known_fields
 from venice_batch.steps.scalars import Strict, quoted
 from venice_batch.steps.table import STEPS
-from venice_batch.storage import Access, Place, S3Place
+from venice_batch.storage import Access, Place
 
 #: Every key at the top, in the order the documentation gives them.
 TOP_KEYS = (
@@ -171,7 +170,7 @@ class _Reader:
         if self.problems_found.problems:
             return None
         access = _access(output.s3)
-        path = _reached(output.path, access)
+        path = output.path.with_access(access)
         return Job(
             file=self._file,
             version=head.version,
@@ -182,7 +181,9 @@ class _Reader:
             budget=budget,
             api=api,
             run=run,
-            state=path / ".venice-batch" / head.name if head.state is None else _reached(head.state, access.bare()),
+            state=path / ".venice-batch" / head.name
+            if head.state is None
+            else head.state.with_access(access.for_state()),
             lease=head.lease,
             notify=notify,
             places=self.problems_found.places,
@@ -208,13 +209,12 @@ class _Reader:
 
     def _report_buckets(self, head: Head, output: Output) -> None:
         """Report what only makes sense with a bucket, or only without one."""
-        remote = isinstance(output.path, S3Place)
-        if remote and head.state is None:
+        if _is_remote(output.path) and head.state is None:
             what = "state is missing: an output on S3 is often public, and ledger and held pictures must not be"
             self.problems_found.about_key(("state",), what, "write state: s3://BUCKET/PREFIX/, or a local folder")
-        if output.s3 is not None and not remote and not isinstance(head.state, S3Place):
+        if output.s3 is not None and not _is_remote(output.path) and not _is_remote(head.state):
             self.problems_found.about_key(("output", "s3"), "neither output nor state lies in a bucket", "remove it")
-        if "lease" in head.model_fields_set and not isinstance(head.state, S3Place):
+        if "lease" in head.model_fields_set and not _is_remote(head.state):
             what = "lease belongs to a state on S3"
             self.problems_found.about_key(("lease",), what, "remove it: a local state is locked by the system")
 
@@ -277,9 +277,9 @@ class _Reader:
         source = self._section("source", _SOURCES[kind], unknown=lambda key: _folder_only(key, kind))
         if not isinstance(source, FolderSource):
             return source
-        if source.s3 is not None and not isinstance(source.path, S3Place):
+        if source.s3 is not None and not _is_remote(source.path):
             self.problems_found.about_key(("source", "s3"), "the source does not lie in a bucket", "remove it")
-        return source.model_copy(update={"path": _reached(source.path, _access(source.s3)), "s3": None})
+        return source.model_copy(update={"path": source.path.with_access(_access(source.s3)), "s3": None})
 
     def _report_source(self, value: object) -> None:
         kinds = [key for key in _SOURCES if isinstance(value, dict) and key in value]
@@ -320,8 +320,8 @@ def _access(section: S3Reading | None) -> Access:
     return Access() if section is None else section.access()
 
 
-def _reached(place: Place, access: Access) -> Place:
-    return replace(place, access=access) if isinstance(place, S3Place) else place
+def _is_remote(place: Place | None) -> bool:
+    return place is not None and place.folder is None
 
 
 def _place_of(preset: Preset | None) -> ValuePath:

@@ -36,7 +36,6 @@ class Pipeline:
         chain: the steps; for a prompts source the first one is still to be filled from a row.
         offset: how many steps of `chain` the job file does not spell out (the implicit ``orient``).
         files: reads the metadata, and what it names, when it is first needed.
-        in_bucket: the items are objects of a bucket.
         fetches: items given by address must be fetched, because the first step needs their bytes.
         by_url: objects of a bucket are sent by address; nobody reads them, and they are known by etag and size.
     """
@@ -45,9 +44,18 @@ class Pipeline:
     chain: Chain
     offset: int
     files: JobFiles
-    in_bucket: bool = False
     fetches: bool = False
     by_url: bool = False
+
+    @property
+    def versions_are_content(self) -> bool:
+        """Whether inputs of one version have the same bytes."""
+        return isinstance(self.job.source, FolderSource) and self.job.source.path.versions_are_content
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether inputs lie in a store where every question is a request."""
+        return isinstance(self.job.source, FolderSource) and self.job.source.path.folder is None
 
     @functools.cached_property
     def outputs(self) -> tuple[OutputFile, ...]:
@@ -101,7 +109,7 @@ class Pipeline:
         if candidate.url and not self.fetches:
             return InputKey("url", candidate.url)
         # In a bucket equal versions are equal bytes; two files of a folder may have size and time in common.
-        identity = candidate.version if self.in_bucket else f"{candidate.key}\0{candidate.version}"
+        identity = candidate.version if self.versions_are_content else f"{candidate.key}\0{candidate.version}"
         return InputKey("unread", identity)
 
     @functools.cached_property

@@ -20,7 +20,6 @@ from venice_batch.plan.reading.sources import candidates, refuse_overlap
 from venice_batch.plan.sampling import draw
 from venice_batch.plan.selection import ItemFilter, Selection
 from venice_batch.state import State
-from venice_batch.storage import S3Place, open_store
 from venice_batch.venice import Account, Catalogue
 
 
@@ -52,8 +51,7 @@ class PlanInputs:
             OutputError: output, state and source lie within one another.
         """
         refuse_overlap(job)
-        output = job.output.path
-        outputs = ExistingOutputs(open_store(output), in_bucket=isinstance(output, S3Place))
+        outputs = ExistingOutputs(job.output.path.store())
         return cls(functools.partial(candidates, job), state, outputs, catalogue, account, time.time())
 
 

@@ -18,7 +18,7 @@ from venice_batch.report.page import FAILURES, PAGE, SUMMARY, write_report
 from venice_batch.report.report_data import ReportData
 from venice_batch.report.thumbnails import FOLDER, is_thumbnail
 from venice_batch.state import ItemRow, OutputRow, State
-from venice_batch.storage import Changed, Place, S3Place, Store, open_store
+from venice_batch.storage import Changed, Place, Store
 
 #: Below the state.
 _NAME = "report"
@@ -52,8 +52,7 @@ class SavedReport:
 
 def page_of(root: Place) -> str:
     """Return path or address of the page of the state at `root`."""
-    place = root / _NAME
-    return str(place / PAGE) if isinstance(place, Path) else f"{place}{PAGE}"
+    return f"{str(root / _NAME).rstrip('/')}/{PAGE}"
 
 
 def last_summary(root: Place, job: str) -> Mapping[str, Any] | None:
@@ -64,7 +63,7 @@ def last_summary(root: Place, job: str) -> Mapping[str, Any] | None:
     Raises:
         Unavailable: its store cannot be asked.
     """
-    store = open_store(root / _NAME)
+    store = (root / _NAME).store()
     with tempfile.TemporaryDirectory(prefix="venice-batch-") as scratch:
         spare = Path(scratch) / SUMMARY
         try:
@@ -93,8 +92,8 @@ def save_report(state: State, job: Job, *, cause: str = "", limits: ReportLimits
     with tempfile.TemporaryDirectory(prefix="venice-batch-") as scratch:
         spare, draft = Path(scratch) / "spare", Path(scratch) / "draft"
         spare.mkdir()
-        folder = place if isinstance(place, Path) else draft
-        known = frozenset[str]() if isinstance(place, Path) else _thumbnails(open_store(place))
+        folder = place.folder or draft
+        known = frozenset[str]() if place.folder else _thumbnails(place.store())
         data = gather(
             state,
             job.name,
@@ -109,8 +108,8 @@ def save_report(state: State, job: Job, *, cause: str = "", limits: ReportLimits
             known=known,
         )
         write_report(data, folder)
-        if not isinstance(place, Path):
-            _upload(folder, open_store(place), data, known)
+        if not place.folder:
+            _upload(folder, place.store(), data, known)
     return SavedReport(page_of(state.root), data.notes)
 
 
@@ -131,31 +130,27 @@ def _access(state: State, job: Job, folder: Path) -> Access:
         return None if row.version is None else finished(row.path, row.version, spare)
 
     # A page in a bucket is read through an address of its own, from where no finished file is near.
-    near = output if isinstance(state.root, Path) and isinstance(output, Path) else None
+    near = output.folder if state.root.folder else None
     href = (lambda _: None) if near is None else relative_href(folder, near)
     return Access(input_of, output_of, lambda result, spare: state.results.bytes(result.key, spare), href)
 
 
 def _getter(place: Place) -> Callable[[str, str, Path], Path | None]:
     """Return a function that gets an object of one version; None where it is gone or another one by now."""
-    if isinstance(place, S3Place):
-        remote = open_store(place)
+    store = place.store()
 
-        def fetched(key: str, version: str, spare: Path) -> Path | None:
-            try:
-                remote.read(key, spare, version)
-            except Changed:
-                return None
-            return spare
-
-        return fetched
-    local = open_store(place)
+    def fetched(key: str, version: str, spare: Path) -> Path | None:
+        try:
+            store.read(key, spare, version)
+        except Changed:
+            return None
+        return spare
 
     def peeked(key: str, version: str, spare: Path) -> Path | None:
-        found = local.stat(key)
-        return None if found is None or found.version != version else local.peek(key, spare, found.size)
+        found = store.stat(key)
+        return None if found is None or found.version != version else store.peek(key, spare, found.size)
 
-    return peeked
+    return fetched if store.is_remote else peeked
 
 
 # In a bucket

@@ -46,11 +46,11 @@ def claim_output(output: Store, place: Place, state: Place, folder: Path) -> Non
 
 def _name(state: Place, output: Place) -> str:
     """Return the state's name: relative where it lies inside the output, so that both can be moved together."""
-    if not isinstance(state, Path):
+    if state.folder is None:
         return str(state)
-    if isinstance(output, Path) and state.resolve().is_relative_to(output.resolve()):
-        return str(state.resolve().relative_to(output.resolve()))
-    return str(state.resolve())
+    if output.folder is not None and output.holds(state):
+        return str(state.folder.resolve().relative_to(output.folder.resolve()))
+    return str(state.folder.resolve())
 
 
 def _shown(place: Place) -> str:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import FrameType
 
 from venice_batch.errors import BudgetReached, Exit, ModelSwitched, MoneyError, VeniceBatchError
@@ -41,7 +40,7 @@ from venice_batch.state import (
     to_read,
     to_write,
 )
-from venice_batch.storage import Place, Store, open_store, sweep_stale
+from venice_batch.storage import Place, Store, open_store
 from venice_batch.venice import (
     Account,
     Api,
@@ -257,8 +256,7 @@ def session(job: Job, api: Api, item_filter: ItemFilter) -> Iterator[Session]:
     with state_to_write(job, api.host) as state:
         output = open_store(job.output.path)
         claim_output(output, job.output.path, job.state, state.scratch)
-        if isinstance(job.output.path, Path):
-            sweep_stale(job.output.path)
+        output.remove_stale()
         recovered = state.recover(time.time())
         known = preflight(api, styles=pipeline.generates)
         plan = _make_plan(pipeline, state, known, item_filter)

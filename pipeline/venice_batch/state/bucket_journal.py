@@ -14,16 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from venice_batch.errors import LeaseLost, Unavailable
 from venice_batch.state import journal, schema, snapshot
 from venice_batch.state.events import Event, apply
 from venice_batch.state.store_retry import Patience
-from venice_batch.storage.store import Changed, Exists
-
-if TYPE_CHECKING:
-    from venice_batch.storage.s3 import S3Store
+from venice_batch.storage import Changed, Exists, StateStore
 
 #: Requests at once where there are many, and so many of their answers in memory.
 _AT_ONCE, _BATCH = 16, 256
@@ -59,8 +55,8 @@ class BucketJournal:
 
     def __init__(
         self,
-        records: S3Store,
-        snapshots: S3Store,
+        records: StateStore,
+        snapshots: StateStore,
         work: Path,
         *,
         patience: Patience,
@@ -294,7 +290,7 @@ def apply_all(connection: sqlite3.Connection, events: Iterable[Event]) -> None:
         apply(connection, event)
 
 
-def _numbers(store: S3Store) -> Iterator[int]:
+def _numbers(store: StateStore) -> Iterator[int]:
     for entry in store.list():
         number = journal.number_of(entry.key)
         if number is not None:

@@ -17,14 +17,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from venice_batch.errors import LeaseLost, Locked, Unavailable, VeniceBatchError
 from venice_batch.state.conditional_writes import probe
-from venice_batch.storage.store import Changed, Exists
-
-if TYPE_CHECKING:
-    from venice_batch.storage.s3 import Blob, S3Store
+from venice_batch.storage import Blob, Changed, Exists, StateStore
 
 NAME = "lease"
 #: The server's dates are whole seconds: two of them may differ by that much more than the times they stand for.
@@ -64,7 +61,7 @@ class BucketLease:
             was killed has none.
     """
 
-    def __init__(self, store: S3Store, policy: LeasePolicy, clock: Callable[[], float] = boottime) -> None:
+    def __init__(self, store: StateStore, policy: LeasePolicy, clock: Callable[[], float] = boottime) -> None:
         self.writer = secrets.token_hex(8)
         self.tails: dict[str, int] = {}
         self._store = store
@@ -222,7 +219,7 @@ class BucketLease:
 
 
 @contextmanager
-def hold(store: S3Store, policy: LeasePolicy) -> Iterator[BucketLease]:
+def hold(store: StateStore, policy: LeasePolicy) -> Iterator[BucketLease]:
     """Hold the lease of the state at `store` while the block runs.
 
     Raises:
@@ -254,7 +251,7 @@ class Held:
     etag: str
 
 
-def look(store: S3Store, policy: LeasePolicy) -> Held | None:
+def look(store: StateStore, policy: LeasePolicy) -> Held | None:
     """Return the lease of the state at `store`, or None where nobody holds it.
 
     Raises:
@@ -268,7 +265,7 @@ def look(store: S3Store, policy: LeasePolicy) -> Held | None:
     return Held(_owner(said), silent, _ttl(said, policy) + _GRAIN - silent, there.etag)
 
 
-def break_off(store: S3Store, policy: LeasePolicy, held: Held) -> None:
+def break_off(store: StateStore, policy: LeasePolicy, held: Held) -> None:
     """Release somebody else's lease, unless it was renewed since it was looked at.
 
     A holder that lives after all finds a stranger's name in it at its next renewal, and begins no call from then on.

@@ -13,9 +13,9 @@ import re
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from venice_batch.errors import Unavailable
 from venice_batch.state.events import AnswerSetAside, Event, ResultGone, ResultStored
@@ -25,10 +25,7 @@ from venice_batch.state.index import Index
 from venice_batch.state.results import ANSWER, Facts, Result, Stored, index_text, metadata_text
 from venice_batch.state.scratch import ARRIVED
 from venice_batch.state.store_retry import Patience
-from venice_batch.storage.store import Changed, Entry, Exists, Store
-
-if TYPE_CHECKING:
-    from venice_batch.storage.s3 import S3Store
+from venice_batch.storage import Changed, Entry, Exists, StateStore, Store
 
 #: The name of the facts among an object's metadata.
 _FACTS = "facts"
@@ -47,7 +44,7 @@ class _Fresh:
 class BucketResults:
     """The results below one prefix (see `Results`)."""
 
-    def __init__(self, store: S3Store, index: Index, work: Path, patience: Patience, *, conditional: bool) -> None:
+    def __init__(self, store: StateStore, index: Index, work: Path, patience: Patience, *, conditional: bool) -> None:
         """Open the store of results.
 
         Args:
@@ -195,21 +192,16 @@ class BucketResults:
 
     def copy_to(self, output: Store, key: str, name: str) -> Entry | None:
         """Have the store copy the object, if both are in its reach (see `Results.copy_to`)."""
-        from venice_batch.storage.s3 import S3Store  # noqa: PLC0415 - boto3 is loaded for states in buckets only
-
-        if not (isinstance(output, S3Store) and output.can_copy_from(self._store)):
+        if not output.can_copy_from(self._store):
             return None
         result, there = self.find(key), self._store.stat(_name(key))
-        if there is not None and result is not None and there.size != result.facts.get("bytes"):
-            raise self._damaged(key)
-        try:
-            copied = None if there is None else output.copy(self._store, there, name)
-        except Changed:
-            copied = None
-        if copied is None:
-            self._forget(key, ResultGone(key))
-            raise gone(key)
-        return copied
+        if there is not None:
+            if result is not None and there.size != result.facts.get("bytes"):
+                raise self._damaged(key)
+            with suppress(Changed):
+                return output.copy(self._store, there, name)
+        self._forget(key, ResultGone(key))
+        raise gone(key)
 
     # Removing
 

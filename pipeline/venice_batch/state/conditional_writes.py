@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import secrets
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from venice_batch.errors import Unavailable
-from venice_batch.storage.store import Changed, Exists
-
-if TYPE_CHECKING:
-    from venice_batch.storage.s3 import S3Store
+from venice_batch.storage import Changed, Exists, StateStore
 
 _OTHER_ETAG = "0" * 32
 
 
-def probe(store: S3Store) -> None:
+def probe(store: StateStore) -> None:
     """Make sure that `store` may be written and keeps to If-None-Match and If-Match.
 
     Raises:
@@ -36,7 +32,7 @@ def probe(store: S3Store) -> None:
         )
 
 
-def _missing(store: S3Store, name: str) -> str:
+def _missing(store: StateStore, name: str) -> str:
     """Return the condition that is not honoured, or nothing."""
     # Each content is another one, so that no write can be taken for the repetition of an earlier one.
     try:
@@ -54,7 +50,7 @@ def _missing(store: S3Store, name: str) -> str:
 
 
 def _refused(
-    store: S3Store, name: str, content: bytes, *, if_absent: bool = False, if_match: str | None = None
+    store: StateStore, name: str, content: bytes, *, if_absent: bool = False, if_match: str | None = None
 ) -> bool:
     try:
         store.write(name, content, if_absent=if_absent, if_match=if_match)

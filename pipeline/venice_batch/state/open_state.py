@@ -5,20 +5,18 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
+from venice_batch.state import bucket_lease, schema, scratch
 from venice_batch.state import lease as folder_lease
-from venice_batch.state import schema, scratch
 from venice_batch.state.bucket_journal import AT_REST, BucketJournal
 from venice_batch.state.bucket_lease import BucketLease, LeasePolicy
-from venice_batch.state.bucket_lease import hold as hold_bucket
 from venice_batch.state.bucket_results import BucketResults
 from venice_batch.state.folder_results import FolderResults
 from venice_batch.state.index import Index
 from venice_batch.state.manifest import FILE, State
 from venice_batch.state.store_retry import Patience
-from venice_batch.storage import Place, S3Place, open_store, sweep_stale
+from venice_batch.storage import LocalPlace, Place, StateStore, as_place, sweep_stale
 
 _RESULTS = "results"
 _USUAL = LeasePolicy()
@@ -26,9 +24,9 @@ _USUAL = LeasePolicy()
 
 @contextmanager
 def to_write(
-    place: Place,
+    place: Place | Path,
     *,
-    lease_place: Place | None = None,
+    lease_place: Place | Path | None = None,
     policy: LeasePolicy = _USUAL,
     temporary: Path | None = None,
 ) -> Iterator[State]:
@@ -45,37 +43,40 @@ def to_write(
         StateTooNew: a newer version wrote the state.
         Unavailable: it cannot be written, or a store cannot be reached or does not do conditional writes.
     """
-    held = lease_place or place
+    place = as_place(place)
+    held = as_place(lease_place or place)
+    folder, store = place.folder, held.state_store()
     with ExitStack() as stack:
-        if isinstance(place, S3Place) and isinstance(held, S3Place):
-            lease = stack.enter_context(hold_bucket(open_store(_bare(held)), policy))
+        if store is not None:
+            lease = stack.enter_context(bucket_lease.hold(store, policy))
             private = stack.enter_context(scratch.private(held, place, temporary))
-            part = place.prefix.removeprefix(held.prefix)
-            state = stack.enter_context(_bucket_to_write(_bare(place), part, lease, policy, private))
-        elif isinstance(place, Path) and isinstance(held, Path):
-            stack.enter_context(folder_lease.hold(held))
+            part = str(place).removeprefix(str(held))
+            state = stack.enter_context(_store_to_write(place, part, lease, policy, private))
+        elif folder is not None and held.folder is not None:
+            stack.enter_context(folder_lease.hold(held.folder))
             private = stack.enter_context(scratch.private(held, place, temporary))
-            state = stack.enter_context(_folder_to_write(place, private))
+            state = stack.enter_context(_folder_to_write(folder, private))
         else:
             raise TypeError("the lease of a state lies where the state lies")
         yield state
 
 
 @contextmanager
-def to_read(place: Place, *, temporary: Path | None = None) -> Iterator[State]:
+def to_read(place: Place | Path, *, temporary: Path | None = None) -> Iterator[State]:
     """Open the state for questions only; works beside a run, and on a state that does not exist yet.
 
     Raises:
         StateTooNew: a newer version wrote it.
         Unavailable: it cannot be read.
     """
+    place = as_place(place)
     with ExitStack() as stack:
-        if isinstance(place, S3Place):
+        if place.folder is None:
             private = stack.enter_context(scratch.private(place, place, temporary))
-            yield stack.enter_context(_bucket_to_read(_bare(place), private.folder))
+            yield stack.enter_context(_store_to_read(place, private.folder))
         else:
-            connection = stack.enter_context(closing(schema.open_to_read(place / FILE)))
-            yield State(place, connection, FolderResults(place / _RESULTS))
+            connection = stack.enter_context(closing(schema.open_to_read(place.folder / FILE)))
+            yield State(place, connection, FolderResults(place.folder / _RESULTS))
 
 
 # In a folder
@@ -92,16 +93,15 @@ def _folder_to_write(root: Path, private: scratch.Scratch) -> Iterator[State]:
         continue
     with closing(schema.open_to_write(root / FILE)) as connection:
         sweep_stale(root / _RESULTS)
-        state = State(root, connection, FolderResults(root / _RESULTS), scratch=private.folder)
-        yield state
+        yield State(LocalPlace(root), connection, FolderResults(root / _RESULTS), scratch=private.folder)
 
 
-# In a bucket
+# In a store
 
 
 @contextmanager
-def _bucket_to_write(
-    place: S3Place, part: str, lease: BucketLease, policy: LeasePolicy, private: scratch.Scratch
+def _store_to_write(
+    place: Place, part: str, lease: BucketLease, policy: LeasePolicy, private: scratch.Scratch
 ) -> Iterator[State]:
     patience = Patience()
     # Without conditions the lease is all that keeps a second writer away.
@@ -111,7 +111,7 @@ def _bucket_to_write(
         in_order = lease.tails.pop(part, None) == journal.number
         if not in_order:
             journal.fence(connection)
-        results = BucketResults(open_store(place / _RESULTS), index, private.folder, patience, conditional=policy.safe)
+        results = BucketResults(_part(place, _RESULTS), index, private.folder, patience, conditional=policy.safe)
         complete = in_order and journal.whole
         state = State(
             place,
@@ -136,12 +136,12 @@ def _bucket_to_write(
 
 
 @contextmanager
-def _bucket_to_read(place: S3Place, work: Path) -> Iterator[State]:
+def _store_to_read(place: Place, work: Path) -> Iterator[State]:
     patience = Patience(seconds=0)
     journal = _journal(place, work, patience)
     with closing(journal.load(work / FILE)) as connection, closing(Index(work / FILE)) as index:
         connection.execute("PRAGMA query_only = ON")
-        results = BucketResults(open_store(place / _RESULTS), index, work, patience, conditional=True)
+        results = BucketResults(_part(place, _RESULTS), index, work, patience, conditional=True)
         # Beside a run the end of the journal is always open; only what is plainly missing has it looked for.
         complete = journal.whole and journal.number > 0
         state = State(place, connection, results, scratch=work, complete=complete)
@@ -150,12 +150,14 @@ def _bucket_to_read(place: S3Place, work: Path) -> Iterator[State]:
 
 
 def _journal(
-    place: S3Place, work: Path, patience: Patience, writer: str = "", guard: Callable[[], None] | None = None
+    place: Place, work: Path, patience: Patience, writer: str = "", guard: Callable[[], None] | None = None
 ) -> BucketJournal:
-    records, snapshots = open_store(place / "journal"), open_store(place / "snapshot")
+    records, snapshots = _part(place, "journal"), _part(place, "snapshot")
     return BucketJournal(records, snapshots, work, patience=patience, writer=writer, guard=guard)
 
 
-def _bare(place: S3Place) -> S3Place:
-    """Return the place without what the job says of finished files: it is not meant for the state."""
-    return replace(place, access=place.access.bare())
+def _part(place: Place, name: str) -> StateStore:
+    store = (place / name).state_store()
+    if store is None:
+        raise TypeError("the lease of a state lies where the state lies")
+    return store

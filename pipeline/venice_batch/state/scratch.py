@@ -20,7 +20,7 @@ from pathlib import Path
 
 from venice_batch.errors import Unavailable
 from venice_batch.state.folder_results import FolderResults
-from venice_batch.storage import Place, S3Place
+from venice_batch.storage import Place
 
 #: Where answers lie that are paid for and not yet in the bucket; see `bucket_results`.
 ARRIVED = "arrived"
@@ -152,5 +152,4 @@ def _holds_answers(folder: Path) -> bool:
 
 
 def _digest(place: Place, digits: int) -> str:
-    text = f"{place.access.endpoint_url or ''} {place}" if isinstance(place, S3Place) else str(place.resolve())
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:digits]
+    return hashlib.sha256(place.identity.encode("utf-8", "surrogateescape")).hexdigest()[:digits]

@@ -6,25 +6,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from venice_batch.storage.disk import DISK, Disk, sweep_stale, temporary_beside
-from venice_batch.storage.local import LocalStore
-from venice_batch.storage.place import SCHEME, Access, Place, S3Place, parse
+from venice_batch.storage.local import LocalPlace, LocalStore
+from venice_batch.storage.place import Place
+from venice_batch.storage.s3.place import Access, S3Place, parse
+from venice_batch.storage.state_store import Blob, StateStore
 from venice_batch.storage.store import Changed, Entry, Exists, Store
 
 if TYPE_CHECKING:
-    from venice_batch.storage.s3 import S3Store
+    from venice_batch.storage.s3.store import S3Store
 
 __all__ = [
     "DISK",
-    "SCHEME",
     "Access",
+    "Blob",
     "Changed",
     "Disk",
     "Entry",
     "Exists",
+    "LocalPlace",
     "LocalStore",
     "Place",
     "S3Place",
+    "StateStore",
     "Store",
+    "as_place",
     "open_store",
     "parse",
     "sweep_stale",
@@ -32,14 +37,17 @@ __all__ = [
 ]
 
 
+def as_place(place: Place | Path) -> Place:
+    """Return a folder as a place; a place is returned as it is."""
+    return LocalPlace(place) if isinstance(place, Path) else place
+
+
 @overload
 def open_store(place: Path) -> LocalStore: ...
 @overload
 def open_store(place: S3Place) -> S3Store: ...
-def open_store(place: Place) -> LocalStore | S3Store:
+@overload
+def open_store(place: Place) -> Store: ...
+def open_store(place: Place | Path) -> Store:
     """Return the store at `place`; nothing is touched before its first method is called."""
-    if isinstance(place, Path):
-        return LocalStore(place)
-    from venice_batch.storage.s3 import S3Store  # noqa: PLC0415 - boto3 takes 0.2 s that local jobs need not spend
-
-    return S3Store(place)
+    return as_place(place).store()

@@ -41,6 +41,10 @@ class Store(Protocol):
     Every method that meets a place which cannot be reached or written raises `Unavailable` (exit 6), with the remedy.
     """
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether every question is a request, so that several at once, or one listing for many, save time."""
+
     def list(self) -> Iterator[Entry]:
         """Yield every object in a stable order, streamed; hidden ones are left out.
 
@@ -85,3 +89,21 @@ class Store(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove the object; removing what is not there is no error."""
+
+    def can_copy_from(self, source: Store) -> bool:
+        """Whether this store reaches into `source` by itself."""
+
+    def copy(self, source: Store, there: Entry, key: str) -> Entry:
+        """Have the store copy an object of a `source` that it reaches, its bytes unseen; what is at `key` is replaced.
+
+        Args:
+            source: where the object lies.
+            there: the object as it was seen.
+            key: of the copy.
+
+        Raises:
+            Changed: the object is gone, or not as it was seen.
+        """
+
+    def remove_stale(self) -> None:
+        """Remove what killed runs left half-written; only for the holder of the lease."""

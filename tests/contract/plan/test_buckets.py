@@ -30,8 +30,8 @@ from venice_batch.steps.canonical_json import canonical
 from venice_batch.steps.chain import Purchase
 from venice_batch.steps.conditions import Known
 from venice_batch.steps.input_key import InputKey
-from venice_batch.storage import Access, Entry, S3Place, parse
-from venice_batch.storage.s3 import S3Store
+from venice_batch.storage import Access, Entry, LocalPlace, Place, S3Place, parse
+from venice_batch.storage.s3.store import S3Store
 
 BY_URL = "api: {transport: url}"
 
@@ -135,7 +135,7 @@ def test_the_output_is_asked_for_few_files_and_listed_once_for_many(
     names = [f"{each}.png" for each in range(number)]
     cloud.finish(*names[1:], "strange.png")
     store = CountingStore(cloud.output)
-    outputs = ExistingOutputs(store, in_bucket=True)
+    outputs = ExistingOutputs(store)
     assert outputs.exist(names) == [False, *[True] * (number - 1)]
     assert store.asked == asked
     outputs.exist(names)
@@ -253,7 +253,7 @@ def test_beyond_a_limit_nothing_is_probed(bench: Bench, limit: int) -> None:
     for number in range(5):
         bench.picture(f"{number}.png", colour=f"#0{number}0000")
     job = bench.job("upscale")
-    prober = CountingProber(bench.folder / "in", bench.folder)
+    prober = CountingProber(LocalPlace(bench.folder / "in"), bench.folder)
     pricer = pricer_with(bench, job, prober)
     assert len(list(pricer.priced(deque(bench.plan_of(job).items), limit))) == limit
     assert prober.probed == limit
@@ -394,11 +394,11 @@ A, OTHER = "s3://one/a/", "http://other.example"
         (place("s3://one/ab/"), place("s3://one/"), ""),
         (place("s3://two/a/"), place("s3://two/a/state/"), ""),
         (place(A, OTHER), place(A, OTHER), ""),
-        (Path("/one/a"), Path("/one/a/state"), ""),
+        (LocalPlace("/one/a"), LocalPlace("/one/a/state"), ""),
     ],
 )
 def test_places_of_one_bucket_may_not_lie_within_one_another(
-    cloud: Cloud, output: S3Place | Path, state: S3Place | Path, said: str
+    cloud: Cloud, output: Place, state: Place, said: str
 ) -> None:
     job = cloud.job("upscale")
     assert isinstance(job.source, FolderSource)

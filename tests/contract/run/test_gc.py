@@ -25,7 +25,7 @@ from venice_batch.run.gc.sweep import Garbage, Limits, find_garbage, sweep
 from venice_batch.run.session import session
 from venice_batch.state import State, to_read, to_write
 from venice_batch.state.results import Stored
-from venice_batch.storage import Place
+from venice_batch.storage import LocalPlace, Place
 from venice_batch.venice import Api, Secret
 
 CUT = "background-remove"
@@ -114,7 +114,7 @@ class Home:
 @pytest.fixture
 def home(tmp_path: Path, emulator: Running) -> Home:
     httpx2.post(f"{emulator.control}/reset", trust_env=False)
-    return Home(tmp_path, emulator, tmp_path / "memory")
+    return Home(tmp_path, emulator, LocalPlace(tmp_path / "memory"))
 
 
 def counted(heap: Garbage) -> tuple[int, int, int, int]:

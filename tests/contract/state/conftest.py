@@ -24,7 +24,7 @@ from venice_batch.state import (
     to_write,
 )
 from venice_batch.storage import S3Place
-from venice_batch.storage.s3 import S3Store
+from venice_batch.storage.s3.store import S3Store
 
 if TYPE_CHECKING:
     from tests.servers.bucket import Bucket

@@ -15,7 +15,7 @@ from venice_batch.state import FolderResults, State
 from venice_batch.state.bucket_journal import BucketJournal
 from venice_batch.state.store_retry import Patience
 from venice_batch.storage import Entry, open_store
-from venice_batch.storage.s3 import S3Store
+from venice_batch.storage.s3.store import S3Store
 
 
 class Flaky(Interposed):

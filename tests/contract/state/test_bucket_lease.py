@@ -23,7 +23,8 @@ from venice_batch.errors import LeaseLost, Locked, Unavailable
 from venice_batch.state import LeasePolicy
 from venice_batch.state.bucket_lease import BucketLease, hold
 from venice_batch.storage import S3Place, open_store
-from venice_batch.storage.s3 import Blob, S3Store
+from venice_batch.storage.s3.store import S3Store
+from venice_batch.storage.state_store import Blob
 
 ROOT = Path(__file__).parents[3]
 SHORT = LeasePolicy(ttl=1.0)

@@ -20,7 +20,7 @@ from venice_batch.state.bucket_results import BucketResults
 from venice_batch.state.index import Index
 from venice_batch.state.store_retry import Patience
 from venice_batch.storage import open_store
-from venice_batch.storage.s3 import S3Store
+from venice_batch.storage.s3.store import S3Store
 
 ROOT = Path(__file__).parents[3]
 KEY = key(1)
@@ -250,7 +250,7 @@ import os, sys
 from pathlib import Path
 from venice_batch.state import Begun, ItemId, LeasePolicy, Reserved, RunStarted, to_write
 from venice_batch.storage import Access, S3Place
-from venice_batch.storage.s3 import S3Store
+from venice_batch.storage.s3.store import S3Store
 bucket, prefix, endpoint, temporary, key, after = sys.argv[1:]
 place = S3Place(bucket, prefix, Access(endpoint_url=endpoint))
 class Dying(S3Store):

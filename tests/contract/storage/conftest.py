@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.bucket import Bucket
-from venice_batch.storage import Entry, LocalStore, Store, open_store, temporary_beside
+from venice_batch.storage import Entry, LocalStore, StateStore, Store, open_store, temporary_beside
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,18 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Shop:
 def racing_shop(request: pytest.FixtureRequest, tmp_path: Path) -> Shop:
     """Not moto's: it looks before it writes, and so lets two win."""
     return _open(request.param, request, tmp_path)
+
+
+@pytest.fixture(params=["moto", "seaweed"])
+def state_store(request: pytest.FixtureRequest) -> StateStore:
+    """A store that a state can live in."""
+    bucket: Bucket = request.getfixturevalue(request.param)
+    return bucket.fresh().state_store()
+
+
+@pytest.fixture
+def racing_state_store(seaweed: Bucket) -> StateStore:
+    return seaweed.fresh().state_store()
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from tests.servers.canned import Canned, Reply
 from tests.servers.proxy import Answer, Cut, Delay, Proxy, Refuse
 from venice_batch.errors import OutputError, SourceError, Unavailable, VeniceBatchError
 from venice_batch.storage import Access, Changed, S3Place, open_store
-from venice_batch.storage.s3 import S3Store, errors
+from venice_batch.storage.s3 import errors
+from venice_batch.storage.s3.store import S3Store
 
 PLACE = S3Place("bucket", "prefix/")
 READING = errors.Call("read s3://bucket/prefix/a", "s3:GetObject", PLACE)

@@ -11,7 +11,7 @@ from venice_batch.job import FolderSource, Job, PromptsSource, UrlsSource, load
 from venice_batch.steps.conditions import All
 from venice_batch.steps.fields import MultiEditFields, as_sent
 from venice_batch.steps.references import Current, FileRef, Source, StepRef, UrlRef
-from venice_batch.storage import Access, S3Place
+from venice_batch.storage import Access, LocalPlace, S3Place
 
 Loader = Callable[..., Job]
 
@@ -51,7 +51,7 @@ def test_every_key_of_a_full_job_arrives(job: Loader) -> None:
         path=Path("/jobs/photos"), include=("**/*.jpg", "**/*.png"), exclude=("**/_drafts/**",)
     )
     assert [spec.id for spec in loaded.steps] == ["background-remove", "upscale", "staged", "multi-edit", "fit"]
-    assert (loaded.output.path, loaded.output.existing) == (Path("/jobs/web"), "skip")
+    assert (loaded.output.path, loaded.output.existing) == (LocalPlace("/jobs/web"), "skip")
     assert loaded.budget.max_usd_per_day == Decimal("60.10")
     assert str(loaded.budget.max_usd_per_day) == "60.10"
     assert loaded.budget.max_usd_per_month == 900
@@ -62,7 +62,7 @@ def test_every_key_of_a_full_job_arrives(job: Loader) -> None:
     )
     assert (loaded.run.concurrency, loaded.run.max_failure_rate, loaded.run.uncertain) == (8, 0.25, "hold")
     assert loaded.run.drain == 10.0
-    assert loaded.state == Path("/jobs/../state")
+    assert loaded.state == LocalPlace("/jobs/../state")
 
 
 NIGHTLY = """
@@ -133,7 +133,7 @@ def test_defaults_are_those_of_the_documentation(step: Loader) -> None:
     loaded = step("background-remove")
     assert loaded.source == FolderSource(path=Path("/jobs/in"))
     assert (loaded.output.name, loaded.output.existing) == ("{dir}/{stem}.{ext}", "fail")
-    assert loaded.state == Path("/jobs/out/.venice-batch/a")
+    assert loaded.state == LocalPlace("/jobs/out/.venice-batch/a")
     assert loaded.api.base_url == "https://api.venice.ai/api/v1"
     assert (loaded.api.transport, loaded.api.timeout) == ("multipart", 300.0)
     assert (loaded.run.concurrency, loaded.run.max_failure_rate) == (None, 0.5)
@@ -166,7 +166,7 @@ def test_a_file_is_read_and_its_folder_is_where_paths_start(tmp_path: Path, monk
     monkeypatch.chdir(tmp_path)
     loaded = load(Path("jobs/a.yaml"), environ={})
     assert loaded.file == Path("jobs/a.yaml")
-    assert loaded.output.path == tmp_path / "jobs" / "web"
+    assert loaded.output.path == LocalPlace(tmp_path / "jobs" / "web")
     assert str(loaded.problem(("steps", 1, "scale"), "too large")) == "jobs/a.yaml:9:22: too large"
 
 

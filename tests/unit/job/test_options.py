@@ -8,6 +8,7 @@ import pytest
 
 from venice_batch.job import FolderSource, Job
 from venice_batch.steps.fields import as_sent
+from venice_batch.storage import LocalPlace
 
 Loader = Callable[..., Job]
 Complaints = Callable[..., list[str]]
@@ -53,7 +54,7 @@ def test_options_set_sections_that_are_missing_or_short(job: Loader) -> None:
     assert loaded.budget.max_usd == Decimal(5)
     assert loaded.run.concurrency == 3
     assert loaded.source == FolderSource(path=Path("/p"))
-    assert (loaded.output.path, loaded.output.existing) == (Path("/jobs/there"), "skip")
+    assert (loaded.output.path, loaded.output.existing) == (LocalPlace("/jobs/there"), "skip")
 
 
 def test_the_last_of_two_options_counts_and_an_id_is_set_beside_the_step(job: Loader) -> None:

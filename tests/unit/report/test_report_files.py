@@ -15,8 +15,8 @@ from tests.unit.report.nights import draw
 from venice_batch.job import Job, loads
 from venice_batch.report.report_files import last_summary, page_of, save_report
 from venice_batch.state import ItemId, ItemMoved, OutputWritten, RunStarted, SourceRead, State, to_write
-from venice_batch.storage import LocalStore, Place, S3Place
-from venice_batch.storage.s3 import S3Store
+from venice_batch.storage import LocalPlace, LocalStore, Place, S3Place
+from venice_batch.storage.s3.store import S3Store
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Shop:
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[Shop]:
-    place = tmp_path / "state"
+    place = LocalPlace(tmp_path / "state")
     with to_write(place) as state:
         yield Shop(tmp_path, place, state)
 
@@ -105,7 +105,7 @@ def test_there_is_a_report_only_of_the_job_that_it_is_of_and_as_long_as_it_is_wh
 
 
 def test_a_report_of_the_emulator_says_so(tmp_path: Path) -> None:
-    place = tmp_path / "state" / "emulated"
+    place = LocalPlace(tmp_path / "state" / "emulated")
     with to_write(place) as state:
         shop = Shop(tmp_path, place, state)
         shop.done("a.png")

@@ -12,7 +12,7 @@ from tests.unit.state.conftest import FACTS
 from venice_batch.errors import Unavailable
 from venice_batch.run.ownership import claim_output
 from venice_batch.state import FolderResults
-from venice_batch.storage import Disk, Exists, LocalStore
+from venice_batch.storage import Disk, Exists, LocalPlace, LocalStore
 
 KEY = "ab" + "0" * 62
 #: A file that is made durable under the name that is written in place of the %s.
@@ -115,7 +115,7 @@ def test_the_mark_of_an_output_is_durable_before_anything_is_written_there(disk:
     scratch, out = tmp_path / "scratch", tmp_path / "out"
     scratch.mkdir()
     out.mkdir()
-    claim_output(LocalStore(out, disk), out, tmp_path / "state", scratch)
+    claim_output(LocalStore(out, disk), LocalPlace(out), LocalPlace(tmp_path / "state"), scratch)
     assert disk.calls == ["fsync folder", *(call.replace("rename", "link") for call in whole("owner"))]
 
 

@@ -21,7 +21,6 @@ from venice_batch.steps.paid import PaidStep
 from venice_batch.steps.references import FileRef
 from venice_batch.steps.table import build
 from venice_batch.steps.templating import is_open
-from venice_batch.storage import S3Place
 
 #: API hosts that reach whatever this machine reaches.
 _ON_THIS_MACHINE = frozenset({"emulator", "loopback"})
@@ -81,11 +80,7 @@ def make_pipeline(job: Job, host: str) -> Pipeline:
     hashes = _hashes(steps, _paths_by_item(job, steps))
     pinned = [step.pinned(hashes) if _is_known(step, hashes) else step for step in steps]
     chain = Chain(host, (*implicit, *pinned), hashes)
-    return Pipeline(job, chain, len(implicit), JobFiles(job), _is_in_bucket(job), fetches, by_url)
-
-
-def _is_in_bucket(job: Job) -> bool:
-    return isinstance(job.source, FolderSource) and isinstance(job.source.path, S3Place)
+    return Pipeline(job, chain, len(implicit), JobFiles(job), fetches, by_url)
 
 
 def _is_by_url(job: Job, first: Step, host: str) -> bool:
@@ -103,13 +98,11 @@ def _is_by_url(job: Job, first: Step, host: str) -> bool:
         raise JobError([job.problem(key, what, f"begin with edit, multi-edit or background-remove, or {instead}")])
     if isinstance(job.source, UrlsSource):
         return False  # these are sent by their own address, whatever the transport
-    if not (isinstance(job.source, FolderSource) and isinstance(job.source.path, S3Place)):
-        raise JobError([job.problem(key, "only objects of a bucket can be sent by address", instead)])
-    endpoint = job.source.path.access.endpoint_url or ""
-    if endpoint.startswith("http:") and host not in _ON_THIS_MACHINE:
-        raise JobError(
-            [job.problem(key, f"the API reads https addresses only, and the bucket is at {endpoint}", instead)]
-        )
+    problem = "only objects of a bucket can be sent by address"
+    if isinstance(job.source, FolderSource):
+        problem = job.source.path.url_problem(from_here=host in _ON_THIS_MACHINE)
+    if problem:
+        raise JobError([job.problem(key, problem, instead)])
     return True
 
 

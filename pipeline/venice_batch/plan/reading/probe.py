@@ -44,7 +44,7 @@ class Prober:
     def __init__(self, place: Place, scratch: Path) -> None:
         """Read from `place`; `scratch` holds the first bytes of a bucket's objects while their headers are read."""
         self._store: Store = open_store(place)
-        self._root = place if isinstance(place, Path) else None
+        self._root = place.folder
         self._scratch = scratch
 
     @property
@@ -119,7 +119,7 @@ class Inspector:
         """Probe a header where the plan depends on it; may run in another thread."""
         item, row = item_and_row
         # A folder's headers cost next to nothing, and a broken picture is better told of now.
-        needed = self._pipeline.needs_header or not self._pipeline.in_bucket
+        needed = self._pipeline.needs_header or not self._pipeline.is_remote
         return self._prober.probe(item.candidate) if needed and row is None and item.status in TO_DO else None
 
     def _inspection(self, candidate: Candidate, row: SourceRow | None, probed: ProbeResult) -> Inspection:
@@ -130,7 +130,7 @@ class Inspector:
         # Only an input of a known size can be a renamed or doubled one, and only then is a file worth reading whole.
         if self._sizes.get(candidate.size, 0) <= 1 and not self._state.knows_size(candidate.size):
             return Inspection(probed)
-        if self._pipeline.in_bucket:
+        if self._pipeline.is_remote:
             return Inspection(probed, may_be_duplicate=True)
         try:
             return Inspection(probed, self._prober.hash(candidate))
@@ -144,7 +144,7 @@ def known_source(pipeline: Pipeline, state: State, candidate: Candidate) -> Sour
     if known is not None and known.version == candidate.version:
         return known
     # Two objects of one etag and size are one picture, under whatever key and in whatever job.
-    return state.source_of_version(candidate.size, candidate.version) if pipeline.in_bucket else None
+    return state.source_of_version(candidate.size, candidate.version) if pipeline.versions_are_content else None
 
 
 @contextmanager
@@ -155,14 +155,14 @@ def inspecting(pipeline: Pipeline, state: State, items: Iterable[PlannedItem]) -
         yield lambda some: ((item, None) for item in some)
         return
     with tempfile.TemporaryDirectory(prefix="venice-batch-") as scratch:
-        sizes = _sizes(items, in_bucket=pipeline.in_bucket)
+        sizes = _sizes(items, by_version=pipeline.versions_are_content)
         yield Inspector(pipeline, state, Prober(source.path, Path(scratch)), sizes).inspect
 
 
-def _sizes(items: Iterable[PlannedItem], *, in_bucket: bool) -> Counter[int]:
-    """Return how many inputs there are of each size; in a bucket those of one version are one picture."""
+def _sizes(items: Iterable[PlannedItem], *, by_version: bool) -> Counter[int]:
+    """Return how many inputs there are of each size; `by_version`, those of one version are one picture."""
     found = (item.candidate for item in items if item.status in TO_DO)
-    return Counter(size for size, _ in {(each.size, each.version if in_bucket else each.key) for each in found})
+    return Counter(size for size, _ in {(each.size, each.version if by_version else each.key) for each in found})
 
 
 def stored_results(state: State, rule: OnFlagged) -> FindStored:

@@ -29,9 +29,8 @@ _FEW = 100
 class ExistingOutputs:
     """The finished files that exist: asked of a folder one by one, of a bucket by one listing of it."""
 
-    def __init__(self, store: Store, *, in_bucket: bool) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._in_bucket = in_bucket
         self._requested = 0
         self._listed: HashBag | None = None
 
@@ -42,7 +41,7 @@ class ExistingOutputs:
             Unavailable: the output cannot be reached.
             SourceError: the bucket cannot be listed.
         """
-        if not self._in_bucket:
+        if not self._store.is_remote:
             return [self._store.stat(name) is not None for name in names]
         self._requested += len(names)
         if self._listed is None and self._requested <= _FEW:

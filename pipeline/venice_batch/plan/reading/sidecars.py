@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from venice_batch import imaging
 from venice_batch.errors import ItemError
@@ -55,9 +54,10 @@ class Sidecars:
         Raises:
             ItemError: the file cannot be read, or is none that the API takes: better told now than after a payment.
         """
-        if not isinstance(self._source.path, Path) or ref.sha256:
+        folder = self._source.path.folder
+        if folder is None or ref.sha256:
             return ref
-        path = self._source.path / ref.key
+        path = folder / ref.key
         try:
             imaging.check_minimum(imaging.probe(path), imaging.Limits(min_pixels=imaging.API_MIN_PIXELS))
             return replace(ref, sha256=file_hash(path))

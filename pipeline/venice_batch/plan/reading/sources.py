@@ -18,7 +18,7 @@ from venice_batch.plan.reading.prefetch import AT_ONCE, in_order
 from venice_batch.plan.reading.row_files import csv_rows, json_rows
 from venice_batch.plan.selection import glob
 from venice_batch.steps.canonical_json import digest
-from venice_batch.storage import Entry, Place, S3Place, open_store
+from venice_batch.storage import Entry, open_store
 
 _SUFFIXES = frozenset(extension.removeprefix(".") for extension in EXTENSIONS)
 
@@ -49,12 +49,13 @@ def _looked_up(source: FolderSource, path: Path) -> Iterator[Candidate]:
     """Yield the objects that a file of keys names, asked for one by one: the rest of the source is not even listed."""
     store, included = open_store(source.path), _included(source)
     keys = (found for found in read_keys(_text(path), path) if included(found.key))
-    at_once = 1 if isinstance(source.path, Path) else AT_ONCE
+    folder = source.path.folder
+    at_once = AT_ONCE if folder is None else 1
     for found, entry in in_order(lambda each: store.stat(each.key), keys, at_once):
         if entry is None:
             problem = f"is not in the source; {path}:{found.line} lists it"
             yield Candidate(found.key, "", problem=problem, code="missing")
-        elif isinstance(source.path, Path) and _leads_out(source.path, found.key):
+        elif folder is not None and _leads_out(folder, found.key):
             yield Candidate(found.key, entry.version, problem="is a link that leads out of the source")
         else:
             yield _candidate(entry)
@@ -194,23 +195,10 @@ def refuse_overlap(job: Job) -> None:
         return
     source = job.source.path
     for key, place in (("output.path", job.output.path), ("state", job.state)):
-        if _holds(source, place):
+        if source.holds(place):
             raise OutputError(f"{key} {place} lies inside the source {source}", remedy=f"move {key} out of the source")
-    if _holds(job.output.path, source):
+    if job.output.path.holds(source):
         raise OutputError(
             f"the source {source} lies inside output.path {job.output.path}",
             remedy="give the output a place of its own",
         )
-
-
-def _holds(outer: Place, inner: Place) -> bool:
-    """Whether `inner` is `outer` or lies below it; links are followed, a folder and a bucket never hold one another."""
-    if isinstance(outer, S3Place):
-        return isinstance(inner, S3Place) and outer.holds(inner) and _in_one_store(outer, inner)
-    return isinstance(inner, Path) and inner.resolve().is_relative_to(outer.resolve())
-
-
-def _in_one_store(one: S3Place, other: S3Place) -> bool:
-    """Whether two places are in the same store, however each is written: an endpoint may come from a variable."""
-    ways = {(place.access.endpoint_url, place.access.profile) for place in (one, other)}
-    return len(ways) == 1 or open_store(one).endpoint == open_store(other).endpoint

@@ -19,7 +19,7 @@ from venice_batch.run.doctor.checks import Finding, Probe, of_error
 from venice_batch.run.doctor.machine import disk, local_state
 from venice_batch.state import LeasePolicy, bucket_lease, lease
 from venice_batch.state.conditional_writes import probe as probe_conditions
-from venice_batch.storage import Exists, S3Place, open_store
+from venice_batch.storage import Exists, StateStore
 
 #: A bucket's client is patient, and an endpoint that does not exist takes it long to give up.
 _SECONDS = 20.0
@@ -46,7 +46,7 @@ def _source(job: Job) -> Iterator[Finding]:
     yield Finding("source", "ok", "can be listed")
     if isinstance(job.source, FolderSource):
         with tempfile.TemporaryDirectory(prefix="venice-batch-") as scratch:
-            first = open_store(job.source.path).peek(usable.key, Path(scratch, "first"), 16)
+            first = job.source.path.store().peek(usable.key, Path(scratch, "first"), 16)
             try:
                 with first.open("rb") as file:
                     file.read(1)
@@ -57,10 +57,10 @@ def _source(job: Job) -> Iterator[Finding]:
 
 def _output(job: Job) -> Iterator[Finding]:
     place = job.output.path
-    if isinstance(place, Path):
-        yield from disk("output", place, "free some space, or choose another `output.path`")
+    if place.folder is not None:
+        yield from disk("output", place.folder, "free some space, or choose another `output.path`")
         return
-    store, name = open_store(place), f".venice-batch/probe-{secrets.token_hex(8)}"
+    store, name = place.store(), f".venice-batch/probe-{secrets.token_hex(8)}"
     yield _tried("output", "list", lambda: next(store.list(), None))
     with tempfile.TemporaryDirectory(prefix="venice-batch-") as scratch:
         file = Path(scratch, "probe")
@@ -84,20 +84,22 @@ def _output(job: Job) -> Iterator[Finding]:
 
 
 def _state(job: Job) -> Iterator[Finding]:
-    place = job.state
-    if isinstance(place, Path):
-        yield from local_state(place)
-        owner = lease.holder(place)
+    place, store = job.state, job.state.state_store()
+    if store is None:
+        owner = None
+        if place.folder is not None:
+            yield from local_state(place.folder)
+            owner = lease.holder(place.folder)
     else:
-        yield from _bucket_state(job, place)
-        held = bucket_lease.look(open_store(place), LeasePolicy(job.lease or LeasePolicy().ttl))
+        yield from _state_store(job, store)
+        held = bucket_lease.look(store, LeasePolicy(job.lease or LeasePolicy().ttl))
         owner = None if held is None or held.left <= 0 else held.owner
     if owner is not None:
         yield Finding("state", "warn", f"a run holds it ({owner})", "wait until it ends; see `venice-batch unlock`")
 
 
-def _bucket_state(job: Job, place: S3Place) -> Iterator[Finding]:
-    store, name = open_store(place), f"probe-{secrets.token_hex(8)}"
+def _state_store(job: Job, store: StateStore) -> Iterator[Finding]:
+    name = f"probe-{secrets.token_hex(8)}"
     yield _tried("state", "list", lambda: next(store.list(), None))
     wrote = _tried("state", "put", lambda: store.write(name, b"0"))
     yield wrote

@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from pathlib import Path
 
 from venice_batch.errors import ItemError
 from venice_batch.imaging import Facts
@@ -139,8 +138,9 @@ def _start(pipeline: Pipeline, state: State, candidate: Candidate) -> Start | No
     if known is not None:
         return InputKey("source", known.sha256), known_of(Facts.from_json(json.loads(known.facts)))
     source = pipeline.job.source
-    if isinstance(source, FolderSource) and isinstance(source.path, Path) and state.knows_size(candidate.size):
-        return InputKey("source", file_hash(source.path / candidate.key)), Known()
+    folder = source.path.folder if isinstance(source, FolderSource) else None
+    if folder is not None and state.knows_size(candidate.size):
+        return InputKey("source", file_hash(folder / candidate.key)), Known()
     return None
 
 

@@ -23,8 +23,8 @@ from botocore.loaders import Loader, create_loader
 from botocore.session import Session
 
 from venice_batch import __version__
-from venice_batch.storage.place import Access
 from venice_batch.storage.s3 import listing
+from venice_batch.storage.s3.place import Access
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

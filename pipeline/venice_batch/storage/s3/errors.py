@@ -13,7 +13,7 @@ from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
 from venice_batch.errors import OutputError, SourceError, Unavailable, VeniceBatchError
-from venice_batch.storage.place import S3Place
+from venice_batch.storage.s3.place import S3Place
 
 #: Everything that a call of a client, or reading its answer, may raise.
 RAISED = (ClientError, BotoCoreError, ResponseParserError, HTTPError, RecursionError)

@@ -13,8 +13,9 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from botocore.exceptions import ClientError
 
 from venice_batch.errors import Unavailable
-from venice_batch.storage.place import S3Place
 from venice_batch.storage.s3 import clients, errors, keys, listing, transfer
+from venice_batch.storage.s3.place import S3Place
+from venice_batch.storage.state_store import Blob
 from venice_batch.storage.store import Changed, Entry, Store
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ class S3Store:
     Nothing is asked of the network until the first call. Every method raises `Unavailable` (exit 6) with the remedy
     where the store cannot be reached or refuses.
     """
+
+    is_remote = True
 
     def __init__(self, place: S3Place, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self.place = place
@@ -102,8 +105,8 @@ class S3Store:
 
     # What a state needs beyond that
 
-    def get(self, key: str) -> transfer.Blob | None:
-        """Return a small object whole, or None where there is none."""
+    def get(self, key: str) -> Blob | None:
+        """Return a small object whole (see `StateStore.get`)."""
         if not keys.is_relative(key):
             return None
         with self._told(f"read {self._shown(key)}", "s3:GetObject"):
@@ -118,51 +121,39 @@ class S3Store:
         if_absent: bool = False,
         if_match: str | None = None,
     ) -> str:
-        """Store a small object, durably, all or nothing; return its etag, without quotes.
-
-        Args:
-            key: where.
-            content: all of it.
-            metadata: names and values to keep with it, ASCII, 2 KB at most together.
-            if_absent: only where there is no object yet.
-            if_match: only where there is the object with this etag.
-
-        Raises:
-            Exists: `if_absent`, and there is one.
-            Changed: `if_match`, and there is none or another.
-        """
+        """Store a small object in one request (see `StateStore.write`)."""
         condition = {"IfNoneMatch": "*"} if if_absent else {}
         if if_match is not None:
             condition = {"IfMatch": f'"{if_match}"'}
         return self._write(key, io.BytesIO(content), dict(metadata or {}), condition).etag
 
     def keep(self, file: Path, key: str, metadata: Mapping[str, str], *, if_absent: bool) -> str:
-        """Store a file together with its metadata in one request, streamed; return the etag, without quotes.
-
-        Raises:
-            Exists: `if_absent`, and there is an object already.
-        """
+        """Store a file in one request (see `StateStore.keep`)."""
         with _opened(file) as body:
             return self._write(key, body, dict(metadata), {"IfNoneMatch": "*"} if if_absent else {}).etag
 
     def metadata(self, key: str) -> Mapping[str, str] | None:
-        """Return what is kept with an object, or None where there is none (one HEAD)."""
+        """Return what is kept with an object (one HEAD; see `StateStore.metadata`)."""
         head = self._head(key)
         return None if head is None else head["Metadata"]
 
-    def copy(self, source: S3Store, there: Entry, key: str) -> Entry:
-        """Copy an object within the store, its bytes unseen; what is at `key` is replaced.
+    def can_copy_from(self, source: Store) -> bool:
+        """Whether it is at the same endpoint, asked by the same credentials (see `Store.can_copy_from`)."""
+        if not isinstance(source, S3Store):
+            return False
+        ours, theirs = self._access, source.place.access
+        return all(getattr(ours, name) == getattr(theirs, name) for name in ("endpoint_url", "profile", "role_arn"))
+
+    def copy(self, source: Store, there: Entry, key: str) -> Entry:
+        """Copy within the endpoint (see `Store.copy`).
 
         The copy is a finished file: content type by its key, metadata and the rest as this place asks for them.
-
-        Args:
-            source: where the object lies.
-            there: the object as it was seen.
-            key: of the copy.
-
-        Raises:
-            Changed: it is gone, or not as it was seen.
         """
+        if not isinstance(source, S3Store):
+            raise TypeError("only an object of a bucket is copied by its store")
+        return self._copied(source, there, key)
+
+    def _copied(self, source: S3Store, there: Entry, key: str) -> Entry:
         etag = there.version.rpartition("-")[0]
         request = {
             **self._written(key, dict(self._access.metadata)),
@@ -175,16 +166,8 @@ class S3Store:
             copied = transfer.copy(self._client, request)
         return Entry(key, there.size, f"{copied.etag}-{there.size}", modified=copied.date)
 
-    def can_copy_from(self, source: Store) -> bool:
-        """Whether `copy` reaches the source: the same endpoint, asked by the same credentials."""
-        if not isinstance(source, S3Store):
-            return False
-        ours, theirs = self._access, source._access  # noqa: SLF001 - another object of this class
-        return (ours.endpoint_url, ours.profile, ours.role_arn) == (
-            theirs.endpoint_url,
-            theirs.profile,
-            theirs.role_arn,
-        )
+    def remove_stale(self) -> None:
+        """Do nothing: a put is whole or not there (see `Store.remove_stale`)."""
 
     def address(self, key: str, seconds: int) -> str:
         """Return an https address that whoever has it may GET the object at, for so many seconds; a secret.

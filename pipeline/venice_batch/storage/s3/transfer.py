@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from venice_batch.errors import ItemError
 from venice_batch.storage.s3 import errors
+from venice_batch.storage.state_store import Blob
 from venice_batch.storage.store import Changed, Exists
 
 if TYPE_CHECKING:
@@ -26,25 +27,6 @@ _READS: Final = 5
 #: How often a conditional write is tried that met another one at the same moment, and the pause between, in seconds.
 _CONFLICTS: Final = 10
 _PAUSE: Final = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Blob:
-    """A small object, read whole.
-
-    Attributes:
-        content: its bytes.
-        etag: without quotes.
-        modified: when it was written, Unix seconds by the server's clock.
-        now: when it was read, Unix seconds by the same clock.
-        metadata: what is kept with it.
-    """
-
-    content: bytes
-    etag: str
-    modified: float
-    now: float
-    metadata: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,7 @@ def test_things_are_taken_in_the_callers_thread_and_work_is_done_in_others() -> 
 
 def test_an_error_comes_at_its_things_turn_and_ends_it() -> None:
     before = threading.active_count()
+
     def work(number: int) -> int:
         if number == 2:
             raise ValueError("no")

@@ -21,7 +21,7 @@ from venice_batch.plan.pipeline import Pipeline
 from venice_batch.plan.reading.load_pipeline import make_pipeline
 from venice_batch.plan.reading.sources import candidates, refuse_overlap
 from venice_batch.report.text import duration, shown, table, when
-from venice_batch.run.gc.sweep import Garbage, Limits, find_garbage, sweep
+from venice_batch.run.gc.sweep import Garbage, find_garbage, sweep
 from venice_batch.run.session import state_to_write
 from venice_batch.state import LeasePolicy, State, bucket_lease, lease, to_read
 from venice_batch.steps.scalars import as_bytes
@@ -55,12 +55,13 @@ def gc(**given: Any) -> int:
         Unavailable: a store cannot be reached or changed.
     """
     options = GcOptions(**given)
-    limits = Limits(seconds("--older-than", options.older_than), _size(options.larger_than))
+    older_than, larger_than = seconds("--older-than", options.older_than), _size(options.larger_than)
     job = settings.load_job(options.job, options.overrides)
     pipelines = [_pipeline(each, options) for each in (job, *_others(job, options))]
 
     def look(state: State) -> Garbage:
-        return find_garbage(state, [(each, candidates(each.job)) for each in pipelines], limits, time.time())
+        jobs = [(each, candidates(each.job)) for each in pipelines]
+        return find_garbage(state, jobs, time.time(), older_than=older_than, larger_than=larger_than)
 
     with to_read(settings.state_of(job, options.base_url)) as state:
         garbage = look(state)

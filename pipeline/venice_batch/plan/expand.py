@@ -45,19 +45,18 @@ class Expander:
         """Work out once what is the same for all inputs."""
         self._pipeline = pipeline
         self._catalogue = catalogue
-        #: What all inputs have in common; None where each may have steps of its own.
-        self._shared = pipeline.item_pipeline(_ANY_INPUT) if pipeline.item_pipelines is None else None
+        self._pipelines = pipeline.item_pipelines
         #: As the last step leaves every picture; empty where a row or the source decides it.
         by_source = pipeline.generates or not pipeline.chain.paid
         self._extension = "" if by_source else extension_of(pipeline.chain, _ANY_INPUT, catalogue)
 
     def items(self, candidate: Candidate) -> Sequence[ExpandedItem]:
         """Return the items of one input: one, or one for each variant of a generate call."""
-        if self._shared is not None:
-            return (self._item(candidate, 0, self._shared),)
+        if self._pipelines.shared is not None:
+            return (self._item(candidate, 0, self._pipelines.shared),)
         own = ItemPipeline(self._pipeline.chain, "")
         try:
-            own = self._pipeline.item_pipeline(candidate, self._catalogue)
+            own = self._pipelines.make(candidate, self._catalogue)
         except ItemError as error:
             if not candidate.problem:
                 candidate = replace(candidate, problem=error.told, code=error.code)
@@ -86,7 +85,7 @@ class Expander:
         """Return the item in full, for those that a plan lists."""
         chain = item.chain
         try:
-            chain = chain if item.problem else self._pipeline.with_hashes(chain)
+            chain = chain if item.problem else self._pipelines.with_hashes(chain)
         except ItemError as error:
             status = ItemStatus("invalid", error.code, error.told)
         return PlannedItem(

@@ -82,8 +82,8 @@ class ItemPipelines:
 
         Args:
             job: the job.
-            chain: its steps, unfilled.
-            offset: how many of them the job file does not spell out.
+            chain: its steps, unfilled; the job file does not spell out the first `offset` of them.
+            offset: see there.
             fingerprint: takes that of a chain.
             files: reads what the job names.
 
@@ -101,6 +101,10 @@ class ItemPipelines:
             self._refuse_unknown(self.table.columns)
         names = [ref.name for step in chain.paid for ref in step.images if isinstance(ref, BesideRef)]
         self.sidecars = files.sidecars(names) if names else None
+        #: What all items have; None where each may have something of its own.
+        self.shared = None
+        if not names and self.table is None and not isinstance(job.source, PromptsSource):
+            self.shared = ItemPipeline(chain, fingerprint(chain))
         columns = () if self.table is None else self.table.kept
         #: A column `prompt` is the whole prompt, unless the job itself says where it goes.
         overrides = "prompt" in columns and all(use.column != "prompt" for use in uses)
@@ -133,6 +137,8 @@ class ItemPipelines:
             JobError: a prompts file lacks a column that the job names.
             ValueError: a column of a prompts row does not suit the step (pydantic's `ValidationError`).
         """
+        if self.shared is not None:
+            return self.shared
         row = self._row(candidate)
         if _is_skipped(row):
             return ItemPipeline(self._chain, "", {column: row.get(column) for column in self._in_names}, skipped=True)

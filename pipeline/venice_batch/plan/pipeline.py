@@ -8,8 +8,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from venice_batch.errors import CatalogueError, ItemError, JobError, Problem
-from venice_batch.job import FolderSource, Job, PromptsSource
-from venice_batch.plan.item_pipeline import ItemPipeline, ItemPipelines, JobFiles
+from venice_batch.job import FolderSource, Job
+from venice_batch.plan.item_pipeline import ItemPipelines, JobFiles
 from venice_batch.plan.model import Candidate
 from venice_batch.plan.naming import OutputFile, output_files, output_settings
 from venice_batch.steps.canonical_json import digest
@@ -89,18 +89,10 @@ class Pipeline:
             ItemError: the metadata lacks something for it, or says to leave it out; or a sidecar is not there.
             ValueError: a column of the row does not suit the step (pydantic's `ValidationError`).
         """
-        own = self.item_pipeline(candidate)
+        own = self.item_pipelines.make(candidate)
         if own.skipped:
             raise ItemError("skipped", "its row says to leave it out")
-        return self.with_hashes(own.chain), own.fingerprint
-
-    def item_pipeline(self, candidate: Candidate, catalogue: Catalogue | None = None) -> ItemPipeline:
-        """Return what an input has of its own; see `ItemPipelines.make` for what it raises."""
-        return self._shared if self.item_pipelines is None else self.item_pipelines.make(candidate, catalogue)
-
-    def with_hashes(self, chain: Chain) -> Chain:
-        """Return an item's chain with the hashes of its sidecars; see `ItemPipelines.with_hashes`."""
-        return chain if self.item_pipelines is None else self.item_pipelines.with_hashes(chain)
+        return self.item_pipelines.with_hashes(own.chain), own.fingerprint
 
     def input_key(self, candidate: Candidate) -> InputKey:
         """Return where an item's picture comes from, before its bytes are read."""
@@ -113,18 +105,13 @@ class Pipeline:
         return InputKey("unread", identity)
 
     @functools.cached_property
-    def item_pipelines(self) -> ItemPipelines | None:
-        """What makes each item's own chain; None where all items have the same.
+    def item_pipelines(self) -> ItemPipelines:
+        """What makes each item's own chain.
 
         Raises:
             SourceError: the metadata cannot be read.
             JobError: the job names a column that is not there.
         """
-        source = self.job.source
-        has_rows = isinstance(source, PromptsSource) or source.metadata is not None
-        has_sidecars = any(isinstance(ref, BesideRef) for step in self.chain.paid for ref in step.images)
-        if not has_rows and not has_sidecars:
-            return None
         fingerprint = functools.partial(_fingerprint, job=self.job)
         return ItemPipelines(self.job, self.chain, self.offset, fingerprint, self.files)
 
@@ -133,23 +120,19 @@ class Pipeline:
         """Whether a file lists the inputs, so that the rest of the source is not even listed."""
         return isinstance(self.job.source, FolderSource) and self.job.source.keys is not None
 
-    @functools.cached_property
-    def _shared(self) -> ItemPipeline:
-        return ItemPipeline(self.chain, _fingerprint(self.chain, self.job))
-
     def check(self, catalogue: Catalogue) -> None:
         """Refuse steps that the API would refuse, before anything is priced.
 
         Raises:
             JobError: a model or parameter is not on offer; every problem with its place in the job file.
         """
-        item_pipelines, problems = self.item_pipelines, list[Problem]()
+        shared, problems = self.item_pipelines.shared, list[Problem]()
         folder = self.job.file.absolute().parent
         for number, step in enumerate(self.chain.steps):
             if isinstance(step, PaidStep):
                 place = ("steps", number - self.offset)
                 # What is filled in differently for each item is judged with each item.
-                by_item = set() if item_pipelines is None else {where[0] for where, _ in placeholders(step, folder)}
+                by_item = set() if shared is not None else {where[0] for where, _ in placeholders(step, folder)}
                 problems += [
                     self.job.problem((*place, refusal.field), refusal.text)
                     for refusal in _refusals(step, catalogue)

@@ -15,7 +15,7 @@ from venice_batch.plan.model import TO_DO, Candidate, Plan, PlannedItem, PlanWar
 from venice_batch.plan.pipeline import Pipeline
 from venice_batch.plan.pricing import Pricer
 from venice_batch.plan.reading.probe import inspecting, stored_results
-from venice_batch.plan.reading.scan import ExistingOutputs, ScanInputs, SourceScan, scan_source
+from venice_batch.plan.reading.scan import ExistingOutputs, SourceScan
 from venice_batch.plan.reading.sources import candidates, refuse_overlap
 from venice_batch.plan.sampling import draw
 from venice_batch.plan.selection import ItemFilter, Selection
@@ -67,7 +67,8 @@ def make_plan(pipeline: Pipeline, inputs: PlanInputs, item_filter: ItemFilter | 
     pipeline.check(inputs.catalogue)
     job = pipeline.job
     expander, selection = Expander(pipeline, inputs.catalogue), Selection(job, item_filter)
-    scan = scan_source(ScanInputs(job.name, inputs.candidates, expander, selection, inputs.state, inputs.outputs))
+    scan = SourceScan(inputs.candidates, expander, selection, job.name)
+    scan.run(inputs.state, inputs.outputs)
     with inspecting(pipeline, inputs.state, scan.items) as inspect:
         pricer = Pricer(pipeline, inputs.catalogue, inspect, stored_results(inputs.state, job.run.on_flagged))
         if item_filter.sample is None:
@@ -81,11 +82,26 @@ def make_plan(pipeline: Pipeline, inputs: PlanInputs, item_filter: ItemFilter | 
     plan = replace(plan, warnings=(*plan.warnings, *_of_rows(pipeline, scan)))
     if item_filter.partial or pipeline.takes_keys:
         return plan
-    return replace(plan, vanished=_vanished(scan, inputs.state, job.name), dropped=_dropped(scan, inputs, job.name))
+    state, vanished = inputs.state, tuple[tuple[str, int], ...]()
+    if state.present(job.name) != scan.present:  # else none can be missing, and the manifest need not be read whole
+        vanished = tuple(identity for identity in state.keys(job.name) if identity not in scan.keys)
+    dropped = tuple(row.path for row in state.outputs(job.name) if row.path not in scan.names)
+    return replace(plan, vanished=vanished, dropped=dropped)
 
 
 def _summed(pipeline: Pipeline, inputs: PlanInputs, pricer: Pricer, items: tuple[PlannedItem, ...], done: int) -> Plan:
-    steps, tally, rpm = _step_costs(pipeline, inputs.catalogue, pricer), pricer.tally, inputs.account.rpm_of
+    tally, rpm = pricer.tally, inputs.account.rpm_of
+    steps = tuple(
+        StepCost(
+            step.id,
+            step.name,
+            step.lane(inputs.catalogue),
+            tally.calls_low[step.id],
+            tally.calls[step.id],
+            tally.cost.get(step.id, Range()),
+        )
+        for step in pipeline.chain.paid
+    )
     cost = sum((step.cost for step in steps), Range())
     balances = {name.lower(): amount for name, amount in inputs.account.balances.items()}
     limits = money.caps(pipeline.job.budget, inputs.state, pipeline.job.name, inputs.now, reserved=False)
@@ -106,38 +122,12 @@ def _summed(pipeline: Pipeline, inputs: PlanInputs, pricer: Pricer, items: tuple
     )
 
 
-def _step_costs(pipeline: Pipeline, catalogue: Catalogue, pricer: Pricer) -> tuple[StepCost, ...]:
-    tally = pricer.tally
-    return tuple(
-        StepCost(
-            step.id,
-            step.name,
-            step.lane(catalogue),
-            tally.calls_low[step.id],
-            tally.calls[step.id],
-            tally.cost.get(step.id, Range()),
-        )
-        for step in pipeline.chain.paid
-    )
-
-
 def _remainder(pricer: Pricer, later: deque[PlannedItem]) -> Remainder:
     costs = [item.cost for item in pricer.priced(later) if item.status in TO_DO]
     return Remainder(len(costs), sum(costs, Range()))
 
 
 def _of_rows(pipeline: Pipeline, scan: SourceScan) -> Iterator[PlanWarning]:
-    sidecars = None if pipeline.item_pipelines is None else pipeline.item_pipelines.sidecars
+    sidecars = pipeline.item_pipelines.sidecars
     both = [] if sidecars is None else sorted(key for key in sidecars.used if (key, 0) in scan.keys)
     return warnings.of_rows(pipeline, scan.skipped, both)
-
-
-def _vanished(scan: SourceScan, state: State, job: str) -> tuple[tuple[str, int], ...]:
-    """Return the items that the manifest has and the source has not; searched only where the numbers differ."""
-    if state.present(job) == scan.present:
-        return ()
-    return tuple(identity for identity in state.keys(job) if identity not in scan.keys)
-
-
-def _dropped(scan: SourceScan, inputs: PlanInputs, job: str) -> tuple[str, ...]:
-    return tuple(row.path for row in inputs.state.outputs(job) if row.path not in scan.names)

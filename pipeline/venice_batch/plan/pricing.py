@@ -104,23 +104,15 @@ class Pricer:
     """Prices items one after another; what one item buys, a later one with the same bytes gets for nothing."""
 
     def __init__(self, pipeline: Pipeline, catalogue: Catalogue, inspect: Inspect, find_stored: FindStored) -> None:
-        """Start with nothing priced.
-
-        Args:
-            pipeline: the job's.
-            catalogue: prices.
-            inspect: tells what is known of inputs.
-            find_stored: finds results that are stored already.
-        """
+        """Start with nothing priced; `inspect` tells what is known of inputs, `find_stored` what need not be bought."""
         self.tally = Tally()
         self._pipeline = pipeline
         self._prices = PriceList(catalogue)
         self._inspect = inspect
         self._find_stored = find_stored
         # Where some are at risk whatever the source is, the plan says so anyway.
-        self._warns_of_alpha = transparency.at_risk(pipeline.job, source=True) and not transparency.at_risk(
-            pipeline.job
-        )
+        always = transparency.at_risk(pipeline.job)
+        self._warns_of_alpha = not always and transparency.at_risk(pipeline.job, source=True)
         self._claimed: set[str] = set()
         #: Claims of the item at hand.
         self._fresh: set[str] = set()

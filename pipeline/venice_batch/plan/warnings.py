@@ -143,7 +143,7 @@ def of_rows(pipeline: Pipeline, skipped: Sequence[str], sidecars: Sequence[str])
     if skipped:
         items = _count(len(skipped), "item is", "items are")
         yield PlanWarning("skipped", f"{items} left out, as the column 'skip' says: {_some(skipped)}")
-    table = None if pipeline.item_pipelines is None else pipeline.item_pipelines.table
+    table = pipeline.item_pipelines.table
     # Of a source that is taken by keys most rows may well belong to pictures that were not named this time.
     if table is not None and table.unmatched and not pipeline.takes_keys:
         rows = _count(table.unmatched, "row", "rows")

@@ -21,7 +21,7 @@ from venice_batch.plan.model import PlannedItem
 from venice_batch.plan.reading.load_pipeline import make_pipeline
 from venice_batch.plan.reading.sources import candidates
 from venice_batch.plan.selection import ItemFilter
-from venice_batch.run.gc.sweep import Garbage, Limits, find_garbage, sweep
+from venice_batch.run.gc.sweep import Garbage, find_garbage, sweep
 from venice_batch.run.session import session
 from venice_batch.state import State, to_read, to_write
 from venice_batch.state.results import Stored
@@ -30,8 +30,7 @@ from venice_batch.venice import Api, Secret
 
 CUT = "background-remove"
 TWICE, FOUR_TIMES = {"upscale": {"scale": 2}}, {"upscale": {"scale": 4}}
-DAY = 86_400.0
-ALL = Limits(0)
+DAY = 86_400
 
 
 class Silent:
@@ -91,20 +90,22 @@ class Home:
     def calls(self) -> int:
         return sum(entry.method == "POST" for entry in self.running.world.log)
 
-    def heap(self, *jobs: Job, limits: Limits = ALL, days: float = 1, host: str = "loopback") -> Garbage:
+    def garbage(self, *jobs: Job, days: float = 1, host: str = "loopback", **limits: int) -> Garbage:
         """What can go, so many days from now."""
         with to_read(self.memory) as state:
-            return self._sorted(state, jobs, limits, days, host)
+            return self._found(state, jobs, days, host, **limits)
 
     def freed(self, job: Job, *, days: float = 1) -> Garbage:
         with to_write(self.memory) as state:
-            heap = self._sorted(state, [job], ALL, days, "loopback")
-            sweep(state, heap.unused)
-        return heap
+            garbage = self._found(state, [job], days, "loopback")
+            sweep(state, garbage.unused)
+        return garbage
 
-    def _sorted(self, state: State, jobs: Sequence[Job], limits: Limits, days: float, host: str) -> Garbage:
+    def _found(
+        self, state: State, jobs: Sequence[Job], days: float, host: str, *, older_than: int = 0, larger_than: int = 0
+    ) -> Garbage:
         listed = [(make_pipeline(job, host), candidates(job)) for job in jobs]
-        return find_garbage(state, listed, limits, time.time() + days * DAY)
+        return find_garbage(state, listed, time.time() + days * DAY, older_than=older_than, larger_than=larger_than)
 
     def stored(self) -> int:
         with to_read(self.memory) as state:
@@ -117,37 +118,37 @@ def home(tmp_path: Path, emulator: Running) -> Home:
     return Home(tmp_path, emulator, LocalPlace(tmp_path / "memory"))
 
 
-def counted(heap: Garbage) -> tuple[int, int, int, int]:
-    return len(heap.unused), heap.needed, heap.spared, heap.unclear
+def counted(garbage: Garbage) -> tuple[int, int, int, int]:
+    return len(garbage.unused), garbage.needed, garbage.spared, garbage.unclear
 
 
 def test_nothing_of_a_finished_job_can_go(home: Home) -> None:
     home.draw("a.png", "b.png")
     home.run(job := home.job(CUT, TWICE))
-    assert counted(home.heap(job)) == (0, 4, 0, 0)
+    assert counted(home.garbage(job)) == (0, 4, 0, 0)
 
 
 def test_what_was_bought_for_a_vanished_picture_can_go_once_it_is_old_enough(home: Home) -> None:
     home.draw("a.png", "b.png")
     home.run(job := home.job(CUT))
     (home.photos / "b.png").unlink()
-    assert counted(home.heap(job)) == (0, 2, 0, 1), "no run has found it gone: perhaps a disk is not mounted"
+    assert counted(home.garbage(job)) == (0, 2, 0, 1), "no run has found it gone: perhaps a disk is not mounted"
     home.run(job)
-    assert counted(home.heap(job, limits=Limits(30 * DAY), days=29)) == (0, 1, 1, 0)
-    heap = home.heap(job, limits=Limits(30 * DAY), days=31)
-    assert counted(heap) == (1, 1, 0, 0)
-    assert (heap.unused[0].item, str(heap.usd)) == ("b.png", "0.03")
-    assert heap.bytes == heap.unused[0].stored.bytes > 0
+    assert counted(home.garbage(job, older_than=30 * DAY, days=29)) == (0, 1, 1, 0)
+    garbage = home.garbage(job, older_than=30 * DAY, days=31)
+    assert counted(garbage) == (1, 1, 0, 0)
+    assert (garbage.unused[0].item, str(garbage.usd)) == ("b.png", "0.03")
+    assert garbage.bytes == garbage.unused[0].stored.bytes > 0
 
 
 def test_an_empty_source_frees_nothing_and_a_missing_one_is_an_error(home: Home) -> None:
     home.draw("a.png")
     home.run(job := home.job(CUT))
     (home.photos / "a.png").unlink()
-    assert counted(home.heap(job)) == (0, 1, 0, 1)
+    assert counted(home.garbage(job)) == (0, 1, 0, 1)
     home.photos.rmdir()
     with pytest.raises(SourceError):
-        home.heap(job)
+        home.garbage(job)
 
 
 def test_a_renamed_picture_keeps_what_was_bought_under_its_old_name(home: Home) -> None:
@@ -156,7 +157,7 @@ def test_a_renamed_picture_keeps_what_was_bought_under_its_old_name(home: Home) 
     (home.photos / "a.png").rename(home.photos / "c.png")
     home.run(job)
     assert home.calls() == 2
-    assert counted(home.heap(job)) == (0, 2, 0, 0)
+    assert counted(home.garbage(job)) == (0, 2, 0, 0)
 
 
 def test_a_touched_picture_keeps_its_results(home: Home) -> None:
@@ -165,19 +166,19 @@ def test_a_touched_picture_keeps_its_results(home: Home) -> None:
     content = (home.photos / "a.png").read_bytes()
     (home.photos / "a.png").unlink()
     (home.photos / "a.png").write_bytes(content)
-    assert counted(home.heap(job)) == (0, 1, 0, 0)
+    assert counted(home.garbage(job)) == (0, 1, 0, 0)
 
 
 def test_results_of_an_earlier_recipe_can_go_only_after_the_new_one_was_run(home: Home) -> None:
     home.draw("a.png")
     home.run(home.job(CUT, TWICE))
-    assert counted(home.heap(home.job(CUT))) == (0, 2, 0, 1)
+    assert counted(home.garbage(home.job(CUT))) == (0, 2, 0, 1)
     job = home.job(CUT, FOUR_TIMES)
-    assert counted(home.heap(job)) == (0, 2, 0, 1)
+    assert counted(home.garbage(job)) == (0, 2, 0, 1)
     home.run(job)
-    heap = home.heap(job)
-    assert counted(heap) == (1, 2, 0, 0)
-    assert str(heap.usd) == "0.02"
+    garbage = home.garbage(job)
+    assert counted(garbage) == (1, 2, 0, 0)
+    assert str(garbage.usd) == "0.02"
 
 
 def test_seen_from_another_api_address_nothing_can_go(home: Home) -> None:
@@ -185,7 +186,7 @@ def test_seen_from_another_api_address_nothing_can_go(home: Home) -> None:
     home.run(job := home.job(CUT))
     (home.photos / "a.png").rename(home.photos / "b.png")
     home.run(job)
-    assert counted(home.heap(job, host="api.venice.ai")) == (0, 1, 0, 1)
+    assert counted(home.garbage(job, host="api.venice.ai")) == (0, 1, 0, 1)
 
 
 def test_what_another_job_of_the_state_got_for_nothing_stays(home: Home) -> None:
@@ -194,7 +195,7 @@ def test_what_another_job_of_the_state_got_for_nothing_stays(home: Home) -> None
     home.run(home.job(CUT, TWICE))
     assert home.calls() == 2, "the second one buys nothing"
     home.run(changed := home.job(CUT, FOUR_TIMES, name="other"))
-    assert counted(home.heap(changed)) == (0, 3, 0, 1)
+    assert counted(home.garbage(changed)) == (0, 3, 0, 1)
 
 
 def test_an_items_own_words_and_the_mask_beside_it_are_part_of_its_way(home: Home) -> None:
@@ -204,7 +205,7 @@ def test_an_items_own_words_and_the_mask_beside_it_are_part_of_its_way(home: Hom
     step = {"multi-edit": {"prompt": "put {title} on marble", "images": images}}
     home.run(job := home.job(step, metadata="words.csv", exclude=["*_mask.png"]))
     assert home.calls() == 1
-    assert counted(home.heap(job)) == (0, 1, 0, 0)
+    assert counted(home.garbage(job)) == (0, 1, 0, 0)
 
 
 def test_small_files_stay_where_only_large_ones_may_go(home: Home) -> None:
@@ -212,9 +213,9 @@ def test_small_files_stay_where_only_large_ones_may_go(home: Home) -> None:
     home.run(job := home.job(CUT))
     (home.photos / "a.png").unlink()
     home.run(job)
-    size = home.heap(job).unused[0].stored.bytes
-    assert counted(home.heap(job, limits=Limits(0, size))) == (1, 0, 0, 0)
-    assert counted(home.heap(job, limits=Limits(0, size + 1))) == (0, 0, 1, 0)
+    size = home.garbage(job).unused[0].stored.bytes
+    assert counted(home.garbage(job, larger_than=size)) == (1, 0, 0, 0)
+    assert counted(home.garbage(job, larger_than=size + 1)) == (0, 0, 1, 0)
 
 
 def test_an_answer_that_was_set_aside_can_go_and_costs_nothing_to_lose(home: Home) -> None:
@@ -225,9 +226,9 @@ def test_an_answer_that_was_set_aside_can_go_and_costs_nothing_to_lose(home: Hom
         result = state.results.find(key)
         assert result is not None
         state.commit([state.results.set_aside(result)])
-    heap = home.freed(job)
-    assert [(each.stored.key, each.stored.bad) for each in heap.unused] == [(key, 1)]
-    assert heap.usd == 0
+    garbage = home.freed(job)
+    assert [(each.stored.key, each.stored.bad) for each in garbage.unused] == [(key, 1)]
+    assert garbage.usd == 0
     assert home.stored() == 0
 
 
@@ -245,7 +246,7 @@ def test_after_it_a_deleted_output_is_written_again_without_a_call(home: Home) -
     home.run(job)
     assert home.calls() == calls
     assert finished.read_bytes() == content
-    assert counted(home.heap(job)) == (0, 2, 0, 0)
+    assert counted(home.garbage(job)) == (0, 2, 0, 0)
 
 
 def test_where_a_condition_is_open_both_ways_are_kept(home: Home) -> None:
@@ -259,7 +260,7 @@ def test_where_a_condition_is_open_both_ways_are_kept(home: Home) -> None:
     home.run(job)
     home.run(plain)
     assert home.calls() == 3
-    assert counted(home.heap(job, plain)) == (0, 3, 0, 0)
+    assert counted(home.garbage(job, plain)) == (0, 3, 0, 0)
 
 
 def test_an_item_of_unknown_bytes_keeps_everything_until_its_job_is_at_hand(home: Home) -> None:
@@ -273,9 +274,9 @@ def test_an_item_of_unknown_bytes_keeps_everything_until_its_job_is_at_hand(home
         (home.photos / name).rename(home.folder / name)
     home.run(job)
     (home.folder / "b.png").rename(home.photos / "b.png")
-    heap = home.heap(job)
-    assert (len(heap.unused), heap.unknown) == (0, 1), "what the other job made of a renamed file is not known"
-    assert counted(home.heap(job, other)) == (1, 2, 0, 0)
+    garbage = home.garbage(job)
+    assert (len(garbage.unused), garbage.unknown) == (0, 1), "what the other job made of a renamed file is not known"
+    assert counted(home.garbage(job, other)) == (1, 2, 0, 0)
 
 
 def test_a_lost_result_has_everything_of_its_picture_spared(home: Home) -> None:
@@ -285,11 +286,11 @@ def test_a_lost_result_has_everything_of_its_picture_spared(home: Home) -> None:
     with to_write(home.memory) as state:
         cut = next(each for each in state.purchases() if each.result in _needed(home, job, state))
         state.results.remove(Stored(cut.result, None, 0, 0))
-    assert counted(home.heap(job)) == (0, 2, 0, 1)
+    assert counted(home.garbage(job)) == (0, 2, 0, 1)
 
 
 def _needed(home: Home, job: Job, state: State) -> set[str]:
-    waste = {each.stored.key for each in home.heap(job).unused}
+    waste = {each.stored.key for each in home.garbage(job).unused}
     return set(state.results.keys()) - waste
 
 
@@ -303,11 +304,11 @@ def test_in_a_bucket_the_manifest_forgets_and_the_object_is_gone(
     home.run(job := home.job(CUT))
     (home.photos / "b.png").unlink()
     home.run(job)
-    heap = home.freed(job)
-    assert counted(heap) == (1, 1, 0, 0)
+    garbage = home.freed(job)
+    assert counted(garbage) == (1, 1, 0, 0)
     with to_read(place) as state:
         assert len(list(state.results.keys())) == 1
-        assert state.results.find(heap.unused[0].stored.key) is None
+        assert state.results.find(garbage.unused[0].stored.key) is None
     assert len([key for key in seaweed.keys(place) if key.startswith("results/")]) == 1
 
 
@@ -316,7 +317,7 @@ def test_a_file_that_could_not_be_removed_is_found_again(home: Home, tmp_path: P
     home.run(job := home.job(CUT))
     (home.photos / "a.png").unlink()
     home.run(job)
-    (unused,) = home.heap(job).unused
+    (unused,) = home.garbage(job).unused
     file = tmp_path / "memory" / "results" / unused.stored.key[:2] / unused.stored.key
     content = file.read_bytes()
     file.unlink()

@@ -96,14 +96,7 @@ class Inspector:
     """Tells of one item after another what is known of its input."""
 
     def __init__(self, pipeline: Pipeline, state: State, prober: Prober, sizes: Mapping[int, int]) -> None:
-        """Read nothing yet.
-
-        Args:
-            pipeline: the job's.
-            state: what earlier runs learned.
-            prober: reads headers.
-            sizes: how many of the inputs have each size: one that is alone with its size has no duplicate.
-        """
+        """Read nothing yet; `sizes` counts the inputs of each size: one that is alone with its size is no duplicate."""
         self._pipeline, self._state, self._prober, self._sizes = pipeline, state, prober, sizes
 
     def inspect(self, items: Iterable[PlannedItem]) -> Iterator[tuple[PlannedItem, Inspection | None]]:

@@ -7,8 +7,8 @@ batch at a time, and of an item that is done nothing stays but hashes of its key
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 
 from venice_batch.plan.expand import ExpandedItem, Expander
@@ -17,7 +17,7 @@ from venice_batch.plan.model import Candidate, PlannedItem
 from venice_batch.plan.naming import collision_key
 from venice_batch.plan.reading.prefetch import in_order
 from venice_batch.plan.selection import DONE, NEW, ItemStatus, Selection
-from venice_batch.state import ItemRow, State
+from venice_batch.state import State
 from venice_batch.state.manifest import MOST_KEYS
 from venice_batch.storage import Store
 
@@ -54,9 +54,8 @@ class ExistingOutputs:
         return [name in self._listed for name in names]
 
 
-@dataclass
 class SourceScan:
-    """What the pass found.
+    """One pass over the source, and what it found.
 
     Attributes:
         items: all but those that are done or left out, in the order of the source.
@@ -67,122 +66,94 @@ class SourceScan:
         skipped: keys of the items that their rows say to leave out.
     """
 
-    items: deque[PlannedItem] = field(default_factory=deque)
-    done: int = 0
-    present: int = 0
-    keys: HashBag = field(default_factory=HashBag)
-    names: HashBag = field(default_factory=HashBag)
-    skipped: list[str] = field(default_factory=list)
+    def __init__(
+        self, candidates: Callable[[], Iterator[Candidate]], expander: Expander, selection: Selection, job: str
+    ) -> None:
+        """Read nothing yet; `candidates` begins the listing anew at each call, `job` is the name in the manifest."""
+        self.items: deque[PlannedItem] = deque()
+        self.done = self.present = 0
+        self.keys, self.names = HashBag(), HashBag()
+        self.skipped: list[str] = []
+        self._candidates, self._expander, self._selection, self._job = candidates, expander, selection, job
 
+    def run(self, state: State, outputs: ExistingOutputs) -> None:
+        """Go through the source once; a second time only if an item that is done shares its name with another.
 
-@dataclass(frozen=True)
-class ScanInputs:
-    """What the pass is made with.
+        Raises:
+            SourceError: the source cannot be read.
+            Unavailable: source, manifest or output cannot be reached.
+        """
+        source, written = self._candidates(), HashBag()
+        while batch := list(islice(source, MOST_KEYS)):
+            for item, status in self._with_status(batch, state, outputs):
+                self.keys.add((item.candidate.key, item.variant))
+                for name in item.outputs:
+                    self.names.add(name)
+                    if not item.skipped:
+                        written.add(collision_key(name))
+                if item.skipped:
+                    self.skipped.append(item.candidate.key)
+                elif status is DONE:
+                    self.done += 1
+                elif status is not None:
+                    self.items.append(self._expander.planned(item, status))
+        if repeated := written.repeated():
+            self._mark_collisions(repeated)
 
-    Attributes:
-        job: the job's name in the manifest.
-        candidates: begins the listing anew at each call.
-        expander: makes items of inputs.
-        selection: decides which are left out, and the status of each.
-        state: the manifest.
-        outputs: tells whether finished files exist.
-    """
+    def _with_status(
+        self, batch: Sequence[Candidate], state: State, outputs: ExistingOutputs
+    ) -> list[tuple[ExpandedItem, ItemStatus | None]]:
+        """Return the items of a batch with the status of each; None: left out of the plan by the command line."""
+        rows = {(row.key, row.variant): row for row in state.rows_of(self._job, [each.key for each in batch])}
+        found: list[tuple[ExpandedItem, ItemStatus | None]] = []
+        for candidate in batch:
+            for item in self._expander.items(candidate):
+                row = rows.get((candidate.key, item.variant))
+                self.present += row is not None and row.state != "vanished"
+                status = None
+                if not (item.skipped or self._selection.excludes(candidate, row)):
+                    status = item.problem or self._selection.status(row, item.candidate.version, item.fingerprint)
+                found.append((item, status))
+        finished = [name for item, status in found if status is DONE for name in item.outputs]
+        exist = iter(outputs.exist(finished)) if finished else iter(())
+        # As many answers are taken for each item as it has files, also behind the first that is missing.
+        return [
+            (item, NEW if status is DONE and False in list(islice(exist, len(item.outputs))) else status)
+            for item, status in found
+        ]
 
-    job: str
-    candidates: Callable[[], Iterator[Candidate]]
-    expander: Expander
-    selection: Selection
-    state: State
-    outputs: ExistingOutputs
+    def _mark_collisions(self, repeated: Mapping[int, int]) -> None:
+        """Make all items invalid whose names collide, also those that are done and were not kept."""
+        kept = [collision_key(name) for item in self.items for name in item.outputs]
+        counts = Counter(hash(name) for name in kept)
+        done: list[ExpandedItem] = []
+        if any(counts[hashed] < number for hashed, number in repeated.items()):
+            known = {(item.key, item.variant) for item in self.items}
+            again = ((item, (item.candidate.key, item.variant)) for item in self._with_names(repeated))
+            # What came between the two listings is in neither: it is the next run's.
+            done = [item for item, identity in again if identity not in known and identity in self.keys]
+        users = Counter([*kept, *(collision_key(name) for item in done for name in item.outputs)])
+        for item in list(self.items):
+            self.items.popleft()
+            name = _colliding_name(item, users)
+            self.items.append(_collision(item, name) if name else item)
+        for each in done:
+            name = _colliding_name(each, users)
+            if name and not self._selection.excludes(each.candidate, None):
+                self.items.append(_collision(self._expander.planned(each, DONE), name))
+                self.done -= 1
 
-
-def scan_source(inputs: ScanInputs) -> SourceScan:
-    """Go through the source once; a second time only if an item that is done shares its name with another.
-
-    Raises:
-        SourceError: the source cannot be read.
-        Unavailable: source, manifest or output cannot be reached.
-    """
-    scan, written = SourceScan(), HashBag()
-    source = inputs.candidates()
-    while batch := list(islice(source, MOST_KEYS)):
-        for item, status in _with_status(inputs, batch, scan):
-            scan.keys.add((item.candidate.key, item.variant))
-            for name in item.outputs:
-                scan.names.add(name)
-                if not item.skipped:
-                    written.add(collision_key(name))
-            if item.skipped:
-                scan.skipped.append(item.candidate.key)
-            elif status is DONE:
-                scan.done += 1
-            elif status is not None:
-                scan.items.append(inputs.expander.planned(item, status))
-    _mark_collisions(inputs, scan, written.repeated())
-    return scan
-
-
-def _with_status(
-    inputs: ScanInputs, batch: Sequence[Candidate], scan: SourceScan
-) -> list[tuple[ExpandedItem, ItemStatus | None]]:
-    """Return the items of a batch with the status of each; None: left out of the plan by the command line."""
-    rows = {(row.key, row.variant): row for row in inputs.state.rows_of(inputs.job, [each.key for each in batch])}
-    found: list[tuple[ExpandedItem, ItemStatus | None]] = []
-    for candidate in batch:
-        for item in inputs.expander.items(candidate):
-            row = rows.get((candidate.key, item.variant))
-            scan.present += row is not None and row.state != "vanished"
-            found.append((item, _status(inputs.selection, item, row)))
-    finished = [name for item, status in found if status is DONE for name in item.outputs]
-    exist = iter(inputs.outputs.exist(finished)) if finished else iter(())
-    # As many answers are taken for each item as it has files, also behind the first that is missing.
-    return [
-        (item, NEW if status is DONE and False in list(islice(exist, len(item.outputs))) else status)
-        for item, status in found
-    ]
-
-
-def _status(selection: Selection, item: ExpandedItem, row: ItemRow | None) -> ItemStatus | None:
-    if item.skipped or selection.excludes(item.candidate, row):
-        return None
-    return item.problem or selection.status(row, item.candidate.version, item.fingerprint)
-
-
-def _mark_collisions(inputs: ScanInputs, scan: SourceScan, repeated: dict[int, int]) -> None:
-    """Make all items invalid whose names collide, also those that are done and were not kept."""
-    if not repeated:
-        return
-    kept = [collision_key(name) for item in scan.items for name in item.outputs]
-    counts = Counter(hash(name) for name in kept)
-    done: list[ExpandedItem] = []
-    if any(counts[hashed] < number for hashed, number in repeated.items()):
-        known = {(item.key, item.variant) for item in scan.items}
-        again = ((item, (item.candidate.key, item.variant)) for item in _with_names(inputs, repeated))
-        # What came between the two listings is in neither: it is the next run's.
-        done = [item for item, identity in again if identity not in known and identity in scan.keys]
-    users = Counter([*kept, *(collision_key(name) for item in done for name in item.outputs)])
-    for item in list(scan.items):
-        scan.items.popleft()
-        name = _colliding_name(item, users)
-        scan.items.append(_collision(item, name) if name else item)
-    for each in done:
-        name = _colliding_name(each, users)
-        if name and not inputs.selection.excludes(each.candidate, None):
-            scan.items.append(_collision(inputs.expander.planned(each, DONE), name))
-            scan.done -= 1
+    def _with_names(self, repeated: Mapping[int, int]) -> Iterator[ExpandedItem]:
+        """Go through the source again and yield the items whose name more than one has."""
+        for candidate in self._candidates():
+            for item in self._expander.items(candidate):
+                if not item.skipped and any(hash(collision_key(name)) in repeated for name in item.outputs):
+                    yield item
 
 
 def _colliding_name(item: ExpandedItem | PlannedItem, users: Counter[str]) -> str:
     """Return the first of the item's names that another item has, too; empty: none."""
     return next((name for name in item.outputs if users[collision_key(name)] > 1), "")
-
-
-def _with_names(inputs: ScanInputs, repeated: dict[int, int]) -> Iterator[ExpandedItem]:
-    """Go through the source again and yield the items whose name more than one has."""
-    for candidate in inputs.candidates():
-        for item in inputs.expander.items(candidate):
-            if not item.skipped and any(hash(collision_key(name)) in repeated for name in item.outputs):
-                yield item
 
 
 def _collision(item: PlannedItem, name: str) -> PlannedItem:

@@ -19,12 +19,7 @@ class Sidecars:
     """The files beside the pictures of one source."""
 
     def __init__(self, source: FolderSource, names: Sequence[str]) -> None:
-        """Read nothing yet.
-
-        Args:
-            source: where the pictures are.
-            names: of the files as the job has them, with placeholders.
-        """
+        """Read nothing yet; `names` are those of the files as the job has them, with placeholders."""
         self._source = source
         self._store = open_store(source.path)
         self._pattern = re.compile("|".join(map(_pattern, names)), re.DOTALL)

@@ -6,7 +6,6 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from venice_batch.errors import OutputError, SourceError
@@ -48,15 +47,14 @@ def _listed(source: FolderSource) -> Iterator[Candidate]:
 def _looked_up(source: FolderSource, path: Path) -> Iterator[Candidate]:
     """Yield the objects that a file of keys names, asked for one by one: the rest of the source is not even listed."""
     store, included = open_store(source.path), _included(source)
-    keys = (found for found in read_keys(_text(path), path) if included(found.key))
+    keys = (found for found in read_keys(_text(path), path) if included(found[0]))
     folder = source.path.folder
     at_once = AT_ONCE if folder is None else 1
-    for found, entry in in_order(lambda each: store.stat(each.key), keys, at_once):
+    for (key, line), entry in in_order(lambda found: store.stat(found[0]), keys, at_once):
         if entry is None:
-            problem = f"is not in the source; {path}:{found.line} lists it"
-            yield Candidate(found.key, "", problem=problem, code="missing")
-        elif folder is not None and _leads_out(folder, found.key):
-            yield Candidate(found.key, entry.version, problem="is a link that leads out of the source")
+            yield Candidate(key, "", problem=f"is not in the source; {path}:{line} lists it", code="missing")
+        elif folder is not None and _leads_out(folder, key):
+            yield Candidate(key, entry.version, problem="is a link that leads out of the source")
         else:
             yield _candidate(entry)
 
@@ -82,15 +80,8 @@ def _is_readable(key: str) -> bool:
     return suffix.lower() in _SUFFIXES and before != "" and not before.endswith("/")
 
 
-class KeyLine(NamedTuple):
-    """One key of a file of keys, and its line, from 1."""
-
-    key: str
-    line: int
-
-
-def read_keys(text: str, path: Path) -> Iterator[KeyLine]:
-    """Yield the keys in `text`, the content of the file `path`; blank lines and ``#`` comments are skipped.
+def read_keys(text: str, path: Path) -> Iterator[tuple[str, int]]:
+    """Yield each key in `text`, the content of the file `path`, with its line; skip blank lines and ``#`` comments.
 
     Raises:
         SourceError: a key stands there twice, or leads out of the source; with the line.
@@ -107,7 +98,7 @@ def read_keys(text: str, path: Path) -> Iterator[KeyLine]:
             )
         seen[key] = line
         _refuse_unsafe(key, f"{path}:{line}")
-        yield KeyLine(key, line)
+        yield key, line
 
 
 def _refuse_unsafe(key: str, place: str) -> None:

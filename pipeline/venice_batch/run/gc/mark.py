@@ -27,6 +27,8 @@ from venice_batch.steps.input_key import InputKey
 from venice_batch.steps.paid import Generate
 
 Start = tuple[InputKey, Known]
+#: A job, and its source, listed now.
+JobInputs = tuple[Pipeline, Iterable[Candidate]]
 
 
 @dataclass
@@ -53,12 +55,12 @@ class Marked:
             self.hashes.add(sha256)
 
 
-def mark(state: State, jobs: Iterable[tuple[Pipeline, Iterable[Candidate]]]) -> Marked:
+def mark(state: State, jobs: Iterable[JobInputs]) -> Marked:
     """Go through every source once, and through what the manifest knows beyond them.
 
     Args:
         state: the manifest and results.
-        jobs: those that are given, each with its source, listed now.
+        jobs: those that are given.
 
     Raises:
         SourceError: a source cannot be read.

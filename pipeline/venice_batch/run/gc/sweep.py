@@ -10,27 +10,12 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 from venice_batch.errors import Unavailable
-from venice_batch.plan.model import Candidate
-from venice_batch.plan.pipeline import Pipeline
-from venice_batch.run.gc.mark import mark
+from venice_batch.run.gc.mark import JobInputs, mark
 from venice_batch.state import ResultGone, State
 from venice_batch.state.results import Facts, Stored
 
 #: Results of one commit, and requests to a store at a time.
 _GROUP, _AT_ONCE = 500, 16
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What may go.
-
-    Attributes:
-        older_than: seconds for which neither the result nor an item that it was bought for may have changed.
-        larger_than: bytes; smaller ones stay.
-    """
-
-    older_than: float
-    larger_than: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +65,7 @@ class Garbage:
 
 
 def find_garbage(
-    state: State, jobs: Iterable[tuple[Pipeline, Iterable[Candidate]]], limits: Limits, now: float
+    state: State, jobs: Iterable[JobInputs], now: float, *, older_than: float, larger_than: int = 0
 ) -> Garbage:
     """Return what can go; changes nothing.
 
@@ -88,8 +73,9 @@ def find_garbage(
         state: what is known.
         jobs: those that are given, each for the API host whose results these are, and with its source, listed now;
             what other jobs of the state may need is spared.
-        limits: of age and size.
         now: Unix seconds.
+        older_than: seconds for which neither the result nor an item that it was bought for may have changed.
+        larger_than: bytes; smaller ones stay.
 
     Raises:
         SourceError: a source cannot be read: nothing can be said of what its items need.
@@ -106,7 +92,7 @@ def find_garbage(
             needed += 1
             continue
         each = purchases.unused_result(stored)
-        if now - each.last_used < limits.older_than or stored.bytes < limits.larger_than:
+        if now - each.last_used < older_than or stored.bytes < larger_than:
             spared += 1
         else:
             unused.append(each)

@@ -53,7 +53,7 @@ def reconcile(job: Path, overrides: Sequence[str], base_url: str | None, *, as_j
 
 
 def _named(call: CallRow, results: Results) -> CallRow:
-    """Add the request id of an answer that is durable, but that a killed run had no time to write into its ledger."""
+    """Add the request id of a result that is durable, but that a killed run had no time to write into its ledger."""
     if call.request_id is not None or call.result is None or call.fate not in {"spent", "begun"}:
         return call
     result = results.find(call.result)

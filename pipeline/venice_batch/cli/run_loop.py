@@ -55,7 +55,7 @@ class RunLoop:
         """Get ready.
 
         Raises:
-            UsageError: `options.wait` is no duration.
+            UsageError: `options.wait` is not a valid duration.
         """
         self._job = job
         self._url = url

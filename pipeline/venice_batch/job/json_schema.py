@@ -124,7 +124,7 @@ def _step(kind: StepKind) -> dict[str, Any]:
     fields = _section(kind.fields)
     _other_model_name(kind.name, fields)
     nothing_needed = not fields.get("required")
-    expect = _described(_expect(kind.name), "What its answer must be to be published.")
+    expect = _described(_expect(kind.name), "What its result must be to be published.")
     return {
         "type": "object",
         "properties": {

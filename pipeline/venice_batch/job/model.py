@@ -205,15 +205,16 @@ class RunSettings(Strict):
     concurrency: Concurrency = Field(None, description="Calls in flight at most: 1 to 64, or auto.")
     max_failure_rate: Percent = Field(0.5, description="The run stops when this share of items failed: 50% or 0.5.")
     uncertain: Annotated[Literal["retry", "hold"], TEXT] = Field(
-        "retry", description="Whether a call whose answer was lost is bought again (once a run)."
+        "retry", description="Whether a call whose response was lost is bought again (once a run)."
     )
     drain: Annotated[Duration, Field(le=3600)] = Field(
         25.0, description="Time that calls in flight get to land after Ctrl-C or SIGTERM."
     )
     on_flagged: Annotated[OnFlagged, TEXT] = Field(
         "hold",
-        description="What happens to an answer that is not fit to publish: it is held back until release or reject, its"
-        " item fails, it is published all the same, or it is bought anew once and held if that is no better.",
+        description="What happens to a result that is not fit to publish: it is held back until release or reject, its"
+        " item fails, it is published all the same, or it is regenerated (charged again) once and held if that is no"
+        " better.",
     )
 
 

@@ -29,8 +29,8 @@ _UNSAFE_LEASE = PlanWarning(
 )
 _FLAGGED_RETRY = PlanWarning(
     "flagged-retry",
-    "flagged answers are bought anew, each once (run.on_flagged: retry): the bill may exceed this plan by that many"
-    " calls, though never the budget",
+    "flagged results are regenerated (charged again), each once (run.on_flagged: retry): the bill may exceed this plan"
+    " by that many calls, though never the budget",
 )
 _ALPHA_AT_RISK = PlanWarning(
     "alpha-at-risk",

@@ -19,7 +19,7 @@ def chat_payload(webhook: Address, text: str) -> dict[str, object]:
 
     Args:
         webhook: where it goes.
-        text: plain lines; file names and answers in it may be hostile.
+        text: plain lines; file names and responses in it may be hostile.
     """
     host = "." + webhook.host.lower().partition(":")[0]
     if host.endswith(_DISCORD):

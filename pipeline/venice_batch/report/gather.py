@@ -32,7 +32,7 @@ class Access:
     Attributes:
         before: the input of an item.
         finished: a file of the output.
-        result: the answer to a paid call.
+        result: the result of a paid call.
         href: the address, relative to the report folder, of a finished file given by its path in the output; None
             where a page cannot reach it.
     """

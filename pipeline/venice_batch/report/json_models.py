@@ -39,7 +39,7 @@ def _moment(value: float | datetime | str) -> str:
     return value if isinstance(value, str) else when(value)
 
 
-#: Names and answers may hold lone surrogates, which JSON can escape and pydantic's own check of text refuses.
+#: Names and responses may hold lone surrogates, which JSON can escape and pydantic's own check of text refuses.
 Text = SkipValidation[str]
 Usd = Annotated[str, BeforeValidator(_amount), WithJsonSchema({"type": "string", "pattern": r"^-?\d+\.\d{2,}$"})]
 Time = Annotated[str, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
@@ -119,7 +119,7 @@ class PlanDocument(_Document):
 
 class _Money(_Document):
     spent_usd: Usd = Field(validation_alias="spent", description="Spent.")
-    uncertain_usd: Usd = Field(validation_alias="uncertain", description="Perhaps charged: the answer was lost.")
+    uncertain_usd: Usd = Field(validation_alias="uncertain", description="Perhaps charged: the response was lost.")
     spent: Usd = Field(description="The older name of `spent_usd`.", json_schema_extra=_DEPRECATED)
     uncertain: Usd = Field(description="The older name of `uncertain_usd`.", json_schema_extra=_DEPRECATED)
 
@@ -207,7 +207,7 @@ class ReportDocument(_Document):
 
 class CallCounts(_Document):
     answered: int = Field(description="Answered and paid.")
-    uncertain: int = Field(description="Perhaps charged: the answer was lost.")
+    uncertain: int = Field(description="Perhaps charged: the response was lost.")
     refused: int = Field(description="Sent, and cost nothing.")
 
 
@@ -290,7 +290,7 @@ class UnchargedCall(_Reconciled):
 class ReconcileDocument(_Document):
     """`reconcile --json`."""
 
-    clean: bool = Field(description="Whether nothing was charged twice or without an answer.")
+    clean: bool = Field(description="Whether nothing was charged twice or without a result.")
     usd: dict[str, Usd] = Field(validation_alias="sums", description="The sum of each of the lists below.")
     matched: list[MatchedCall] = Field(description="Answered and charged once.")
     charged_twice: list[FurtherCharge] = Field(description="Charges beyond the first of a call.")

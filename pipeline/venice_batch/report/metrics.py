@@ -32,7 +32,7 @@ _MICRO = 1_000_000
 _MINUTE = 60.0
 #: Upper bounds in seconds: image calls take 2 to 30, and are cut off at 300 unless the job says otherwise.
 _BOUNDS = (1, 2, 5, 10, 20, 30, 60, 120, 300)
-#: More codes than any run has; an answer that made up new ones must not make new series for ever.
+#: More codes than any run has; a response that made up new ones must not make new series for ever.
 _MOST_CODES = 40
 _ANSWERED = "answered"
 
@@ -54,13 +54,13 @@ class RunMetrics:
     Attributes:
         calls: how many, by step, model and outcome (`fate` in the ledger).
         spent: millionths of a US dollar, by step and model.
-        uncertain: the same, of calls whose answer was lost.
+        uncertain: the same, of calls whose response was lost.
         call_errors: calls without a good answer, by step and code.
         item_errors: items of the job, by state and code.
         seconds: from the first byte sent to the last received of each answered call, by step.
         limit_use: share of its limit (0 to about 1) at which a rate limiter ran, from its first call to its last.
         limits: requests a minute, by rate limiter.
-        balances: what was left, by currency, as the last answer says.
+        balances: what was left, by currency, as the last response says.
     """
 
     calls: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
@@ -87,7 +87,7 @@ def run_metrics(
         calls: of this run only, in any order; read once. Those that were never sent do not count.
         items: of the job.
         limits: the rate limit of each paid step, by the step's id.
-        balances: what the account held at the start, by currency in lower case; answers are newer.
+        balances: what the account held at the start, by currency in lower case; responses are newer.
     """
     sent = [call for call in calls if call.begun_at is not None and (call.attempts or call.fate != "released")]
     limits = limits or {}
@@ -138,7 +138,7 @@ def _limit_use(sent: Sequence[CallRow], limits: Mapping[str, RateLimit]) -> dict
 
 def _last_balances(sent: Sequence[CallRow]) -> dict[str, Decimal]:
     found = {}
-    # Answers name the balance before their own call: the one that began last is the newest.
+    # Responses name the balance before their own call: the one that began last is the newest.
     for call in sorted(sent, key=lambda call: call.begun_at or 0.0):
         for currency, amount in (("usd", call.balance_usd), ("diem", call.balance_diem)):
             if amount is not None:
@@ -260,7 +260,7 @@ class _Families:
     def _money(self) -> Iterator[Metric]:
         for name, about, amounts in (
             ("spent_usd", "US dollars spent by the last run.", self._found.spent),
-            ("uncertain_usd", "US dollars of calls of the last run whose answer was lost.", self._found.uncertain),
+            ("uncertain_usd", "US dollars of calls of the last run whose response was lost.", self._found.uncertain),
         ):
             dollars = {key: micros / _MICRO for key, micros in amounts.items()}
             yield self._sums(name, about, ("step", "model"), dollars)
@@ -302,5 +302,5 @@ class _Families:
         return family
 
     def _values(self, key: Sequence[str]) -> list[str]:
-        # Codes and models come from answers: a lone surrogate would break the encoding of the whole text.
+        # Codes and models come from responses: a lone surrogate would break the encoding of the whole text.
         return [*self._labels.values(), *(shown(part) for part in key)]

@@ -47,7 +47,7 @@ def write_report(data: ReportData, folder: Path) -> Path:
 
 
 def render(data: ReportData) -> str:
-    """Return the page; everything that comes from names, reasons and answers is text in it, never markup."""
+    """Return the page; everything that comes from names, reasons and responses is text in it, never markup."""
     script, style = _part("page.js"), _part("page.css")
     return (
         _environment()

@@ -42,7 +42,7 @@ class Reconciliation:
     Attributes:
         matched: answered calls, charged once.
         charged_twice: charges beyond the first of a call, whatever its outcome.
-        charged_without_answer: calls whose answer was lost, or that the API refused, and that were charged.
+        charged_without_answer: calls whose response was lost, or that the API refused, and that were charged.
         not_charged: answered or lost calls without a charge (or with one that is not booked yet).
         still_open: calls of a run that is under way or was killed; `rows` is empty where nothing was charged yet.
         unmatched: charges that belong to no call of this job: other users of the account, or other jobs.

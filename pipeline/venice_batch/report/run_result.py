@@ -9,7 +9,7 @@ from venice_batch.errors import Exit
 from venice_batch.job.notify import Event
 from venice_batch.report.text import counts_text, duration, shown, usd
 
-#: Characters of one line of a message: a cause may quote an answer, and chats cut what is too long where they like.
+#: Characters of one line of a message: a cause may quote a response, and chats cut what is too long where they like.
 _LONGEST_LINE = 400
 
 _HEADLINES: Mapping[int, str] = {
@@ -37,7 +37,7 @@ class RunResult:
         ended: Unix seconds.
         items: how many items of the job are in which state; empty where the run did not get that far.
         spent: millionths of a US dollar, in this run.
-        uncertain: the same, for calls whose answer was lost.
+        uncertain: the same, for calls whose response was lost.
         left: the same, at most, for what the run did not finish.
         cause: why it ended early; empty if it did not.
         remedy: what to do about it.

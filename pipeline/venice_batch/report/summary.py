@@ -31,7 +31,7 @@ _OPEN = "Under way, or killed before its end."
 #: States of items that no run brought to an end.
 _IDLE = frozenset({"pending", "running", "waiting", "vanished"})
 _MINUTE = 60.0
-#: Below this many answers a percentile is one answer's accident.
+#: With fewer calls a percentile is one call's accident.
 _FEW = 2
 
 

@@ -1,4 +1,4 @@
-"""Tables for people. Whatever comes from file names, answers or metadata is data: it cannot control the terminal."""
+"""Tables for people. Whatever comes from file names, responses or metadata is data: it cannot control the terminal."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from venice_batch.state import Event, ItemId, ItemMoved, ItemRow, Released, Resu
 
 Decision = Literal["released", "rejected"]
 
-#: Where an item with a held answer stays: by `run.on_flagged`, hold or fail.
+#: Where an item with a held-back result stays: by `run.on_flagged`, hold or fail.
 _HELD = frozenset({"flagged", "failed"})
 _VARIANT = re.compile(r"(?P<key>.+)-(?P<variant>[1-9]\d*)", re.DOTALL)
 
@@ -88,7 +88,7 @@ def _about(state: State, result: str, decision: Decision, now: float) -> Iterato
     if decision == "released":
         if found is None:
             raise UsageError(
-                f"the held answer {result} was removed by somebody",
+                f"the held-back result {result} was removed by somebody",
                 remedy="reject its item instead: the next run regenerates it (charged again)",
             )
         yield Released(result, str(found.facts.get("sha256", "")), now)

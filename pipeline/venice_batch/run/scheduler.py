@@ -364,7 +364,7 @@ class Scheduler:
         return False
 
     def _wait_for_money(self, in_flight: InFlightItem) -> None:
-        self._recorder.release_all(in_flight, "the money does not reach for the rest of the chain")
+        self._recorder.release_all(in_flight, "not enough money for the rest of the chain")
         if not self._unaffordable_told:
             self._recorder.observer.note("not enough money for all items; processing as many as it covers")
         self._unaffordable_told = True

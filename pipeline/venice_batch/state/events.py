@@ -153,7 +153,7 @@ class ResultStored:
 class AnswerSetAside:
     """The answer of that key is not to be used, and lies under ``<key>.bad-<number>`` now.
 
-    It was no picture, or a flagged one that is to be bought anew.
+    It was no picture, or a flagged one that is to be bought again.
     """
 
     key: str

@@ -38,7 +38,7 @@ class FolderResults:
         """Make a whole answer durable under its key (see `Results.keep`)."""
         earlier = self.find(key)
         if earlier is not None:
-            # Another variant of the same call was lost, so all were bought anew: what was kept first stays.
+            # Another variant of the same call was lost, so all were bought again: what was kept first stays.
             answer.unlink()
             return earlier
         target = self._place(key)
@@ -148,7 +148,7 @@ def gone(key: str) -> ItemError:
     return ItemError(
         "result-gone",
         f"the stored result {key} was removed by somebody",
-        remedy="restore it, or run the job again: it is bought anew",
+        remedy="restore it, or run the job again: it is regenerated (charged again)",
         lasting=False,
     )
 

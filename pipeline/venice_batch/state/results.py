@@ -81,7 +81,7 @@ class Results(Protocol):
         """Keep what was found when the picture was looked at; return what the manifest should record."""
 
     def set_aside(self, result: Result) -> AnswerSetAside:
-        """Put an answer that is not to be used out of the way, kept as ``<key>.bad-<n>``; it can be bought anew then.
+        """Put an answer that is not to be used out of the way, kept as ``<key>.bad-<n>``; it can be bought again then.
 
         Returns:
             What the manifest should record.
@@ -108,7 +108,7 @@ class Results(Protocol):
             spare: a name that is not taken, for a copy where the bytes lie elsewhere.
 
         Raises:
-            ItemError: ``result-gone``: somebody removed the result. It is forgotten, and can be bought anew.
+            ItemError: ``result-gone``: somebody removed the result. It is forgotten, and can be bought again.
             Unavailable: it cannot be read, or was damaged since.
         """
 

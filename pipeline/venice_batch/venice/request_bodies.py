@@ -57,7 +57,7 @@ class Body(httpx2.SyncByteStream):
 
     @property
     def length(self) -> int:
-        """Bytes in all, for Content-Length."""
+        """Total bytes, for Content-Length."""
         return sum(len(part) if isinstance(part, bytes) else part.length for part in self.parts)
 
     def __iter__(self) -> Iterator[bytes]:

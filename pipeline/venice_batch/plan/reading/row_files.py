@@ -152,7 +152,7 @@ def _json_row(written: str, place: str, example: str) -> dict[str, Any]:
             f"{place}: holds half a character, {error.object[error.start : error.end]!r}", remedy="correct the text"
         ) from error
     except (ValueError, RecursionError) as error:
-        raise SourceError(f"{place}: not JSON: {error}", remedy="write one JSON object a line") from error
+        raise SourceError(f"{place}: not JSON: {error}", remedy="write one JSON object per line") from error
     if not isinstance(found, dict):
         raise SourceError(f"{place}: not a JSON object", remedy=f"write {example}")
     return found

@@ -51,7 +51,7 @@ def _greeted(api: Api) -> Iterator[Finding]:
         return
     off = abs(greeting.skew)
     where = "ahead of" if greeting.skew > 0 else "behind"
-    text = f"{off:.0f} s {where} the API's" if off > 1 else "as the API's"
+    text = f"{off:.0f} s {where} the API's" if off > 1 else "in sync with the API"
     if off < _SKEWED:
         yield Finding("clock", "ok", text)
     else:

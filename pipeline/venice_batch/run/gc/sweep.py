@@ -87,7 +87,7 @@ def find_garbage(
     unused: list[UnusedResult] = []
     needed = spared = 0
     for stored in state.results.stored():
-        # An answer that was set aside is of no use to any item, only to support.
+        # An answer that was set aside is not used by any item, only to support.
         if stored.bad is None and (marked.unknown or _call(stored.key) in kept):
             needed += 1
             continue

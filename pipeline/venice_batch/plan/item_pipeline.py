@@ -82,8 +82,8 @@ class ItemPipelines:
 
         Args:
             job: the job.
-            chain: its steps, unfilled; the job file does not spell out the first `offset` of them.
-            offset: see there.
+            chain: its steps, unfilled.
+            offset: how many of them the job file does not spell out.
             fingerprint: takes that of a chain.
             files: reads what the job names.
 
@@ -108,7 +108,8 @@ class ItemPipelines:
         columns = () if self.table is None else self.table.kept
         #: A column `prompt` is the whole prompt, unless the job itself says where it goes.
         overrides = "prompt" in columns and all(use.column != "prompt" for use in uses)
-        self._overridden = _first_prompt(chain) if overrides else None
+        prompted = (at for at, step in enumerate(chain.steps) if isinstance(step, PaidStep) and "prompt" in step.sent)
+        self._overridden = next(prompted, None) if overrides else None
         in_steps = dict.fromkeys(use.column for use in uses if not use.in_output_name)
         #: What a chain depends on: equal values, equal chains.
         self._varying = tuple([*in_steps, "prompt"] if overrides else in_steps)
@@ -126,11 +127,7 @@ class ItemPipelines:
     # One item
 
     def make(self, candidate: Candidate, catalogue: Catalogue | None = None) -> ItemPipeline:
-        """Return what an input has of its own.
-
-        Args:
-            candidate: the input.
-            catalogue: asked whether the API takes the filled texts; None: not asked.
+        """Return what an input has of its own; the catalogue, where given, tells whether the API takes its texts.
 
         Raises:
             ItemError: its row is missing, lacks a value, or has one that cannot be used.
@@ -222,11 +219,6 @@ class ItemPipelines:
 
 def _is_used(step: Step) -> TypeGuard[PaidStep]:
     return isinstance(step, PaidStep) and step.when != Decided(wanted=False)
-
-
-def _first_prompt(chain: Chain) -> int | None:
-    takers = (number for number, step in enumerate(chain.steps) if isinstance(step, PaidStep) and "prompt" in step.sent)
-    return next(takers, None)
 
 
 def _is_skipped(row: RowValues) -> bool:

@@ -49,12 +49,8 @@ class SpentSoFar(Protocol):
 def caps(budget: Budget, spent: SpentSoFar, job: str, now: float, *, reserved: bool = True) -> tuple[Cap, ...]:
     """Return the limits that the job sets, each with what was counted against it (rule 7).
 
-    Args:
-        budget: the job's.
-        spent: what was reserved and spent.
-        job: its name.
-        now: Unix seconds.
-        reserved: False for a plan: what a run that died had reserved and not begun, the next run releases first.
+    `now` is in Unix seconds. `reserved` is False for a plan: what a run that died had reserved and not begun, the next
+    run releases first.
     """
     found: list[Cap] = []
     if budget.max_usd is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -78,7 +77,8 @@ def make_plan(pipeline: Pipeline, inputs: PlanInputs, item_filter: ItemFilter | 
             items, later = draw(pricer, scan.items, item_filter.sample, job.name)
             # The sums are taken before the pricer goes on with the rest.
             plan = _summed(pipeline, inputs, pricer, items, scan.done)
-            plan = replace(plan, remainder=_remainder(pricer, later))
+            costs = [item.cost for item in pricer.priced(later) if item.status in TO_DO]
+            plan = replace(plan, remainder=Remainder(len(costs), sum(costs, Range())))
     plan = replace(plan, warnings=(*plan.warnings, *_of_rows(pipeline, scan)))
     if item_filter.partial or pipeline.takes_keys:
         return plan
@@ -120,11 +120,6 @@ def _summed(pipeline: Pipeline, inputs: PlanInputs, pricer: Pricer, items: tuple
             *warnings.of_tally(tally, split_balance=covers.covered and not covers.certain),
         ),
     )
-
-
-def _remainder(pricer: Pricer, later: deque[PlannedItem]) -> Remainder:
-    costs = [item.cost for item in pricer.priced(later) if item.status in TO_DO]
-    return Remainder(len(costs), sum(costs, Range()))
 
 
 def _of_rows(pipeline: Pipeline, scan: SourceScan) -> Iterator[PlanWarning]:

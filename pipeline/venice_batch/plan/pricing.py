@@ -15,7 +15,7 @@ from venice_batch.plan.model import TO_DO, PlannedItem, Range
 from venice_batch.plan.pipeline import Pipeline
 from venice_batch.plan.selection import FlaggedAction
 from venice_batch.state import Result
-from venice_batch.steps.chain import Finished, Position, Purchase, Stage, Undecided
+from venice_batch.steps.chain import Finished, Purchase, Stage, Undecided
 from venice_batch.steps.conditions import Known
 from venice_batch.steps.input_key import InputKey
 from venice_batch.steps.paid import PaidStep, Upscale
@@ -120,9 +120,8 @@ class Pricer:
     def priced(self, items: deque[PlannedItem], limit: int | None = None) -> Iterator[PlannedItem]:
         """Yield each item with the price of what remains to be bought, or as invalid; in order.
 
-        Args:
-            items: not priced; taken out one by one, so that none exists twice for long.
-            limit: at most so many to do; what turns out to be invalid does not use it up.
+        Items are taken out one by one, so that none exists twice for long. `limit`: at most so many to do; what turns
+        out to be invalid does not use it up.
         """
         remaining = limit
 
@@ -183,7 +182,8 @@ class Pricer:
                     certain = False
                     if isinstance(step, PaidStep):
                         cost += self._count(step, claim=None)
-                    position = _unknown(item.chain.skip(position))
+                    position = item.chain.skip(position)
+                    position = replace(position, current=replace(position.current, known=Known()))
                 case Purchase():
                     stored = self._find_stored(stop.result) if certain else None
                     action = None if stored is None else stored.action
@@ -252,7 +252,3 @@ def known_of(facts: Facts) -> Known:
 def known_of_result(result: Result) -> Known | None:
     """Return what is known of a stored result; None before it was checked."""
     return known_of(Facts.from_json(result.facts["verdict"]["facts"])) if result.judged else None
-
-
-def _unknown(position: Position) -> Position:
-    return replace(position, current=replace(position.current, known=Known()))

@@ -13,13 +13,9 @@ from venice_batch.plan.pricing import Pricer
 def draw(
     pricer: Pricer, items: Sequence[PlannedItem], count: int, seed: str
 ) -> tuple[tuple[PlannedItem, ...], deque[PlannedItem]]:
-    """Price a sample, so that it comes to `count` items to do, however many turn out to be invalid on the way.
+    """Price a sample of at most `count` items to do, however many turn out to be invalid on the way.
 
-    Args:
-        pricer: with nothing priced yet.
-        items: not priced, in the order of the source.
-        count: of items to do, at most.
-        seed: the same one draws the same sample of the same items.
+    `pricer` has priced nothing yet; the same `seed` draws the same sample of the same `items`.
 
     Returns:
         The items of the plan, priced and in the order of the source: the sample, and the items with nothing to do; and

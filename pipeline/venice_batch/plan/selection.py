@@ -128,11 +128,7 @@ def flagged_action(flags: Collection[str], rule: OnFlagged, *, released: bool, s
     Nothing is regenerated that the content policy refused (it would only cost money and standing with the vendor), nor
     where a result was set aside before: the second is the last, until a person rejects it.
 
-    Args:
-        flags: of the result; not empty.
-        rule: the job's ``run.on_flagged``.
-        released: a person released the result.
-        set_aside: an earlier result of the same call was set aside.
+    `rule` is the job's ``run.on_flagged``; `released`: by a person; `set_aside`: an earlier result of the same call.
     """
     if released:
         return "released"

@@ -133,13 +133,7 @@ def of_tally(tally: Tally, *, split_balance: bool) -> Iterator[PlanWarning]:
 
 
 def of_rows(pipeline: Pipeline, skipped: Sequence[str], sidecars: Sequence[str]) -> Iterator[PlanWarning]:
-    """Yield what came of the metadata and of the sidecars.
-
-    Args:
-        pipeline: after every input was met.
-        skipped: keys of the items that their rows say to leave out.
-        sidecars: keys of the sidecars that are pictures of the job themselves.
-    """
+    """Yield what came of the metadata: keys that rows say to skip; and of the `sidecars` that are items themselves."""
     if skipped:
         items = _count(len(skipped), "item is", "items are")
         yield PlanWarning("skipped", f"{items} left out, as the column 'skip' says: {_some(skipped)}")

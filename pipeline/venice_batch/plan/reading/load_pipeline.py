@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TypeGuard
 
 from venice_batch import imaging
 from venice_batch.errors import ItemError, JobError, SourceError
@@ -78,7 +77,10 @@ def make_pipeline(job: Job, host: str) -> Pipeline:
     has_pictures = (isinstance(job.source, FolderSource) and not by_url) or fetches
     implicit = [orient()] if has_pictures and steps[0].name != "orient" else []
     hashes = _hashes(steps, _paths_by_item(job, steps))
-    pinned = [step.pinned(hashes) if _is_known(step, hashes) else step for step in steps]
+    pinned = [
+        step.pinned(hashes) if isinstance(step, LocalStep) and hashes.keys() >= set(step.unpinned) else step
+        for step in steps
+    ]
     chain = Chain(host, (*implicit, *pinned), hashes)
     return Pipeline(job, chain, len(implicit), JobFiles(job), fetches, by_url)
 
@@ -112,10 +114,6 @@ def _paths_by_item(job: Job, steps: Sequence[Step]) -> frozenset[Path]:
         return frozenset()
     folder = job.file.absolute().parent
     return frozenset(path for step in steps for path in _paths(step) if is_open(path, folder))
-
-
-def _is_known(step: Step, hashes: Mapping[Path, str]) -> TypeGuard[LocalStep]:
-    return isinstance(step, LocalStep) and all(path in hashes for path in step.unpinned)
 
 
 def _paths(step: Step) -> set[Path]:

@@ -20,10 +20,7 @@ def in_order(
 ) -> Generator[tuple[Item, Found], None, None]:
     """Yield each item with what `work` returns for it, in order; at most `at_once` are in work or wait to be taken.
 
-    Args:
-        work: called in other threads, unless `at_once` is 1.
-        items: taken from in the caller's thread, no further ahead than that.
-        at_once: the bound.
+    `work` is called in other threads unless `at_once` is 1; items are taken in the caller's, and no further ahead.
 
     Raises:
         BaseException: whatever `work` raised, at the item's turn; what was not begun by then never is.

@@ -148,14 +148,11 @@ def inspecting(pipeline: Pipeline, state: State, items: Iterable[PlannedItem]) -
         yield lambda some: ((item, None) for item in some)
         return
     with tempfile.TemporaryDirectory(prefix="venice-batch-") as scratch:
-        sizes = _sizes(items, by_version=pipeline.versions_are_content)
+        inputs = (item.candidate for item in items if item.status in TO_DO)
+        # Where versions are content, inputs of one version are one picture.
+        by_version = pipeline.versions_are_content
+        sizes = Counter(size for size, _ in {(each.size, each.version if by_version else each.key) for each in inputs})
         yield Inspector(pipeline, state, Prober(source.path, Path(scratch)), sizes).inspect
-
-
-def _sizes(items: Iterable[PlannedItem], *, by_version: bool) -> Counter[int]:
-    """Return how many inputs there are of each size; `by_version`, those of one version are one picture."""
-    found = (item.candidate for item in items if item.status in TO_DO)
-    return Counter(size for size, _ in {(each.size, each.version if by_version else each.key) for each in found})
 
 
 def stored_results(state: State, rule: OnFlagged) -> FindStored:

@@ -14,11 +14,7 @@ from venice_batch.plan.metadata import MetadataTable, is_json_lines, row_name
 
 
 def read_table(file: MetadataFile, choose: Callable[[Sequence[str]], Iterable[str]]) -> MetadataTable:
-    """Read a metadata file, and of it only the columns that are needed.
-
-    Args:
-        file: where it is, and which column names the item.
-        choose: chooses among the file's columns those to keep; called once, before a row is kept.
+    """Read a metadata file, and of it only the columns that `choose` takes of all; it is called once, before any row.
 
     Raises:
         SourceError: the file cannot be read, has no column that names items, or names an item twice; with the line.
@@ -127,12 +123,7 @@ def csv_rows(lines: Iterable[str], path: Path) -> tuple[list[str], Iterator[tupl
 
 
 def json_rows(lines: Iterable[str], path: Path, example: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield line and object of a file of JSON lines; empty lines are passed over.
-
-    Args:
-        lines: its text.
-        path: its name, for messages.
-        example: what a line should look like.
+    """Yield line and object of a file of JSON lines; empty lines are skipped, `example` is told where one is wrong.
 
     Raises:
         SourceError: a line is no JSON object, or its text cannot be written anywhere.

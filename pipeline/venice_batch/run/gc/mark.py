@@ -156,16 +156,12 @@ def _results_on_way(chain: Chain, start: Position, variant: int, state: State) -
             case Finished():
                 continue
             case Undecided():
-                ways += [(chain, chain.skip(position)), (_unconditional(chain, position.index), position)]
+                steps, at = chain.steps, position.index
+                unconditional = replace(chain, steps=(*steps[:at], replace(steps[at], when=None), *steps[at + 1 :]))
+                ways += [(chain, chain.skip(position)), (unconditional, position)]
             case Purchase():
                 yield stop.result
                 result = state.results.find(stop.result)
                 known = None if result is None else known_of_result(result)
                 after = stop.step.after(position.current.known) if known is None else known
                 ways.append((chain, chain.bought(position, stop, after)))
-
-
-def _unconditional(chain: Chain, index: int) -> Chain:
-    steps = list(chain.steps)
-    steps[index] = replace(steps[index], when=None)
-    return replace(chain, steps=tuple(steps))

@@ -103,10 +103,10 @@ class _Demo:
         sys.stdout.write(f"killed after {len(self._calls())} calls, {self.bought()} of them charged\n")
 
     def _calls(self) -> list[str]:
-        return [entry.path for entry in self._api.world.log if entry.method == "POST"]
+        return [entry.path for entry in self._api.state.log if entry.method == "POST"]
 
     def bought(self) -> int:
-        return sum(bool(Decimal(entry.billed)) for entry in self._api.world.log)
+        return sum(bool(Decimal(entry.billed)) for entry in self._api.state.log)
 
     def download(self, folder: Path) -> None:
         client = self._bucket.client()

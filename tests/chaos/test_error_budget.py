@@ -97,7 +97,7 @@ def _client_errors(vendor: Vendor) -> list[float]:
 
 
 def _blocks(running: Running) -> int:
-    return running.world.budget.blocks
+    return running.state.budget.blocks
 
 
 @dataclass

@@ -107,7 +107,7 @@ def emulator(*, host: str, port: int, latency: float, rpm: int, usd: str, diem: 
     except InvalidOperation as error:
         raise UsageError("a balance is not a number", remedy="write --usd 50") from error
     try:
-        serve(served, host, port, announce=click.echo)
+        serve(served, host, port, ready=lambda at: click.echo(f"emulator listening on {at.url} key {at.key}"))
     except OSError as error:
         raise UsageError(f"cannot listen on {host}:{port}: {error.strerror}", remedy="choose another --port") from error
     return Exit.DONE

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from decimal import Decimal
 
-from venice_batch.emulator.server import Running, serve_until_stopped
+from venice_batch.emulator.server import Running, serve
 from venice_batch.emulator.settings import Settings
 
 
@@ -33,17 +33,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Serve until a signal ends it."""
-    given = _parser().parse_args(argv)
-    settings = Settings(
-        usd=given.usd,
-        diem=given.diem,
-        rpm=given.rpm,
-        latency=given.latency,
-        error_budget=given.error_budget,
-        accept_any_key=given.accept_any_key,
-        pictures=given.pictures,
-    )
-    serve_until_stopped(settings, given.host, given.port, ready=_announce)
+    given = vars(_parser().parse_args(argv))
+    host, port = given.pop("host"), given.pop("port")
+    serve(Settings(**given), host, port, ready=_announce)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from venice_batch.emulator.api_error import Refusal
+from venice_batch.emulator.api_error import ApiError
 from venice_batch.emulator.settings import Key, Settings
 
 DIEM = "DIEM"
@@ -89,7 +89,7 @@ class Books:
         """Set the price of a call aside.
 
         Raises:
-            Refusal: 402, when no single currency covers the whole price; the text tells an empty account from
+            ApiError: 402, when no single currency covers the whole price; the text tells an empty account from
                 a limit of the key.
         """
         with self._lock:
@@ -99,7 +99,7 @@ class Books:
                     self.balances[currency] -= price
                     self._spent[key.token, currency] += price
                     return Hold(key.token, currency, price)
-            raise Refusal(402, self._why(key, price))
+            raise ApiError(402, self._why(key, price))
 
     def _why(self, key: Key, price: Decimal) -> str:
         if key.usd_limit is not None and self.balances.get(USD, Decimal(0)) >= price:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 
-class Refusal(Exception):
+class ApiError(Exception):
     """The request is answered with an error status.
 
     Attributes:
@@ -19,3 +19,18 @@ class Refusal(Exception):
         self.body: dict[str, object] = {"error": body} if isinstance(body, str) else dict(body)
         self.headers = dict(headers or {})
         super().__init__(f"{status} {self.body.get('error', '')}")
+
+
+def invalid(details: object, **more: object) -> ApiError:
+    """Return the 400 for fields that are wrong, in the API's form."""
+    return ApiError(400, {"error": "Invalid request parameters", "details": details, **more})
+
+
+def too_large() -> ApiError:
+    """Return the 413 of the API."""
+    return ApiError(413, {"code": "PAYLOAD_TOO_LARGE", "error": "The request payload is too large."})
+
+
+def corrupt(field: str, number: int) -> ApiError:
+    """Return the 400 for an input that is no picture: named by its field, or by its number among several."""
+    return ApiError(400, f"{f'Image {number}' if field == 'images' else field} is invalid or corrupt")

@@ -10,7 +10,7 @@ from PIL import Image
 from venice_batch.emulator import pictures
 from venice_batch.emulator.pictures import Encoded
 
-#: Headers that come with a spoilt picture.
+#: Headers that come with a damaged picture.
 HEADERS = {
     "blurred": {"x-venice-is-blurred": "true"},
     "violation": {"x-venice-is-content-violation": "true"},
@@ -20,19 +20,19 @@ HEADERS = {
 KINDS = frozenset({"garbage", "wrong-size", "no-alpha", "wrong-type", "blank", "blurred", "violation"})
 
 
-def spoil(kind: str, made: Sequence[Encoded]) -> list[Encoded]:
-    """Spoil finished pictures; the media type that is announced stays.
+def damage(kind: str, made: Sequence[Encoded]) -> list[Encoded]:
+    """Damage finished pictures; the media type that is announced stays.
 
     Args:
         kind: one of ``KINDS``; any other leaves the pictures alone.
-        made: what the studio drew.
+        made: what was drawn.
     """
     if kind not in KINDS:
         return list(made)
-    return [_spoilt(kind, picture) for picture in made]
+    return [_damaged(kind, picture) for picture in made]
 
 
-def _spoilt(kind: str, made: Encoded) -> Encoded:
+def _damaged(kind: str, made: Encoded) -> Encoded:
     if kind == "garbage":
         noise = random.Random(len(made.data)).randbytes(min(len(made.data), 50_000))  # noqa: S311 - not a secret
         return Encoded(noise, made.media, made.size)

@@ -51,7 +51,7 @@ async def _flushed(transport: asyncio.Transport) -> None:
         await asyncio.sleep(0.01)
 
 
-class Nothing(Response):
+class NoAnswer(Response):
     """No answer at all: the connection is reset."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
@@ -59,7 +59,7 @@ class Nothing(Response):
         await reset(transport_of(scope))
 
 
-class Half(Response):
+class CutOff(Response):
     """The status and half of the promised bytes, then the end.
 
     Args:

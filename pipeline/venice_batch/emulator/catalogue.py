@@ -1,4 +1,4 @@
-"""The emulated model catalogue: what ``GET /models`` lists, with prices and constraints.
+"""The emulated catalogue: the models with their prices and constraints, and the style presets.
 
 Figures are those seen on the live API on 2026-08-22; tiers that were not recorded (gpt-image-2-edit above 1K, the
 generation twins) are filled in plausibly, in the same form.
@@ -20,17 +20,11 @@ DEFAULT_EDIT_MODEL = "firered-image-edit"
 
 #: Models that are gone from the catalogue, with the one that took their place.
 RETIRED: Mapping[str, str] = {"qwen-edit": DEFAULT_EDIT_MODEL, "hidream": "z-image-turbo"}
+#: When models that have a replacement are deprecated, and removed.
+DEPRECATED_AT, REMOVED_AT = "2026-08-01T00:00:00.000Z", "2027-06-30T00:00:00.000Z"
 
-RATIOS = ("1:1", "3:2", "16:9", "21:9", "9:16", "2:3", "3:4", "4:3", "4:5")
-
-
-@dataclass(frozen=True, slots=True)
-class Deprecation:
-    """When a model goes, and what replaces it (dates in ISO form)."""
-
-    starts_at: str
-    removes_at: str
-    replacement: str
+#: What rewriting the prompt costs, once per call.
+ENHANCE_PROMPT = Decimal("0.04")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +40,7 @@ class Model:
         additional: price of each input image beyond ``included``.
         max_images: most inputs of multi-edit; None where the catalogue is silent (then 3).
         combine: whether several inputs are taken at all.
+        replacement: what to use instead of a deprecated model.
     """
 
     id: str
@@ -66,7 +61,7 @@ class Model:
     max_steps: int = 50
     style_references: int = 0
     traits: tuple[str, ...] = ()
-    deprecation: Deprecation | None = None
+    replacement: str | None = None
     private: bool = True
     beta: bool = False
 
@@ -77,64 +72,78 @@ class Model:
 
     @property
     def levels(self) -> tuple[str, ...]:
-        """The quality levels on offer; empty where there are none."""
+        """The quality levels on offer, ``medium`` being the default; empty where there are none."""
         return tuple(next(iter(self.quality.values()))) if self.quality else ()
 
-    @property
-    def default_level(self) -> str | None:
-        """The quality used when none is sent."""
-        return "medium" if self.quality else None
+    def price(
+        self,
+        *,
+        resolution: str | None = None,
+        quality: str | None = None,
+        inputs: int = 0,
+        variants: int = 1,
+        enhance: bool = False,
+    ) -> Decimal:
+        """Return the price of a call other than an upscale.
+
+        Args:
+            resolution: tier as sent, None for the default (1K).
+            quality: level as sent, None for the default.
+            inputs: number of input images.
+            variants: pictures drawn; each one is billed.
+            enhance: whether the prompt is rewritten first.
+        """
+        tier = resolution or "1K"
+        if self.quality:
+            each = self.quality[tier][quality or "medium"]
+        else:
+            each = self.resolutions[tier] if self.resolutions else self.flat or Decimal(0)
+        extra = max(0, inputs - self.included) * (self.additional or Decimal(0))
+        return each * variants + extra + (ENHANCE_PROMPT if enhance else Decimal(0))
 
 
-def _usd(text: str) -> Decimal:
-    return Decimal(text)
+def _priced(names: str, *prices: str) -> dict[str, Decimal]:
+    return dict(zip(names.split(), map(Decimal, prices), strict=True))
 
 
-def _tiers(one: str, two: str, four: str) -> dict[str, Decimal]:
-    return {"1K": _usd(one), "2K": _usd(two), "4K": _usd(four)}
-
-
-def _levels(low: str, medium: str, high: str) -> dict[str, Decimal]:
-    return {"low": _usd(low), "medium": _usd(medium), "high": _usd(high)}
-
-
+_RATIOS = ("1:1", "3:2", "16:9", "21:9", "9:16", "2:3", "3:4", "4:3", "4:5")
+_EDIT_RATIOS = ("auto", *_RATIOS)
+_PRO_TIERS = _priced("1K 2K 4K", "0.18", "0.23", "0.35")
+_GPT_RATIOS = ("1:1", "3:2", "2:3")
 _GPT_QUALITY = {
-    "1K": _levels("0.03", "0.08", "0.34"),
-    "2K": _levels("0.05", "0.14", "0.56"),
-    "4K": _levels("0.08", "0.24", "0.92"),
+    "1K": _priced("low medium high", "0.03", "0.08", "0.34"),
+    "2K": _priced("low medium high", "0.05", "0.14", "0.56"),
+    "4K": _priced("low medium high", "0.08", "0.24", "0.92"),
 }
 
-_SUNSET = Deprecation("2026-08-01T00:00:00.000Z", "2027-06-30T00:00:00.000Z", "qwen-image-3-edit")
-_SD_SUNSET = Deprecation("2026-08-01T00:00:00.000Z", "2027-06-30T00:00:00.000Z", "z-image-turbo")
-
-_EDIT_MODELS = (
+CATALOGUE: tuple[Model, ...] = (
     Model(
         DEFAULT_EDIT_MODEL,
         "inpaint",
         "FireRed Image Edit",
-        flat=_usd("0.04"),
-        ratios=("auto", *RATIOS),
+        Decimal("0.04"),
+        ratios=_EDIT_RATIOS,
         prompt_limit=10_000,
         traits=("default",),
     ),
-    Model("qwen-image-2-edit", "inpaint", "Qwen Image 2 Edit", flat=_usd("0.05"), ratios=("auto", *RATIOS)),
+    Model("qwen-image-2-edit", "inpaint", "Qwen Image 2 Edit", Decimal("0.05"), ratios=_EDIT_RATIOS),
     Model(
         "qwen-image-3-edit",
         "inpaint",
         "Qwen Image 3 Edit",
-        flat=_usd("0.04"),
-        ratios=("auto", *RATIOS),
+        Decimal("0.04"),
+        ratios=_EDIT_RATIOS,
         included=0,
-        additional=_usd("0.00345"),
+        additional=Decimal("0.00345"),
         max_images=3,
     ),
     Model(
         "nano-banana-pro-edit",
         "inpaint",
         "Nano Banana Pro Edit",
-        flat=_usd("0.18"),
-        resolutions=_tiers("0.18", "0.23", "0.35"),
-        ratios=("auto", *RATIOS),
+        Decimal("0.18"),
+        resolutions=_PRO_TIERS,
+        ratios=_EDIT_RATIOS,
         prompt_limit=32_768,
         max_images=14,
         private=False,
@@ -144,9 +153,9 @@ _EDIT_MODELS = (
         "gpt-image-2-edit",
         "inpaint",
         "GPT Image 2 Edit",
-        flat=_usd("0.08"),
+        Decimal("0.08"),
         quality=_GPT_QUALITY,
-        ratios=("auto", "1:1", "3:2", "2:3"),
+        ratios=("auto", *_GPT_RATIOS),
         prompt_limit=32_768,
         max_images=16,
         private=False,
@@ -155,9 +164,9 @@ _EDIT_MODELS = (
         "flux-2-max-edit",
         "inpaint",
         "FLUX.2 Max Edit",
-        flat=_usd("0.12"),
+        Decimal("0.12"),
         ratios=("auto", "1:1", "16:9", "9:16", "4:3", "3:4"),
-        additional=_usd("0.0345"),
+        additional=Decimal("0.0345"),
         max_images=8,
         private=False,
         beta=True,
@@ -166,21 +175,18 @@ _EDIT_MODELS = (
         "seedream-v4-edit",
         "inpaint",
         "Seedream 4 Edit",
-        flat=_usd("0.05"),
+        Decimal("0.05"),
         ratios=("auto", "1:1", "16:9", "9:16"),
         prompt_limit=1500,
         combine=False,
         max_images=1,
-        deprecation=_SUNSET,
+        replacement="qwen-image-3-edit",
     ),
-)
-
-_GENERATION_MODELS = (
     Model(
         "z-image-turbo",
         "image",
         "Z-Image Turbo",
-        flat=_usd("0.01"),
+        Decimal("0.01"),
         divisor=8,
         max_steps=8,
         traits=("default", "fastest"),
@@ -189,8 +195,8 @@ _GENERATION_MODELS = (
         "qwen-image-2",
         "image",
         "Qwen Image 2",
-        flat=_usd("0.05"),
-        ratios=RATIOS,
+        Decimal("0.05"),
+        ratios=_RATIOS,
         default_ratio="1:1",
         style_references=2,
     ),
@@ -198,8 +204,8 @@ _GENERATION_MODELS = (
         "nano-banana-pro",
         "image",
         "Nano Banana Pro",
-        resolutions=_tiers("0.18", "0.23", "0.35"),
-        ratios=RATIOS,
+        resolutions=_PRO_TIERS,
+        ratios=_RATIOS,
         default_ratio="1:1",
         prompt_limit=32_768,
         style_references=4,
@@ -211,7 +217,7 @@ _GENERATION_MODELS = (
         "image",
         "GPT Image 2",
         quality=_GPT_QUALITY,
-        ratios=("1:1", "3:2", "2:3"),
+        ratios=_GPT_RATIOS,
         default_ratio="1:1",
         prompt_limit=32_768,
         private=False,
@@ -220,24 +226,23 @@ _GENERATION_MODELS = (
         "venice-sd35",
         "image",
         "Venice SD35",
-        flat=_usd("0.01"),
+        Decimal("0.01"),
         prompt_limit=1500,
         divisor=16,
         max_steps=30,
-        deprecation=_SD_SUNSET,
+        replacement="z-image-turbo",
     ),
-)
-
-_UPSCALE_FACTORS = {"2x": _usd("0.02"), "4x": _usd("0.08")}
-
-CATALOGUE: tuple[Model, ...] = (
-    *_EDIT_MODELS,
-    *_GENERATION_MODELS,
-    Model(BACKGROUND_REMOVER, "image", "Bria Background Remover", flat=_usd("0.03")),
-    Model(UPSCALER, "upscale", "Upscaler", factors=_UPSCALE_FACTORS, traits=("default",)),
+    Model(BACKGROUND_REMOVER, "image", "Bria Background Remover", Decimal("0.03")),
+    Model(UPSCALER, "upscale", "Upscaler", factors=_priced("2x 4x", "0.02", "0.08"), traits=("default",)),
 )
 
 MODELS: Mapping[str, Model] = {model.id: model for model in CATALOGUE}
+
+#: The presets of ``GET /image/styles``.
+STYLES = (
+    *("3D Model", "Analog Film", "Anime", "Cinematic", "Comic Book", "Digital Art", "Enhance", "Fantasy Art"),
+    *("Isometric", "Line Art", "Low Poly", "Neon Punk", "Origami", "Photographic", "Pixel Art", "Tile Texture"),
+)
 
 
 def generates(model: Model) -> bool:
@@ -248,15 +253,9 @@ def generates(model: Model) -> bool:
 def nearest(model_id: str) -> str | None:
     """Return the generation model whose id is most like an unknown one, for the 404's suggestion."""
     known = [model.id for model in CATALOGUE if generates(model)]
-    found = difflib.get_close_matches(model_id, known, n=1, cutoff=0.3)
-    return found[0] if found else None
+    return next(iter(difflib.get_close_matches(model_id, known, n=1, cutoff=0.3)), None)
 
 
 def traits(kind: str) -> dict[str, str]:
     """Map each trait to the first model of this type that carries it."""
-    found: dict[str, str] = {}
-    for model in CATALOGUE:
-        if model.kind == kind:
-            for trait in model.traits:
-                found.setdefault(trait, model.id)
-    return found
+    return {trait: model.id for model in reversed(CATALOGUE) if model.kind == kind for trait in model.traits}

@@ -12,10 +12,9 @@ from starlette.types import Receive, Scope, Send
 
 from venice_batch.emulator import broken_transport
 from venice_batch.emulator.accounts import DIEM, USD
-from venice_batch.emulator.api_error import Refusal
+from venice_batch.emulator.api_error import ApiError
 from venice_batch.emulator.faults import Action
-from venice_batch.emulator.request_log import Entry
-from venice_batch.emulator.server_state import World
+from venice_batch.emulator.server_state import Entry, ServerState
 from venice_batch.emulator.settings import Key
 
 _TOO_MANY = 429
@@ -44,14 +43,14 @@ class Exchange:
 class Endpoint(ABC):
     """An ASGI application for one path."""
 
-    def __init__(self, world: World, path: str) -> None:
-        self.world = world
+    def __init__(self, state: ServerState, path: str) -> None:
+        self.state = state
         self.path = path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens."""
         request = Request(scope, receive)
-        entry = self.world.begin(request, self.path)
+        entry = self.state.begin(request, self.path)
         exchange = Exchange(request, entry, bucket=self.path)
         exchange.headers = {"cf-ray": entry.request_id, "x-venice-emulated": "true"}
         try:
@@ -71,57 +70,57 @@ class Endpoint(ABC):
     async def _response(self, exchange: Exchange) -> Response:
         try:
             return await self.answer(exchange)
-        except Refusal as refusal:
-            return JSONResponse(refusal.body, refusal.status, refusal.headers)
+        except ApiError as error:
+            return JSONResponse(error.body, error.status, error.headers)
 
     def _close(self, exchange: Exchange, response: Response) -> None:
         entry = exchange.entry
         for name, value in exchange.headers.items():
             response.headers.setdefault(name, value)
-        entry.time_answered = self.world.settings.clock()
-        if isinstance(response, (broken_transport.Nothing, broken_transport.Hang)):
+        entry.time_answered = self.state.settings.clock()
+        if isinstance(response, (broken_transport.NoAnswer, broken_transport.Hang)):
             entry.aborted = True
             return
-        entry.aborted |= isinstance(response, broken_transport.Half)
+        entry.aborted |= isinstance(response, broken_transport.CutOff)
         entry.status = response.status_code
         if 400 <= response.status_code < 500 and response.status_code != _TOO_MANY and exchange.token:  # noqa: PLR2004 - the range of client errors
-            self.world.budget.note(exchange.token, exchange.bucket)
+            self.state.budget.note(exchange.token, exchange.bucket)
 
     @abstractmethod
     async def answer(self, exchange: Exchange) -> Response:
         """Answer a request.
 
         Raises:
-            Refusal: the answer is an error.
+            ApiError: the answer is an error.
         """
 
     def authorise(self, exchange: Exchange) -> Key:
         """Return the key of a request.
 
         Raises:
-            Refusal: 402 without any Authorization (the x402 offer), 401 for a key that is not known.
+            ApiError: 402 without any Authorization (the x402 offer), 401 for a key that is not known.
         """
         header = exchange.request.headers.get("authorization")
         if header is None:
-            raise Refusal(402, {"x402Version": 1, "error": "Payment required", "accepts": _ACCEPTS})
+            raise ApiError(402, {"x402Version": 1, "error": "Payment required", "accepts": _ACCEPTS})
         scheme, _, token = header.partition(" ")
         exchange.token = token.strip() or header
-        key = self.world.settings.find_key(token.strip()) if scheme.lower() == "bearer" else None
+        key = self.state.settings.find_key(token.strip()) if scheme.lower() == "bearer" else None
         if key is None:
-            raise Refusal(401, "Authentication failed")
+            raise ApiError(401, "Authentication failed")
         self._show_balance(exchange, key)
         return key
 
     def _show_balance(self, exchange: Exchange, key: Key) -> None:
         """Report what the key may spend before this request, as the API's headers do."""
-        spendable = self.world.books.spendable(key)
+        spendable = self.state.books.spendable(key)
         for currency, name in ((USD, "x-venice-balance-usd"), (DIEM, "x-venice-balance-diem")):
             if currency in spendable:
                 exchange.headers[name] = f"{spendable[currency]:f}"
 
-    def strike(self, exchange: Exchange, *, early: bool) -> Action | None:
+    def fault(self, exchange: Exchange, *, early: bool) -> Action | None:
         """Return the scripted fault for this request, if there is one at this moment."""
-        action = self.world.faults.pick(self.path, exchange.entry.model, early=early)
+        action = self.state.faults.pick(self.path, exchange.entry.model, early=early)
         if action is not None:
             exchange.entry.fault = action.name
         return action
@@ -130,16 +129,16 @@ class Endpoint(ABC):
 _ACCEPTS = [{"scheme": "exact", "network": "base", "asset": "USDC", "payTo": "0xemulator", "maxAmountRequired": "0"}]
 
 
-async def struck(action: Action, normal: Response) -> Response:
+async def apply_fault(action: Action, normal: Response) -> Response:
     """Turn a normal answer into the one that a fault leaves of it."""
     answer = normal
     match action.kind:
         case "status":
             answer = _status(action)
         case "reset-before-body" | "lost":
-            answer = broken_transport.Nothing()
+            answer = broken_transport.NoAnswer()
         case "reset-mid-body" | "truncate":
-            answer = broken_transport.Half(normal, hard=action.kind == "reset-mid-body")
+            answer = broken_transport.CutOff(normal, hard=action.kind == "reset-mid-body")
         case "hang":
             answer = broken_transport.Hang(seconds=action.seconds)
         case "slow":

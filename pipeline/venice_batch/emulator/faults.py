@@ -1,7 +1,7 @@
 """Scripted faults: which request they hit, and what happens to it.
 
 A rule counts the requests that match its path and model; ``nth``, ``every`` and ``probability`` choose among them and
-``times`` bounds how often it strikes. The first rule that strikes wins; all others go on counting.
+``times`` bounds how often it applies. The first rule that applies wins; all others go on counting.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from venice_batch.emulator.api_error import Refusal
+from venice_batch.emulator.api_error import ApiError
 
 Kind = Literal[
     "status",
@@ -33,7 +33,7 @@ Kind = Literal[
     "lost",
 ]
 
-#: Without any work done; all other kinds strike after the work, and the call is billed.
+#: Without any work done; all other kinds come after the work, and the call is billed.
 _UNBILLED = {"status", "reset-before-body", "hang"}
 
 
@@ -61,7 +61,7 @@ class Action(_Edge):
         status, body, headers: the answer of a status fault; the body is JSON unless it is a text.
         seconds: how long a slow, late or hanging answer takes.
         billed: whether the call is paid for; by default as the kind says.
-        early: strike before the request's body is read (always so for ``reset-before-body``).
+        early: comes before the request's body is read (always so for ``reset-before-body``).
     """
 
     kind: Kind = "status"
@@ -89,7 +89,7 @@ class Action(_Edge):
         return self.kind not in _UNBILLED if self.billed is None else self.billed
 
     @property
-    def strikes_early(self) -> bool:
+    def before_body(self) -> bool:
         """Whether the request's body stays unread."""
         return self.early or self.kind == "reset-before-body"
 
@@ -102,7 +102,7 @@ class Rule(_Edge):
 
     @model_validator(mode="after")
     def _model_needs_the_body(self) -> Rule:
-        if self.match.model is not None and self.do.strikes_early:
+        if self.match.model is not None and self.do.before_body:
             raise ValueError("a fault before the body cannot be matched by model: the model is in the body")
         return self
 
@@ -113,17 +113,17 @@ class _Counter:
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
         self._seen = 0
-        self._struck = 0
+        self._applied = 0
         self._random = random.Random(rule.match.seed)  # noqa: S311 - faults are repeatable, not secret
 
-    def strikes(self, path: str, model: str) -> bool:
+    def applies(self, path: str, model: str) -> bool:
         match = self.rule.match
         if match.path not in {None, path} or match.model not in {None, model}:
             return False
         self._seen += 1
-        if not self._chosen(match) or self._struck == match.times:
+        if not self._chosen(match) or self._applied == match.times:
             return False
-        self._struck += 1
+        self._applied += 1
         return True
 
     def _chosen(self, match: Match) -> bool:
@@ -148,12 +148,12 @@ class Faults:
             rules: a list of ``{"match": {…}, "do": {…}}``, as read from JSON.
 
         Raises:
-            Refusal: 400, naming what is wrong with the script; the old one stays.
+            ApiError: 400, naming what is wrong with the script; the old one stays.
         """
         try:
             found = TypeAdapter(list[Rule]).validate_python(rules)
         except ValidationError as problem:
-            raise Refusal(400, f"bad fault script: {problem}") from None
+            raise ApiError(400, f"bad fault script: {problem}") from None
         self._counters = [_Counter(rule) for rule in found]
 
     def pick(self, path: str, model: str, *, early: bool) -> Action | None:
@@ -167,6 +167,6 @@ class Faults:
         found: Action | None = None
         for counter in self._counters:
             action = counter.rule.do
-            if action.strikes_early == early and counter.strikes(path, model) and found is None:
+            if action.before_body == early and counter.applies(path, model) and found is None:
                 found = action
         return found

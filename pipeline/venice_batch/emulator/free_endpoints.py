@@ -13,65 +13,64 @@ from typing import Any, Literal
 from starlette.responses import JSONResponse, Response
 
 from venice_batch.emulator.accounts import BUNDLED, DIEM, USD, Row
-from venice_batch.emulator.api_error import Refusal
-from venice_batch.emulator.catalogue import CATALOGUE, traits
-from venice_batch.emulator.endpoint import Endpoint, Exchange, struck
+from venice_batch.emulator.api_error import ApiError, invalid
+from venice_batch.emulator.catalogue import CATALOGUE, STYLES, traits
+from venice_batch.emulator.endpoint import Endpoint, Exchange, apply_fault
 from venice_batch.emulator.models_listing import TYPES, listing
-from venice_batch.emulator.server_state import World
+from venice_batch.emulator.server_state import ServerState
 from venice_batch.emulator.settings import Key
-from venice_batch.emulator.styles import STYLES
 
 Query = Mapping[str, str]
-Teller = Callable[[World, Query, Key], dict[str, Any]]
+Read = Callable[[ServerState, Query, Key], dict[str, Any]]
 Rights = Literal["none", "key", "admin"]
 
 _PAGE = (10, 1000)
 
 
-class Free(Endpoint):
-    """One endpoint that only tells something."""
+class FreeEndpoint(Endpoint):
+    """One endpoint that only reads."""
 
-    def __init__(self, world: World, path: str, teller: Teller, rights: Rights) -> None:
-        super().__init__(world, path)
-        self._teller = teller
+    def __init__(self, state: ServerState, path: str, read: Read, rights: Rights) -> None:
+        super().__init__(state, path)
+        self._read = read
         self._rights = rights
 
     async def answer(self, exchange: Exchange) -> Response:
         """Answer one free call."""
-        action = self.strike(exchange, early=True) or self.strike(exchange, early=False)
+        action = self.fault(exchange, early=True) or self.fault(exchange, early=False)
         if action is not None and action.kind in {"status", "hang", "reset-before-body"}:
-            return await struck(action, Response())
+            return await apply_fault(action, Response())
         key = self._key(exchange)
-        told = JSONResponse(self._teller(self.world, exchange.request.query_params, key))
-        return told if action is None else await struck(action, told)
+        response = JSONResponse(self._read(self.state, exchange.request.query_params, key))
+        return response if action is None else await apply_fault(action, response)
 
     def _key(self, exchange: Exchange) -> Key:
         if self._rights == "none":
             # A wrong key is not even looked at here: these endpoints prove nothing about it.
             return Key("")
         key = self.authorise(exchange)
-        self.world.budget.check(key.token)
+        self.state.budget.check(key.token)
         if self._rights == "admin" and not key.admin:
-            raise Refusal(401, "Admin API key required")
+            raise ApiError(401, "Admin API key required")
         return key
 
 
-def _styles(_world: World, _query: Query, _key: Key) -> dict[str, Any]:
+def _styles(_state: ServerState, _query: Query, _key: Key) -> dict[str, Any]:
     return {"object": "list", "data": list(STYLES)}
 
 
 def _type(query: Query) -> str:
     kind = query.get("type", "text")
     if kind not in TYPES:
-        raise Refusal(400, {"error": "Invalid request parameters", "details": f"type: one of {', '.join(TYPES)}"})
+        raise invalid(f"type: one of {', '.join(TYPES)}")
     return kind
 
 
-def _models(_world: World, query: Query, _key: Key) -> dict[str, Any]:
+def _models(_state: ServerState, query: Query, _key: Key) -> dict[str, Any]:
     return listing(_type(query))
 
 
-def _traits(_world: World, query: Query, _key: Key) -> dict[str, Any]:
+def _traits(_state: ServerState, query: Query, _key: Key) -> dict[str, Any]:
     kind = _type(query)
     return {"object": "list", "type": kind, "data": traits(kind)}
 
@@ -81,10 +80,10 @@ def _stamp(seconds: float) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _rate_limits(world: World, _query: Query, key: Key) -> dict[str, Any]:
-    now = datetime.fromtimestamp(world.settings.clock(), UTC)
+def _rate_limits(state: ServerState, _query: Query, key: Key) -> dict[str, Any]:
+    now = datetime.fromtimestamp(state.settings.clock(), UTC)
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
-    spendable = world.books.spendable(key)
+    spendable = state.books.spendable(key)
     models = [model.id for model in CATALOGUE]
     return {
         "data": {
@@ -94,22 +93,22 @@ def _rate_limits(world: World, _query: Query, key: Key) -> dict[str, Any]:
             "keyExpiration": None,
             "nextEpochBegins": _stamp(midnight.timestamp()),
             "rateLimits": [
-                {"apiModelId": model, "rateLimits": [{"type": "RPM", "amount": world.windows.limit(model)}]}
+                {"apiModelId": model, "rateLimits": [{"type": "RPM", "amount": state.windows.limit(model)}]}
                 for model in models
             ],
         }
     }
 
 
-def _balance(world: World, _query: Query, _key: Key) -> dict[str, Any]:
-    held = world.books.balances
+def _balance(state: ServerState, _query: Query, _key: Key) -> dict[str, Any]:
+    held = state.books.balances
     amounts = {name: float(held[of]) if of in held else None for name, of in _NAMES}
     paying = [of for name, of in _NAMES if (amounts[name] or 0) > 0]
     return {
         "canConsume": bool(paying),
         "consumptionCurrency": paying[0] if paying else None,
         "balances": amounts | {"earnedCredits": None},
-        "diemEpochAllocation": float(world.settings.diem or 0),
+        "diemEpochAllocation": float(state.settings.diem or 0),
     }
 
 
@@ -145,22 +144,22 @@ def _page(query: Query) -> _Page:
     if cursor is None:
         return _first_page(query)
     if len(query) > 1:
-        raise Refusal(400, {"error": "Invalid request parameters", "details": "cursor must be sent alone"})
+        raise invalid("cursor must be sent alone")
     try:
         return _Page(*json.loads(base64.b64decode(cursor, altchars=b"-_", validate=True)))
     except (binascii.Error, ValueError, TypeError):
-        raise Refusal(400, {"error": "Invalid request parameters", "details": "cursor is not valid"}) from None
+        raise invalid("cursor is not valid") from None
 
 
 def _first_page(query: Query) -> _Page:
     unknown = set(query) - {"startTimestamp", "endTimestamp", "currency", "pageSize"}
     if unknown:
         text = f"Unrecognized key(s): {', '.join(sorted(unknown))}"
-        raise Refusal(400, {"error": "Invalid request parameters", "details": text})
+        raise invalid(text)
     size = query.get("pageSize", "100")
     if not size.isdigit() or not _PAGE[0] <= int(size) <= _PAGE[1]:
         text = f"pageSize: {_PAGE[0]} to {_PAGE[1]}"
-        raise Refusal(400, {"error": "Invalid request parameters", "details": text})
+        raise invalid(text)
     start, end = _moment(query, "startTimestamp"), _moment(query, "endTimestamp")
     return _Page(start, end, query.get("currency"), int(size), None)
 
@@ -174,13 +173,13 @@ def _moment(query: Query, name: str) -> float | None:
     except ValueError:
         moment = None
     if moment is None or not text.endswith("Z"):
-        raise Refusal(400, {"error": "Invalid request parameters", "details": f"{name}: an ISO time ending in Z"})
+        raise invalid(f"{name}: an ISO time ending in Z")
     return moment.timestamp()
 
 
-def _usage_history(world: World, query: Query, _key: Key) -> dict[str, Any]:
+def _usage_history(state: ServerState, query: Query, _key: Key) -> dict[str, Any]:
     page = _page(query)
-    found = [row for row in reversed(world.books.rows) if page.holds(row)]
+    found = [row for row in reversed(state.books.rows) if page.holds(row)]
     shown = found[: page.size]
     more = len(found) > page.size
     return {"data": [_row(row) for row in shown], "nextCursor": page.cursor(shown[-1].number) if more else None}
@@ -199,8 +198,8 @@ def _row(row: Row) -> dict[str, Any]:
     }
 
 
-#: Each free endpoint: what it tells, and to whom.
-TELLERS: Mapping[str, tuple[Teller, Rights]] = {
+#: Each free endpoint: what it answers, and to whom.
+FREE_ENDPOINTS: Mapping[str, tuple[Read, Rights]] = {
     "/image/styles": (_styles, "none"),
     "/models": (_models, "none"),
     "/models/traits": (_traits, "none"),

@@ -17,9 +17,9 @@ from urllib.parse import SplitResult, urlsplit
 
 from PIL import Image, UnidentifiedImageError
 
-from venice_batch.emulator.api_error import Refusal
-from venice_batch.emulator.request_bodies import MAX_FILE, too_large
-from venice_batch.emulator.requested_work import Order
+from venice_batch.emulator.api_error import ApiError, corrupt, too_large
+from venice_batch.emulator.paid_call import PaidCall
+from venice_batch.emulator.request_bodies import MAX_FILE
 
 MIN_PIXELS = 65_536
 #: For edits; nothing is written about the upscaler, so there only what decodes safely counts.
@@ -33,48 +33,42 @@ class _Unreadable(Exception):
     """This input is no picture, or cannot be had."""
 
 
-def _unreadable(order: Order, number: int) -> Refusal:
-    if order.image_field == "images":
-        return Refusal(400, f"Image {number} is invalid or corrupt")
-    return Refusal(400, f"{order.image_field} is invalid or corrupt")
-
-
-def gather(order: Order) -> list[bytes]:
+def gather(call: PaidCall) -> list[bytes]:
     """Return the bytes of every input, each one probed (header only); blocking, call it in a thread.
 
     Raises:
-        Refusal: 400 for a wrong form, an unreadable picture or wrong dimensions; 413 for more than 25 MB.
+        ApiError: 400 for a wrong form, an unreadable picture or wrong dimensions; 413 for more than 25 MB.
     """
     found: list[bytes] = []
-    for number, source in enumerate(order.images, start=1):
-        data = source if isinstance(source, bytes) else _from_text(order, source, number)
+    for number, source in enumerate(call.images, start=1):
+        data = source if isinstance(source, bytes) else _from_text(call, source, number)
         if len(data) > MAX_FILE:
             raise too_large()
         try:
             width, height = _probe(data)
         except _Unreadable:
-            raise _unreadable(order, number) from None
-        _check_pixels(width * height, MAX_UPSCALE_PIXELS if order.path == "/image/upscale" else MAX_PIXELS)
+            raise corrupt(call.image_field, number) from None
+        _check_pixels(width * height, MAX_UPSCALE_PIXELS if call.path == "/image/upscale" else MAX_PIXELS)
         found.append(data)
     return found
 
 
-def _from_text(order: Order, text: str, number: int) -> bytes:
+def _from_text(call: PaidCall, text: str, number: int) -> bytes:
     if text.startswith(("http://", "https://")):
-        if not order.web_urls:
-            raise Refusal(400, f"{order.image_field}: a URL is not accepted here, send base64")
+        if not call.web_urls:
+            raise ApiError(400, f"{call.image_field}: a URL is not accepted here, send base64")
         try:
             return _fetch(text)
         except _Unreadable:
-            raise _unreadable(order, number) from None
+            raise corrupt(call.image_field, number) from None
     if text.startswith("data:"):
-        if not order.data_urls:
-            raise Refusal(400, f"{order.image_field}: send plain base64 without the data: prefix")
+        if not call.data_urls:
+            raise ApiError(400, f"{call.image_field}: send plain base64 without the data: prefix")
         _, _, text = text.partition(",")
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise _unreadable(order, number) from None
+        raise corrupt(call.image_field, number) from None
 
 
 def _probe(data: bytes) -> tuple[int, int]:
@@ -89,9 +83,9 @@ def _probe(data: bytes) -> tuple[int, int]:
 
 def _check_pixels(pixels: int, most: int) -> None:
     if pixels < MIN_PIXELS:
-        raise Refusal(400, f"Image dimensions are too small: {pixels} pixels, at least {MIN_PIXELS} are required")
+        raise ApiError(400, f"Image dimensions are too small: {pixels} pixels, at least {MIN_PIXELS} are required")
     if pixels > most:
-        raise Refusal(400, f"Image dimensions are too large: {pixels} pixels, at most {most} are allowed")
+        raise ApiError(400, f"Image dimensions are too large: {pixels} pixels, at most {most} are allowed")
 
 
 def is_loopback(host: str) -> bool:

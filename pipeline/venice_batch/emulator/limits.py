@@ -11,7 +11,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from venice_batch.emulator.api_error import Refusal
+from venice_batch.emulator.api_error import ApiError
 from venice_batch.emulator.settings import Settings
 
 WINDOW = 60.0
@@ -50,14 +50,14 @@ class RateWindows:
         """Count requests (one per variant) and return the headers that report the window.
 
         Raises:
-            Refusal: 429, when the window does not hold them any more; nothing is counted then.
+            ApiError: 429, when the window does not hold them any more; nothing is counted then.
         """
         now, limit = self._clock(), self.limit(model)
         window = self._windows.get(model)
         if window is None or now >= window.began + WINDOW:
             window = self._windows[model] = _Window(now)
         if window.used + requests > limit:
-            raise Refusal(429, "Rate limit exceeded", self._headers(limit, 0, window))
+            raise ApiError(429, "Rate limit exceeded", self._headers(limit, 0, window))
         window.used += requests
         return self._headers(limit, limit - window.used, window)
 
@@ -89,7 +89,7 @@ class ErrorBudget:
         """Let a call through.
 
         Raises:
-            Refusal: 429 "Too many failed attempts", while the key is blocked.
+            ApiError: 429 "Too many failed attempts", while the key is blocked.
         """
         until = self._blocked_until.get(token, 0.0)
         if self._clock() < until:
@@ -98,7 +98,7 @@ class ErrorBudget:
                 f"Please wait {self._pause:.0f}s and try again."
             )
             headers = {"x-ratelimit-remaining": "0", "x-ratelimit-resets": _milliseconds(until)}
-            raise Refusal(429, text, headers)
+            raise ApiError(429, text, headers)
 
     def note(self, token: str, bucket: str) -> None:
         """Count one client error (4xx except 429); the first one beyond the budget blocks the key."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
-from venice_batch.emulator.catalogue import BACKGROUND_REMOVER, CATALOGUE, Model
+from venice_batch.emulator.catalogue import BACKGROUND_REMOVER, CATALOGUE, DEPRECATED_AT, REMOVED_AT, Model
 
 #: Model types of the API; those without image models answer an empty list.
 TYPES = ("all", "asr", "code", "embedding", "image", "inpaint", "music", "text", "tts", "upscale", "video")
@@ -27,21 +27,15 @@ def _entry(model: Model) -> dict[str, object]:
         "constraints": _constraints(model),
         "pricing": _pricing(model),
     }
-    if model.deprecation is not None:
+    if model.replacement is not None:
         spec["deprecation"] = {
-            "date": model.deprecation.removes_at,
-            "startsAt": model.deprecation.starts_at,
-            "removesAt": model.deprecation.removes_at,
-            "replacementModelId": model.deprecation.replacement,
+            "date": REMOVED_AT,
+            "startsAt": DEPRECATED_AT,
+            "removesAt": REMOVED_AT,
+            "replacementModelId": model.replacement,
             "autoRemap": False,
         }
-    return {
-        "id": model.id,
-        "object": "model",
-        "owned_by": "venice.ai",
-        "type": model.kind,
-        "model_spec": spec,
-    }
+    return {"id": model.id, "object": "model", "owned_by": "venice.ai", "type": model.kind, "model_spec": spec}
 
 
 def _amount(price: Decimal) -> dict[str, float]:
@@ -76,7 +70,7 @@ def _constraints(model: Model) -> dict[str, object]:
     if model.tiers:
         found |= {"resolutions": list(model.tiers), "defaultResolution": "1K"}
     if model.levels:
-        found |= {"qualities": list(model.levels), "defaultQuality": model.default_level}
+        found |= {"qualities": list(model.levels), "defaultQuality": "medium"}
     return found | (_edit_only(model) if model.kind == "inpaint" else _generation_only(model))
 
 

@@ -1,18 +1,23 @@
-"""Reading a request's body: content type, size limits, JSON or multipart, without judging the fields."""
+"""The body of a request: content type, size limits, JSON or multipart, and the fields with their types and ranges.
+
+JSON is read strictly (a number sent as text is refused); in a multipart form every value is text, so there the same
+models convert. Unknown fields are refused in both.
+"""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from anyio import to_thread
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
-from venice_batch.emulator.api_error import Refusal
+from venice_batch.emulator.api_error import ApiError, invalid, too_large
 
 #: Decimal megabytes, the stricter reading of the documents' "35 MB" and "25 MB".
 MAX_JSON = 35_000_000
@@ -24,6 +29,98 @@ _DRAIN = 100_000_000
 _SMALL = 200_000
 
 Transport = Literal["json", "multipart"]
+Prompt = Annotated[str, Field(min_length=1, max_length=32_768)]
+Resolution = Literal["1K", "2K", "4K"]
+Quality = Literal["low", "medium", "high"]
+OutputFormat = Literal["jpeg", "png", "webp"]
+#: A string (base64 or URL) from JSON, the bytes of a file part from a form.
+Source = str | bytes
+
+
+class Body(BaseModel):
+    """What every body has in common: no unknown fields."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=(), hide_input_in_errors=True)
+
+
+class UpscaleBody(Body):
+    """``/image/upscale``; the last four fields are of the original API, accepted and without effect today."""
+
+    image: Source
+    scale: float = 2
+    creativity: float | None = None
+    enhance: bool | Literal["true", "false"] = False
+    enhance_creativity: float | None = Field(None, alias="enhanceCreativity", ge=0, le=1)
+    enhance_prompt: str | None = Field(None, alias="enhancePrompt", max_length=1500)
+    replication: float | None = Field(None, ge=0, le=1)
+
+
+class BackgroundRemoveBody(Body):
+    """``/image/background-remove``: exactly one of the two, and nothing else."""
+
+    image: Source | None = None
+    image_url: str | None = None
+
+
+class PromptBody(Body):
+    """What the endpoints with a prompt have in common."""
+
+    prompt: Prompt
+    aspect_ratio: str | None = None
+    resolution: Resolution | None = None
+    enhance_prompt: bool = False
+    disable_prompt_optimization_thinking: bool = False
+    safe_mode: bool = True
+
+
+class EditBody(PromptBody):
+    """``/image/edit``."""
+
+    image: Source
+    model: str | None = None
+    model_id: str | None = Field(None, alias="modelId")
+    output_format: OutputFormat | None = None
+
+
+class MultiEditBody(PromptBody):
+    """``/image/multi-edit``: ``modelId`` here, never ``model``."""
+
+    images: list[Source] = Field(min_length=1)
+    model_id: str | None = Field(None, alias="modelId")
+    output_format: OutputFormat | None = None
+    quality: Quality | None = None
+
+
+class StyleReference(Body):
+    """One picture whose style a generation follows."""
+
+    image: str
+    strength: float = Field(0.5, ge=0.1, le=1)
+
+
+class GenerateBody(PromptBody):
+    """``/image/generate``."""
+
+    model: str
+    negative_prompt: str | None = Field(None, max_length=7500)
+    width: int = Field(1024, ge=1, le=1280)
+    height: int = Field(1024, ge=1, le=1280)
+    quality: Quality | None = None
+    cfg_scale: float | None = Field(None, gt=0, le=20)
+    steps: int | None = Field(None, ge=0)
+    seed: int | None = Field(None, ge=-999_999_999, le=999_999_999)
+    variants: int = Field(1, ge=1, le=4)
+    style_preset: str | None = None
+    style_references: list[StyleReference] | None = None
+    lora_strength: int | None = Field(None, ge=0, le=100)
+    format: OutputFormat = "webp"
+    return_binary: bool = False
+    embed_exif_metadata: bool = False
+    hide_watermark: bool = False
+    enable_web_search: bool = False
+
+
+AnyBody = TypeVar("AnyBody", bound=Body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +136,38 @@ class Received:
         named = self.data.get("model", self.data.get("modelId"))
         return named if isinstance(named, str) else ""
 
+    def checked(self, shape: type[AnyBody]) -> AnyBody:
+        """Return the fields as the endpoint's model.
 
-def too_large() -> Refusal:
-    """Return the 413 of the API."""
-    return Refusal(413, {"code": "PAYLOAD_TOO_LARGE", "error": "The request payload is too large."})
+        Raises:
+            ApiError: 400 with ``error``, ``details`` (a tree by field) and ``issues``, as the API answers.
+        """
+        try:
+            return shape.model_validate(self.data, strict=self.transport == "json")
+        except ValidationError as problem:
+            raise _schema_error(problem) from None
+
+
+def _schema_error(problem: ValidationError) -> ApiError:
+    details: dict[str, Any] = {"_errors": []}
+    issues: list[dict[str, object]] = []
+    for error in problem.errors(include_url=False, include_context=False, include_input=False):
+        path = [str(step) for step in error["loc"]]
+        message, code = error["msg"], error["type"]
+        if code == "extra_forbidden":
+            message, code = f"Unrecognized key(s) in object: '{path[-1]}'", "unrecognized_keys"
+            details["_errors"].append(message)
+        else:
+            details.setdefault(path[0], {"_errors": []})["_errors"].append(message)
+        issues.append({"code": code, "path": path, "message": message})
+    return invalid(details, issues=issues)
 
 
 def transport_of(request: Request, *, forms: bool) -> Transport:
     """Tell JSON from a form by the content type.
 
     Raises:
-        Refusal: 415 for anything else, and for a form where the endpoint takes JSON only.
+        ApiError: 415 for anything else, and for a form where the endpoint takes JSON only.
     """
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind == "application/json":
@@ -57,7 +175,7 @@ def transport_of(request: Request, *, forms: bool) -> Transport:
     if kind == "multipart/form-data" and forms:
         return "multipart"
     expected = "application/json or multipart/form-data" if forms else "application/json"
-    raise Refusal(415, f"Unsupported content type '{kind}'. Use {expected}.")
+    raise ApiError(415, f"Unsupported content type '{kind}'. Use {expected}.")
 
 
 async def read(request: Request, transport: Transport, *, repeated: str | None) -> Received:
@@ -69,7 +187,7 @@ async def read(request: Request, transport: Transport, *, repeated: str | None) 
         repeated: the one form field that may come several times and is a list (``images``), or None.
 
     Raises:
-        Refusal: 400 for a body that is not what it claims to be, 413 for one that is too large.
+        ApiError: 400 for a body that is not what it claims to be, 413 for one that is too large.
     """
     if transport == "json":
         return Received(await _read_json(request), "json")
@@ -81,9 +199,9 @@ async def _read_json(request: Request) -> dict[str, Any]:
     try:
         data = json.loads(body) if len(body) < _SMALL else await to_thread.run_sync(json.loads, body)
     except (ValueError, RecursionError):
-        raise Refusal(400, "Invalid JSON in the request body") from None
+        raise ApiError(400, "Invalid JSON in the request body") from None
     if not isinstance(data, dict):
-        raise Refusal(400, "Invalid request body: expected a JSON object")
+        raise ApiError(400, "Invalid request body: expected a JSON object")
     return data
 
 
@@ -109,7 +227,7 @@ async def _read_form(request: Request, repeated: str | None) -> dict[str, Any]:
         async with request.form(max_files=32, max_fields=64) as form:
             parts = [(name, await _value(part)) for name, part in form.multi_items()]
     except (MultiPartException, HTTPException) as problem:
-        raise Refusal(400, f"Invalid multipart body: {getattr(problem, 'detail', problem)}") from None
+        raise ApiError(400, f"Invalid multipart body: {getattr(problem, 'detail', problem)}") from None
     return _gather(parts, repeated)
 
 
@@ -125,11 +243,11 @@ def _gather(parts: list[tuple[str, str | bytes]], repeated: str | None) -> dict[
     data: dict[str, Any] = {}
     for name, value in parts:
         if name.startswith("image") and name != "image_url" and isinstance(value, str):
-            raise Refusal(400, f"Invalid request parameters: '{name}' must be a file part in a multipart form")
+            raise ApiError(400, f"Invalid request parameters: '{name}' must be a file part in a multipart form")
         if name == repeated:
             data.setdefault(name, []).append(value)
         elif name in data:
-            raise Refusal(400, f"Invalid request parameters: '{name}' was sent more than once")
+            raise ApiError(400, f"Invalid request parameters: '{name}' was sent more than once")
         else:
             data[name] = value
     return data

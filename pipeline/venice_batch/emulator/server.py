@@ -1,4 +1,4 @@
-"""Running the emulator: in a thread for tests and ``base_url: emulator``, or in the foreground for the command."""
+"""The routes, and running them: in a thread for tests and ``base_url: emulator``, in the foreground for the command."""
 
 from __future__ import annotations
 
@@ -10,14 +10,46 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from venice_batch.emulator.accounts import Books
-from venice_batch.emulator.app import PREFIX, build
-from venice_batch.emulator.server_state import World
+from venice_batch.emulator.control import Control
+from venice_batch.emulator.free_endpoints import FREE_ENDPOINTS, FreeEndpoint
+from venice_batch.emulator.paid_call import PARSERS
+from venice_batch.emulator.paid_endpoints import PaidEndpoint
+from venice_batch.emulator.server_state import ServerState
 from venice_batch.emulator.settings import ADMIN_KEY, INFERENCE_KEY, Settings
 
+PREFIX = "/api/v1"
 _START_LIMIT = 15.0
+
+
+def _application(state: ServerState) -> Starlette:
+    """Return the ASGI application: eleven endpoints under ``/api/v1``, the controls under ``/_emulator``."""
+    paid = [Route(path, PaidEndpoint(state, path), methods=["POST"]) for path in PARSERS]
+    free = [Route(path, FreeEndpoint(state, path, *how), methods=["GET"]) for path, how in FREE_ENDPOINTS.items()]
+    return Starlette(
+        routes=[
+            Mount(PREFIX, routes=[*paid, *free, Route("/billing/usage", _gone, methods=["GET"])]),
+            Mount("/_emulator", routes=Control(state).routes()),
+        ],
+        exception_handlers={HTTPException: _as_json},
+    )
+
+
+async def _gone(_request: Request) -> Response:
+    return JSONResponse({"error": "This endpoint has been retired. Use /billing/usage-history instead."}, 410)
+
+
+async def _as_json(_request: Request, problem: Exception) -> Response:
+    status = problem.status_code if isinstance(problem, HTTPException) else 500
+    text = problem.detail if isinstance(problem, HTTPException) else "Internal server error"
+    return JSONResponse({"error": text}, status)
 
 
 class _Protocol(H11Protocol):
@@ -60,18 +92,18 @@ class Running:
         url: the base URL, with ``/api/v1``.
         key: an inference key.
         admin_key: an ADMIN key.
-        world: everything it remembers, for tests in the same process.
+        state: everything it remembers, for tests in the same process.
     """
 
     url: str
     key: str
     admin_key: str
-    world: World
+    state: ServerState
 
     @property
     def books(self) -> Books:
         """The money of the account."""
-        return self.world.books
+        return self.state.books
 
     @property
     def control(self) -> str:
@@ -93,20 +125,20 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _running(world: World, listener: socket.socket, host: str) -> Running:
+def _running(state: ServerState, listener: socket.socket, host: str) -> Running:
     name = f"[{host}]" if ":" in host else host
-    keys = world.settings.keys
+    keys = state.settings.keys
     return Running(
         url=f"http://{name}:{listener.getsockname()[1]}{PREFIX}",
         key=next((key.token for key in keys if not key.admin), INFERENCE_KEY),
         admin_key=next((key.token for key in keys if key.admin), ADMIN_KEY),
-        world=world,
+        state=state,
     )
 
 
-def _config(world: World) -> uvicorn.Config:
+def _config(state: ServerState) -> uvicorn.Config:
     return uvicorn.Config(
-        build(world),
+        _application(state),
         http=_Protocol,
         ws="none",
         lifespan="off",
@@ -133,48 +165,23 @@ def serve_in_thread(settings: Settings | None = None, port: int = 0, host: str =
         OSError: the port is taken.
         RuntimeError: the server did not start.
     """
-    world = World(settings or Settings())
+    state = ServerState(settings or Settings())
     ready = threading.Event()
     listener = _listen(host, port)
-    server = _Server(_config(world), ready.set)
+    server = _Server(_config(state), ready.set)
     thread = threading.Thread(target=server.run, args=([listener],), name="emulator", daemon=True)
     thread.start()
     try:
         if not ready.wait(_START_LIMIT):
             raise RuntimeError("the emulator did not start in time")
-        yield _running(world, listener, host)
+        yield _running(state, listener, host)
     finally:
         server.stop()
         thread.join(_START_LIMIT)
         listener.close()
 
 
-def serve(
-    settings: Settings,
-    host: str = "127.0.0.1",
-    port: int = 8080,
-    *,
-    announce: Callable[[str], None],
-) -> None:
-    """Serve in the foreground until SIGINT or SIGTERM, as the command does.
-
-    Args:
-        settings: keys, balances, limits, speed.
-        host: address to listen on.
-        port: TCP port; 0 takes a free one.
-        announce: gets one line for people, when the server is ready to answer.
-
-    Raises:
-        OSError: the port is taken.
-    """
-
-    def tell(running: Running) -> None:
-        announce(f"emulator listening on {running.url} key {running.key}")
-
-    serve_until_stopped(settings, host, port, ready=tell)
-
-
-def serve_until_stopped(settings: Settings, host: str, port: int, *, ready: Callable[[Running], None]) -> None:
+def serve(settings: Settings, host: str, port: int, *, ready: Callable[[Running], None]) -> None:
     """Serve in the foreground until SIGINT or SIGTERM.
 
     Args:
@@ -186,9 +193,9 @@ def serve_until_stopped(settings: Settings, host: str, port: int, *, ready: Call
     Raises:
         OSError: the port is taken.
     """
-    world = World(settings)
+    state = ServerState(settings)
     listener = _listen(host, port)
-    server = _Server(_config(world), lambda: ready(_running(world, listener, host)))
+    server = _Server(_config(state), lambda: ready(_running(state, listener, host)))
     try:
         server.run([listener])
     finally:

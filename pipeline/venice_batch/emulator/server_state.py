@@ -1,36 +1,74 @@
-"""Everything that one running emulator remembers."""
+"""Everything that one running emulator remembers: account, limits, fault script, log of requests."""
 
 from __future__ import annotations
 
 import itertools
 import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from decimal import Decimal
+from typing import Any
 
 from starlette.requests import Request
 
 from venice_batch.emulator.accounts import Books
 from venice_batch.emulator.faults import Faults
 from venice_batch.emulator.limits import ErrorBudget, RateWindows
-from venice_batch.emulator.request_log import Entry
+from venice_batch.emulator.renderer import renderer
 from venice_batch.emulator.settings import Settings
-from venice_batch.emulator.studio import studio
 
 
-class World:
-    """The account, its limits, the script of faults and the log. Changed from the event loop only.
+@dataclass(slots=True)
+class Entry:
+    """One request in the log, for tests that count calls and check their order; times are Unix seconds.
+
+    Attributes:
+        status: None while unanswered, and for good when no status line was sent.
+        billed: USD; zero when nothing was billed.
+        currency: what paid, empty when nothing did.
+        image_sha256: of the first input's bytes, however they were sent.
+        params: the fields as they arrived, without pictures.
+        aborted: the connection was gone before the answer, or was cut by a fault.
+        fault: the scripted fault that hit it, or empty.
+    """
+
+    number: int
+    request_id: str
+    method: str
+    path: str
+    time_begun: float
+    time_answered: float | None = None
+    model: str = ""
+    status: int | None = None
+    billed: Decimal = Decimal(0)
+    currency: str = ""
+    image_sha256: str | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    transport: str = ""
+    aborted: bool = False
+    fault: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the entry as JSON shows it: the amount as text."""
+        return asdict(self) | {"billed": f"{self.billed:f}"}
+
+
+class ServerState:
+    """Changed from the event loop only.
 
     Attributes:
         settings: what the emulator was started with.
+        renderer: what draws the pictures.
         books: money.
         windows: requests per minute.
         budget: client errors.
         faults: the script in force.
         log: every API request, in order of arrival.
-        studio: who draws the pictures.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.studio = studio(settings.pictures)
+        self.renderer = renderer(settings.pictures)
         self.reset()
 
     def reset(self) -> None:

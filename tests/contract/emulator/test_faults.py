@@ -193,7 +193,7 @@ def test_a_client_that_gives_up_is_billed_and_logged_as_aborted(open_desk: OpenD
     desk = open_desk(Settings(latency=0.3))
     with pytest.raises(httpx2.ReadTimeout):
         desk.http.post("/image/background-remove", files={"image": ("i.png", photo())}, timeout=0.1)
-    entry = desk.running.world.log[-1]
+    entry = desk.running.state.log[-1]
     deadline = time.monotonic() + 3
     while entry.time_answered is None and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -205,11 +205,11 @@ def test_a_client_that_gives_up_is_billed_and_logged_as_aborted(open_desk: OpenD
 def test_stopping_does_not_wait_for_a_request_that_hangs() -> None:
     began = time.monotonic()
     with serve_in_thread() as running:
-        running.world.faults.script([{"do": {"kind": "hang"}}])
+        running.state.faults.script([{"do": {"kind": "hang"}}])
         address = urlsplit(running.url)
         wire = socket.create_connection((address.hostname or "", address.port or 0), timeout=5)
         wire.sendall(b"GET /api/v1/image/styles HTTP/1.1\r\nHost: x\r\n\r\n")
-        while not running.world.log:
+        while not running.state.log:
             time.sleep(0.01)
     wire.close()
     assert time.monotonic() - began < 8

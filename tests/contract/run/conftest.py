@@ -96,7 +96,7 @@ class Shop:
 
     def requests(self) -> int:
         """Return how many paid requests the API has seen."""
-        return sum(entry.method == "POST" for entry in self.running.world.log)
+        return sum(entry.method == "POST" for entry in self.running.state.log)
 
 
 OpenShop = Callable[..., Shop]

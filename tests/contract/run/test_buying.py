@@ -273,7 +273,7 @@ def masked(shop: Shop, **change: str) -> Buy:
 
 def test_a_mask_beside_the_picture_is_sent_with_it(shop: Shop) -> None:
     assert isinstance(shop.worker.do(masked(shop)), Bought)
-    (sent,) = [entry for entry in shop.running.world.log if entry.path == "/image/multi-edit"]
+    (sent,) = [entry for entry in shop.running.state.log if entry.path == "/image/multi-edit"]
     # The emulator notes the first picture alone, so the mask goes first here.
     assert sent.image_sha256 == file_hash(shop.folder / "in" / "x" / "a_mask.png")
     assert shop.scratch() == []

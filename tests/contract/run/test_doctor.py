@@ -146,7 +146,7 @@ def examined(settings: Settings, key: str | None = None, job: Job | None = None)
     with serve_in_thread(settings) as running:
         api = Api(running.url, Secret(key or running.key))
         found = told(vendor.probes(api, None if job is None else make_pipeline(job, api.host)))
-        assert [entry for entry in running.world.log if entry.method == "POST"] == [], "nothing is ever bought"
+        assert [entry for entry in running.state.log if entry.method == "POST"] == [], "nothing is ever bought"
     return found
 
 

@@ -88,7 +88,7 @@ class Home:
             assert summary.cause is None, summary.cause
 
     def calls(self) -> int:
-        return sum(entry.method == "POST" for entry in self.running.world.log)
+        return sum(entry.method == "POST" for entry in self.running.state.log)
 
     def garbage(self, *jobs: Job, days: float = 1, host: str = "loopback", **limits: int) -> Garbage:
         """What can go, so many days from now."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from venice_batch.emulator import fields as emulator
+from venice_batch.emulator import request_bodies as emulator
 from venice_batch.steps.fields import known_fields
 from venice_batch.steps.table import STEPS
 from venice_batch.venice.error_body import response_failure

@@ -36,22 +36,14 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
-class Sale:
-    """What a hold is settled for: the line that the ledger gets."""
-
-    sku: str
-    units: int
-    model: str
-    request_id: str
-
-
-@dataclass(frozen=True, slots=True)
 class Row:
     """One line of the ledger."""
 
     number: int
     time: float
-    sale: Sale
+    sku: str
+    units: int
+    request_id: str
     amount: Decimal
     currency: str
 
@@ -115,10 +107,10 @@ class Books:
                 self.balances[hold.currency] += hold.amount
             self._spent[hold.token, hold.currency] -= hold.amount
 
-    def settle(self, hold: Hold, sale: Sale) -> Row:
+    def settle(self, hold: Hold, sku: str, units: int, request_id: str) -> Row:
         """Bill a hold: its amount is gone and stands in the ledger."""
         with self._lock:
-            row = Row(len(self.rows), self._clock(), sale, hold.amount, hold.currency)
+            row = Row(len(self.rows), self._clock(), sku, units, request_id, hold.amount, hold.currency)
             self.rows.append(row)
             return row
 
@@ -132,5 +124,5 @@ class Books:
         with self._lock:
             found: dict[str, Decimal] = defaultdict(Decimal)
             for row in self.rows:
-                found[row.sale.sku] += row.amount
+                found[row.sku] += row.amount
             return dict(found)

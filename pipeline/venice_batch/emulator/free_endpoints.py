@@ -188,13 +188,13 @@ def _usage_history(state: ServerState, query: Query, _key: Key) -> dict[str, Any
 def _row(row: Row) -> dict[str, Any]:
     return {
         "timestamp": _stamp(row.time),
-        "sku": row.sale.sku,
-        "units": row.sale.units,
-        "pricePerUnitUsd": float(row.amount / row.sale.units),
+        "sku": row.sku,
+        "units": row.units,
+        "pricePerUnitUsd": float(row.amount / row.units),
         "amount": -float(row.amount),
         "currency": row.currency,
         "notes": "API Inference",
-        "inferenceDetails": {"requestId": row.sale.request_id},
+        "inferenceDetails": {"requestId": row.request_id},
     }
 
 

@@ -41,10 +41,10 @@ def gather(call: PaidCall) -> list[bytes]:
     """
     found: list[bytes] = []
     for number, source in enumerate(call.images, start=1):
-        data = source if isinstance(source, bytes) else _from_text(call, source, number)
-        if len(data) > MAX_FILE:
-            raise too_large()
         try:
+            data = source if isinstance(source, bytes) else _from_text(call, source)
+            if len(data) > MAX_FILE:
+                raise too_large()
             width, height = _probe(data)
         except _Unreadable:
             raise corrupt(call.image_field, number) from None
@@ -53,14 +53,11 @@ def gather(call: PaidCall) -> list[bytes]:
     return found
 
 
-def _from_text(call: PaidCall, text: str, number: int) -> bytes:
+def _from_text(call: PaidCall, text: str) -> bytes:
     if text.startswith(("http://", "https://")):
         if not call.web_urls:
             raise ApiError(400, f"{call.image_field}: a URL is not accepted here, send base64")
-        try:
-            return _fetch(text)
-        except _Unreadable:
-            raise corrupt(call.image_field, number) from None
+        return _fetch(text)
     if text.startswith("data:"):
         if not call.data_urls:
             raise ApiError(400, f"{call.image_field}: send plain base64 without the data: prefix")
@@ -68,7 +65,7 @@ def _from_text(call: PaidCall, text: str, number: int) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise corrupt(call.image_field, number) from None
+        raise _Unreadable from None
 
 
 def _probe(data: bytes) -> tuple[int, int]:

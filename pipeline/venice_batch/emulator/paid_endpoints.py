@@ -15,7 +15,6 @@ from anyio import CapacityLimiter, to_thread
 from starlette.responses import JSONResponse, Response
 
 from venice_batch.emulator import bad_pictures, input_images, request_bodies
-from venice_batch.emulator.accounts import Hold, Sale
 from venice_batch.emulator.api_error import ApiError
 from venice_batch.emulator.catalogue import (
     BACKGROUND_REMOVER,
@@ -115,13 +114,9 @@ class PaidEndpoint(Endpoint):
         if action is not None and not action.is_billed:
             self.state.books.release(hold)
         else:
-            self._bill(exchange, call, hold)
+            row = self.state.books.settle(hold, call.sku, call.units, exchange.entry.request_id)
+            exchange.entry.billed, exchange.entry.currency = row.amount, row.currency
         return made
-
-    def _bill(self, exchange: Exchange, call: PaidCall, hold: Hold) -> None:
-        sale = Sale(call.sku, call.units, call.model.id, exchange.entry.request_id)
-        row = self.state.books.settle(hold, sale)
-        exchange.entry.billed, exchange.entry.currency = row.amount, row.currency
 
 
 def _sha256(data: bytes) -> str:

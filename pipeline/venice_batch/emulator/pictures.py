@@ -164,15 +164,6 @@ def generate(prompt: str, seed: int, variant: int, size: tuple[int, int]) -> Ima
     return canvas
 
 
-def generated_size(
-    *, width: int, height: int, ratio: str | None, resolution: str | None, tiers: bool
-) -> tuple[int, int]:
-    """Return the size of a generation: by ratio and tier where either counts, else width by height."""
-    if ratio is None and not tiers:
-        return width, height
-    return edited_size((1, 1), ratio or "1:1", resolution or "1K")
-
-
 def blur(picture: Image.Image) -> Image.Image:
     """Return what safe mode makes of a picture."""
     return picture.filter(ImageFilter.GaussianBlur(max(picture.size) / 40))

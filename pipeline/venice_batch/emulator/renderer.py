@@ -41,15 +41,11 @@ def edit_format(call: PaidCall) -> str:
 
 
 def generation_size(call: PaidCall) -> tuple[int, int]:
-    """Return the size of a generation in pixels."""
+    """Return the size of a generation in pixels: by ratio and tier where either counts, else width by height."""
     options = call.options
-    return pictures.generated_size(
-        width=options["width"],
-        height=options["height"],
-        ratio=options["aspect_ratio"],
-        resolution=options["resolution"],
-        tiers=options["tiers"],
-    )
+    if options["aspect_ratio"] is None and not options["tiers"]:
+        return options["width"], options["height"]
+    return pictures.edited_size((1, 1), options["aspect_ratio"] or "1:1", options["resolution"] or "1K")
 
 
 class _Real:

@@ -90,15 +90,21 @@ class Running:
 
     Attributes:
         url: the base URL, with ``/api/v1``.
-        key: an inference key.
-        admin_key: an ADMIN key.
         state: everything it remembers, for tests in the same process.
     """
 
     url: str
-    key: str
-    admin_key: str
     state: ServerState
+
+    @property
+    def key(self) -> str:
+        """An inference key."""
+        return next((key.token for key in self.state.settings.keys if not key.admin), INFERENCE_KEY)
+
+    @property
+    def admin_key(self) -> str:
+        """An ADMIN key."""
+        return next((key.token for key in self.state.settings.keys if key.admin), ADMIN_KEY)
 
     @property
     def books(self) -> Books:
@@ -127,13 +133,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _running(state: ServerState, listener: socket.socket, host: str) -> Running:
     name = f"[{host}]" if ":" in host else host
-    keys = state.settings.keys
-    return Running(
-        url=f"http://{name}:{listener.getsockname()[1]}{PREFIX}",
-        key=next((key.token for key in keys if not key.admin), INFERENCE_KEY),
-        admin_key=next((key.token for key in keys if key.admin), ADMIN_KEY),
-        state=state,
-    )
+    return Running(f"http://{name}:{listener.getsockname()[1]}{PREFIX}", state)
 
 
 def _config(state: ServerState) -> uvicorn.Config:

@@ -29,12 +29,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 _CHECKED = tuple(Path(__file__).parent / name for name in ("unit", "contract"))
 #: Fixtures that start a server, and the parameters that name one.
 _STARTING = {
-    "_shared_desk",
+    "_shared_client",
     "canned",
     "emulator",
     "listener",
     "moto",
-    "open_desk",
+    "open_client",
     "running",
     "seaweed_server",
     "seaweed_tls",

@@ -53,7 +53,7 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Desk:
+class EmulatorClient:
     """One emulator and a client that holds its inference key."""
 
     running: Running
@@ -83,34 +83,34 @@ class Desk:
         return self.running.books.billed()
 
 
-OpenDesk = Callable[[Settings], Desk]
+OpenClient = Callable[[Settings], EmulatorClient]
 
 
-def _client(running: Running) -> httpx2.Client:
+def _http(running: Running) -> httpx2.Client:
     headers = {"Authorization": f"Bearer {running.key}"}
     return httpx2.Client(base_url=running.url, headers=headers, timeout=10, trust_env=False)
 
 
 @pytest.fixture
-def open_desk() -> Iterator[OpenDesk]:
+def open_client() -> Iterator[OpenClient]:
     """Start emulators with settings of the test's own."""
     with ExitStack() as stack:
 
-        def start(settings: Settings) -> Desk:
+        def start(settings: Settings) -> EmulatorClient:
             running = stack.enter_context(serve_in_thread(settings))
-            return Desk(running, stack.enter_context(_client(running)))
+            return EmulatorClient(running, stack.enter_context(_http(running)))
 
         yield start
 
 
 @pytest.fixture(scope="session")
-def _shared_desk() -> Iterator[Desk]:
-    with serve_in_thread(Settings(rpm=10_000)) as running, _client(running) as http:
-        yield Desk(running, http)
+def _shared_client() -> Iterator[EmulatorClient]:
+    with serve_in_thread(Settings(rpm=10_000)) as running, _http(running) as http:
+        yield EmulatorClient(running, http)
 
 
 @pytest.fixture
-def desk(_shared_desk: Desk) -> Desk:
+def client(_shared_client: EmulatorClient) -> EmulatorClient:
     """The default emulator, as new."""
-    _shared_desk.http.post(f"{_shared_desk.running.control}/reset")
-    return _shared_desk
+    _shared_client.http.post(f"{_shared_client.running.control}/reset")
+    return _shared_client

@@ -10,12 +10,12 @@ import sys
 import httpx2
 import pytest
 
-from tests.contract.emulator.conftest import Desk, photo, text
+from tests.contract.emulator.conftest import EmulatorClient, photo, text
 from venice_batch.emulator import Key, Settings, serve_in_thread
 
 
-def test_the_catalogue_lists_edit_models_with_exact_prices(desk: Desk) -> None:
-    listed = desk.get("/models", type="inpaint").json()
+def test_the_catalogue_lists_edit_models_with_exact_prices(client: EmulatorClient) -> None:
+    listed = client.get("/models", type="inpaint").json()
     assert (listed["object"], listed["type"]) == ("list", "inpaint")
     models = {entry["id"]: entry["model_spec"] for entry in listed["data"]}
     assert "qwen-edit" not in models
@@ -27,32 +27,32 @@ def test_the_catalogue_lists_edit_models_with_exact_prices(desk: Desk) -> None:
     assert models["seedream-v4-edit"]["deprecation"]["replacementModelId"] == "qwen-image-3-edit"
 
 
-def test_every_type_lists_its_own_and_all_lists_everything(desk: Desk) -> None:
+def test_every_type_lists_its_own_and_all_lists_everything(client: EmulatorClient) -> None:
     def ids(kind: str) -> set[str]:
-        return {entry["id"] for entry in desk.get("/models", type=kind).json()["data"]}
+        return {entry["id"] for entry in client.get("/models", type=kind).json()["data"]}
 
     assert ids("upscale") == {"upscaler"}
     assert "bria-bg-remover" in ids("image")
     assert ids("all") == ids("image") | ids("inpaint") | ids("upscale")
     assert ids("text") == set()
-    assert desk.get("/models", type="nonsense").status_code == 400
+    assert client.get("/models", type="nonsense").status_code == 400
 
 
-def test_the_catalogue_proves_nothing_about_the_key(desk: Desk) -> None:
+def test_the_catalogue_proves_nothing_about_the_key(client: EmulatorClient) -> None:
     wrong = {"Authorization": "Bearer wrong"}
-    assert desk.http.get("/models?type=image", headers=wrong).status_code == 200
-    assert desk.http.get("/image/styles", headers=wrong).status_code == 200
-    assert desk.http.get("/api_keys/rate_limits", headers=wrong).status_code == 401
+    assert client.http.get("/models?type=image", headers=wrong).status_code == 200
+    assert client.http.get("/image/styles", headers=wrong).status_code == 200
+    assert client.http.get("/api_keys/rate_limits", headers=wrong).status_code == 401
 
 
-def test_traits_name_the_default_edit_model(desk: Desk) -> None:
-    assert desk.get("/models/traits", type="inpaint").json()["data"]["default"] == "firered-image-edit"
+def test_traits_name_the_default_edit_model(client: EmulatorClient) -> None:
+    assert client.get("/models/traits", type="inpaint").json()["data"]["default"] == "firered-image-edit"
 
 
-def test_the_log_tells_one_picture_from_another_however_it_was_sent(desk: Desk) -> None:
-    desk.form("/image/edit", photo(), prompt="x")
-    desk.json("/image/edit", image=text(photo()), prompt="x", model="qwen-image-2-edit")
-    first, second = desk.log()
+def test_the_log_tells_one_picture_from_another_however_it_was_sent(client: EmulatorClient) -> None:
+    client.form("/image/edit", photo(), prompt="x")
+    client.json("/image/edit", image=text(photo()), prompt="x", model="qwen-image-2-edit")
+    first, second = client.log()
     assert first["image_sha256"] == second["image_sha256"] == hashlib.sha256(photo()).hexdigest()
     assert (first["transport"], second["transport"]) == ("multipart", "json")
     assert (first["model"], second["model"]) == ("firered-image-edit", "qwen-image-2-edit")
@@ -61,10 +61,10 @@ def test_the_log_tells_one_picture_from_another_however_it_was_sent(desk: Desk) 
     assert first["time_begun"] <= first["time_answered"] <= second["time_begun"]
 
 
-def test_a_request_id_links_answer_log_and_ledger(desk: Desk) -> None:
-    answer = desk.form("/image/edit", photo(), prompt="x")
-    (row,) = desk.get("/billing/usage-history", admin=True).json()["data"]
-    entry = desk.log()[0]
+def test_a_request_id_links_answer_log_and_ledger(client: EmulatorClient) -> None:
+    answer = client.form("/image/edit", photo(), prompt="x")
+    (row,) = client.get("/billing/usage-history", admin=True).json()["data"]
+    entry = client.log()[0]
     assert answer.headers["cf-ray"] == entry["request_id"] == row["inferenceDetails"]["requestId"]
 
 
@@ -77,11 +77,11 @@ def test_any_key_is_accepted_when_wanted() -> None:
             assert got.status_code == status
 
 
-def test_one_connection_serves_many_requests(desk: Desk) -> None:
+def test_one_connection_serves_many_requests(client: EmulatorClient) -> None:
     with httpx2.Client(trust_env=False, limits=httpx2.Limits(max_connections=1)) as http:
         ports = set()
         for _ in range(3):
-            answer = http.get(f"{desk.running.url}/image/styles")
+            answer = http.get(f"{client.running.url}/image/styles")
             ports.add(answer.extensions["network_stream"].get_extra_info("client_addr"))
         assert len(ports) == 1
 

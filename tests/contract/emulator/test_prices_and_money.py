@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.emulator.conftest import Desk, OpenDesk, photo, text
+from tests.contract.emulator.conftest import EmulatorClient, OpenClient, photo, text
 from venice_batch.emulator import Key, Settings
 
 PICTURE = text(photo())
@@ -44,15 +44,17 @@ def _multi(count: int, model: str, **more: str) -> dict[str, Any]:
         ("/image/generate", {"model": "qwen-image-2", "prompt": "x", "return_binary": True}, "0.05"),
     ],
 )
-def test_a_call_costs_what_the_price_list_says(desk: Desk, path: str, fields: dict[str, Any], price: str) -> None:
-    answer = desk.json(path, **fields)
+def test_a_call_costs_what_the_price_list_says(
+    client: EmulatorClient, path: str, fields: dict[str, Any], price: str
+) -> None:
+    answer = client.json(path, **fields)
     assert answer.status_code == 200, answer.text
-    assert desk.billed == Decimal(price)
-    assert desk.running.books.balances["USD"] == 50 - Decimal(price)
+    assert client.billed == Decimal(price)
+    assert client.running.books.balances["USD"] == 50 - Decimal(price)
 
 
-def test_the_balance_headers_report_the_balance_before_the_call(desk: Desk) -> None:
-    first, second = desk.json("/image/edit", **EDIT), desk.json("/image/edit", **EDIT)
+def test_the_balance_headers_report_the_balance_before_the_call(client: EmulatorClient) -> None:
+    first, second = client.json("/image/edit", **EDIT), client.json("/image/edit", **EDIT)
     assert first.headers["x-venice-balance-usd"] == "50"
     assert second.headers["x-venice-balance-usd"] == "49.96"
     assert second.headers["x-venice-balance-diem"] == "0"
@@ -69,17 +71,17 @@ def test_the_balance_headers_report_the_balance_before_the_call(desk: Desk) -> N
     ],
 )
 def test_one_currency_pays_the_whole_call(
-    open_desk: OpenDesk, diem: str | None, bundled: str | None, usd: str, pays: str
+    open_client: OpenClient, diem: str | None, bundled: str | None, usd: str, pays: str
 ) -> None:
     amounts = [None if amount is None else Decimal(amount) for amount in (diem, bundled)]
-    desk = open_desk(Settings(usd=Decimal(usd), diem=amounts[0], bundled=amounts[1]))
-    assert desk.json("/image/edit", **EDIT).status_code == 200
-    assert [row.currency for row in desk.running.books.rows] == [pays]
+    client = open_client(Settings(usd=Decimal(usd), diem=amounts[0], bundled=amounts[1]))
+    assert client.json("/image/edit", **EDIT).status_code == 200
+    assert [row.currency for row in client.running.books.rows] == [pays]
 
 
-def test_currencies_are_not_added_up(open_desk: OpenDesk) -> None:
-    desk = open_desk(Settings(usd=Decimal("0.03"), diem=Decimal("0.03"), bundled=Decimal("0.03")))
-    answer = desk.json("/image/edit", **EDIT)
+def test_currencies_are_not_added_up(open_client: OpenClient) -> None:
+    client = open_client(Settings(usd=Decimal("0.03"), diem=Decimal("0.03"), bundled=Decimal("0.03")))
+    answer = client.json("/image/edit", **EDIT)
     assert answer.status_code == 402
     assert "Insufficient USD or Diem balance" in answer.text
 
@@ -91,56 +93,56 @@ def test_currencies_are_not_added_up(open_desk: OpenDesk) -> None:
         (Key("k", diem_limit=Decimal("0.05")), "API key DIEM spend limit exceeded"),
     ],
 )
-def test_a_limit_of_the_key_has_its_own_402(open_desk: OpenDesk, key: Key, says: str) -> None:
+def test_a_limit_of_the_key_has_its_own_402(open_client: OpenClient, key: Key, says: str) -> None:
     only_diem = key.diem_limit is not None
     usd, diem = (Decimal(0), Decimal(9)) if only_diem else (Decimal(9), Decimal(0))
-    desk = open_desk(Settings(keys=(key,), usd=usd, diem=diem))
-    assert desk.json("/image/edit", **EDIT).status_code == 200
-    limits = desk.get("/api_keys/rate_limits").json()["data"]["balances"]
+    client = open_client(Settings(keys=(key,), usd=usd, diem=diem))
+    assert client.json("/image/edit", **EDIT).status_code == 200
+    limits = client.get("/api_keys/rate_limits").json()["data"]["balances"]
     assert limits["DIEM" if only_diem else "USD"] == 0.01
-    answer = desk.json("/image/edit", **EDIT)
+    answer = client.json("/image/edit", **EDIT)
     assert answer.status_code == 402
     assert says in answer.text
 
 
-def test_no_authorization_is_the_x402_offer_and_a_wrong_key_a_401(desk: Desk) -> None:
-    request = desk.http.build_request("POST", "/image/edit", json=EDIT)
+def test_no_authorization_is_the_x402_offer_and_a_wrong_key_a_401(client: EmulatorClient) -> None:
+    request = client.http.build_request("POST", "/image/edit", json=EDIT)
     del request.headers["authorization"]
-    offer = desk.http.send(request)
+    offer = client.http.send(request)
     assert offer.status_code == 402
     assert {"x402Version", "accepts"} <= offer.json().keys()
-    wrong = desk.http.post("/image/edit", json=EDIT, headers={"Authorization": "Bearer nonsense"})
+    wrong = client.http.post("/image/edit", json=EDIT, headers={"Authorization": "Bearer nonsense"})
     assert wrong.status_code == 401
 
 
-def test_a_key_without_access_is_a_403_and_says_so_beforehand(open_desk: OpenDesk) -> None:
-    desk = open_desk(Settings(keys=(Key("k", permitted=False),)))
-    assert desk.json("/image/edit", **EDIT).status_code == 403
-    assert desk.get("/api_keys/rate_limits").json()["data"]["accessPermitted"] is False
+def test_a_key_without_access_is_a_403_and_says_so_beforehand(open_client: OpenClient) -> None:
+    client = open_client(Settings(keys=(Key("k", permitted=False),)))
+    assert client.json("/image/edit", **EDIT).status_code == 403
+    assert client.get("/api_keys/rate_limits").json()["data"]["accessPermitted"] is False
 
 
-def test_the_balance_can_be_changed_from_outside(desk: Desk) -> None:
-    changed = desk.http.post(f"{desk.running.control}/balance", json={"usd": "0.05", "diem": None})
+def test_the_balance_can_be_changed_from_outside(client: EmulatorClient) -> None:
+    changed = client.http.post(f"{client.running.control}/balance", json={"usd": "0.05", "diem": None})
     assert changed.status_code == 200
-    assert desk.get("/api_keys/rate_limits").json()["data"]["balances"] == {"USD": 0.05}
-    assert desk.json("/image/edit", **EDIT).status_code == 200
-    assert desk.json("/image/edit", **EDIT).status_code == 402
+    assert client.get("/api_keys/rate_limits").json()["data"]["balances"] == {"USD": 0.05}
+    assert client.json("/image/edit", **EDIT).status_code == 200
+    assert client.json("/image/edit", **EDIT).status_code == 402
 
 
-def test_only_an_admin_key_reads_the_account(desk: Desk) -> None:
-    refused = desk.get("/billing/balance")
+def test_only_an_admin_key_reads_the_account(client: EmulatorClient) -> None:
+    refused = client.get("/billing/balance")
     assert (refused.status_code, refused.json()["error"]) == (401, "Admin API key required")
-    told = desk.get("/billing/balance", admin=True).json()
+    told = client.get("/billing/balance", admin=True).json()
     assert told["balances"] == {"usd": 50, "diem": 0, "bundledCredits": None, "earnedCredits": None}
     assert (told["canConsume"], told["consumptionCurrency"]) == (True, "USD")
 
 
-def test_the_ledger_is_paged_by_cursor_and_complete(desk: Desk) -> None:
+def test_the_ledger_is_paged_by_cursor_and_complete(client: EmulatorClient) -> None:
     for _ in range(12):
-        assert desk.json("/image/generate", model="z-image-turbo", prompt="x", width=64, height=64).status_code == 200
-    first = desk.get("/billing/usage-history", admin=True, pageSize="10").json()
+        assert client.json("/image/generate", model="z-image-turbo", prompt="x", width=64, height=64).status_code == 200
+    first = client.get("/billing/usage-history", admin=True, pageSize="10").json()
     assert len(first["data"]) == 10
-    second = desk.get("/billing/usage-history", admin=True, cursor=first["nextCursor"]).json()
+    second = client.get("/billing/usage-history", admin=True, cursor=first["nextCursor"]).json()
     assert len(second["data"]) == 2
     assert second["nextCursor"] is None
     rows = first["data"] + second["data"]
@@ -148,17 +150,17 @@ def test_the_ledger_is_paged_by_cursor_and_complete(desk: Desk) -> None:
     assert {(row["sku"], row["amount"], row["currency"]) for row in rows} == {("z-image-turbo", -0.01, "USD")}
 
 
-def test_the_ledger_checks_its_filters(desk: Desk) -> None:
+def test_the_ledger_checks_its_filters(client: EmulatorClient) -> None:
     def status(**query: str) -> int:
-        return desk.get("/billing/usage-history", admin=True, **query).status_code
+        return client.get("/billing/usage-history", admin=True, **query).status_code
 
     assert status(pageSize="9") == status(cursor="x") == status(startTimestamp="yesterday") == 400
     assert status(startTimestamp="2026-01-01T00:00:00Z", currency="USD") == 200
 
 
-def test_twenty_calls_at_once_cannot_spend_one_dollar_twice(open_desk: OpenDesk) -> None:
-    desk = open_desk(Settings(usd=Decimal("0.40"), latency=0.05, error_budget=100))
+def test_twenty_calls_at_once_cannot_spend_one_dollar_twice(open_client: OpenClient) -> None:
+    client = open_client(Settings(usd=Decimal("0.40"), latency=0.05, error_budget=100))
     with ThreadPoolExecutor(20) as pool:
-        statuses = list(pool.map(lambda _: desk.json("/image/edit", **EDIT).status_code, range(20)))
+        statuses = list(pool.map(lambda _: client.json("/image/edit", **EDIT).status_code, range(20)))
     assert sorted(statuses) == [200] * 10 + [402] * 10
-    assert desk.running.books.balances["USD"] == 0
+    assert client.running.books.balances["USD"] == 0

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.emulator.conftest import Desk, photo, text
+from tests.contract.emulator.conftest import EmulatorClient, photo, text
 
 PICTURE = text(photo())
 EDIT = {"image": PICTURE, "prompt": "on marble"}
@@ -60,12 +60,12 @@ DRAW = {"model": "z-image-turbo", "prompt": "a vase"}
     ],
 )
 def test_a_wrong_field_is_refused_by_name_and_costs_nothing(
-    desk: Desk, path: str, fields: dict[str, Any], says: str
+    client: EmulatorClient, path: str, fields: dict[str, Any], says: str
 ) -> None:
-    answer = desk.json(path, **fields)
+    answer = client.json(path, **fields)
     assert answer.status_code == 400
     assert says in answer.text
-    assert desk.billed == 0
+    assert client.billed == 0
 
 
 @pytest.mark.parametrize(
@@ -85,95 +85,99 @@ def test_a_wrong_field_is_refused_by_name_and_costs_nothing(
         ("/image/generate", {"model": "qwen-image-2", "prompt": "x", "style_references": [{"image": PICTURE}]}),
     ],
 )
-def test_what_the_documents_allow_is_accepted_as_json(desk: Desk, path: str, fields: dict[str, Any]) -> None:
-    answer = desk.json(path, **fields)
+def test_what_the_documents_allow_is_accepted_as_json(
+    client: EmulatorClient, path: str, fields: dict[str, Any]
+) -> None:
+    answer = client.json(path, **fields)
     assert answer.status_code == 200, answer.text
-    assert desk.billed > 0
+    assert client.billed > 0
 
 
-def test_in_a_form_numbers_and_booleans_are_text(desk: Desk) -> None:
-    assert desk.form("/image/upscale", photo(), scale="2", enhance="false").status_code == 200
-    edited = desk.form("/image/edit", photo(), prompt="on marble", safe_mode="false", enhance_prompt="false")
+def test_in_a_form_numbers_and_booleans_are_text(client: EmulatorClient) -> None:
+    assert client.form("/image/upscale", photo(), scale="2", enhance="false").status_code == 200
+    edited = client.form("/image/edit", photo(), prompt="on marble", safe_mode="false", enhance_prompt="false")
     assert edited.status_code == 200
-    assert desk.form("/image/upscale", photo(), scale="two").status_code == 400
+    assert client.form("/image/upscale", photo(), scale="two").status_code == 400
 
 
-def test_a_form_is_as_strict_as_json(desk: Desk) -> None:
-    assert "model" in desk.form("/image/background-remove", photo(), model="bria-bg-remover").text
-    assert "model" in desk.form("/image/multi-edit", photo(), name="images", prompt="x", model="qwen").text
-    assert "quality" in desk.form("/image/edit", photo(), prompt="x", quality="low").text
-    assert "more than once" in desk.form("/image/edit", photo(), photo(), prompt="x").text
-    assert "file part" in desk.http.post("/image/edit", files={"image": (None, PICTURE)}, data={"prompt": "x"}).text
-    assert desk.billed == 0
+def test_a_form_is_as_strict_as_json(client: EmulatorClient) -> None:
+    assert "model" in client.form("/image/background-remove", photo(), model="bria-bg-remover").text
+    assert "model" in client.form("/image/multi-edit", photo(), name="images", prompt="x", model="qwen").text
+    assert "quality" in client.form("/image/edit", photo(), prompt="x", quality="low").text
+    assert "more than once" in client.form("/image/edit", photo(), photo(), prompt="x").text
+    assert "file part" in client.http.post("/image/edit", files={"image": (None, PICTURE)}, data={"prompt": "x"}).text
+    assert client.billed == 0
 
 
-def test_multi_edit_takes_several_parts_of_one_name(desk: Desk) -> None:
-    answer = desk.form("/image/multi-edit", photo(), photo(), photo(), name="images", prompt="together")
+def test_multi_edit_takes_several_parts_of_one_name(client: EmulatorClient) -> None:
+    answer = client.form("/image/multi-edit", photo(), photo(), photo(), name="images", prompt="together")
     assert answer.status_code == 200, answer.text
 
 
-def test_the_error_names_the_field_in_a_tree_and_in_a_list(desk: Desk) -> None:
-    body = desk.json("/image/edit", **EDIT, colour="red", safe_mode=3).json()
+def test_the_error_names_the_field_in_a_tree_and_in_a_list(client: EmulatorClient) -> None:
+    body = client.json("/image/edit", **EDIT, colour="red", safe_mode=3).json()
     assert body["error"] == "Invalid request parameters"
     assert body["details"]["_errors"] == ["Unrecognized key(s) in object: 'colour'"]
     assert body["details"]["safe_mode"]["_errors"]
     assert {tuple(issue["path"]) for issue in body["issues"]} == {("colour",), ("safe_mode",)}
 
 
-def test_a_retired_model_is_gone_and_names_its_successor(desk: Desk) -> None:
-    answer = desk.json("/image/edit", **EDIT, model="qwen-edit")
+def test_a_retired_model_is_gone_and_names_its_successor(client: EmulatorClient) -> None:
+    answer = client.json("/image/edit", **EDIT, model="qwen-edit")
     assert answer.status_code == 410
     assert "firered-image-edit" in answer.text
 
 
-def test_an_unknown_generation_model_is_a_404_with_a_suggestion(desk: Desk) -> None:
-    answer = desk.json("/image/generate", model="z-image-turbi", prompt="x")
+def test_an_unknown_generation_model_is_a_404_with_a_suggestion(client: EmulatorClient) -> None:
+    answer = client.json("/image/generate", model="z-image-turbi", prompt="x")
     assert answer.status_code == 404
     assert "z-image-turbo" in answer.text
 
 
 @pytest.mark.parametrize("size", [(200, 200), (7000, 5000)])
-def test_too_few_and_too_many_pixels_are_refused(desk: Desk, size: tuple[int, int]) -> None:
-    answer = desk.form("/image/edit", photo(size, "JPEG"), prompt="x")
+def test_too_few_and_too_many_pixels_are_refused(client: EmulatorClient, size: tuple[int, int]) -> None:
+    answer = client.form("/image/edit", photo(size, "JPEG"), prompt="x")
     assert answer.status_code == 400
     assert "dimensions" in answer.text
 
 
-def test_a_truncated_picture_is_refused_and_not_billed(desk: Desk) -> None:
-    answer = desk.form("/image/upscale", photo((400, 400), "JPEG")[:4000])
+def test_a_truncated_picture_is_refused_and_not_billed(client: EmulatorClient) -> None:
+    answer = client.form("/image/upscale", photo((400, 400), "JPEG")[:4000])
     assert answer.status_code == 400
     assert "invalid or corrupt" in answer.text
-    assert desk.billed == 0
-    assert desk.running.books.balances["USD"] == 50
+    assert client.billed == 0
+    assert client.running.books.balances["USD"] == 50
 
 
-def test_a_file_over_25_mb_and_a_json_over_35_mb_are_too_large(desk: Desk) -> None:
+def test_a_file_over_25_mb_and_a_json_over_35_mb_are_too_large(client: EmulatorClient) -> None:
     padded = photo() + bytes(25_000_000)
-    by_form = desk.form("/image/upscale", padded)
+    by_form = client.form("/image/upscale", padded)
     assert (by_form.status_code, by_form.json()["code"]) == (413, "PAYLOAD_TOO_LARGE")
-    by_json = desk.http.post("/image/upscale", content=b" " * 35_000_001, headers={"Content-Type": "application/json"})
+    by_json = client.http.post(
+        "/image/upscale", content=b" " * 35_000_001, headers={"Content-Type": "application/json"}
+    )
     assert (by_json.status_code, by_json.json()["code"]) == (413, "PAYLOAD_TOO_LARGE")
 
 
-def test_other_content_types_are_a_415(desk: Desk) -> None:
-    plain = desk.http.post("/image/edit", content=b"hello", headers={"Content-Type": "text/plain"})
+def test_other_content_types_are_a_415(client: EmulatorClient) -> None:
+    plain = client.http.post("/image/edit", content=b"hello", headers={"Content-Type": "text/plain"})
     assert plain.status_code == 415
-    assert desk.form("/image/generate", photo(), prompt="x").status_code == 415
+    assert client.form("/image/generate", photo(), prompt="x").status_code == 415
 
 
 @pytest.mark.parametrize("body", [b"{", b"[1]", b"null", b"\xff"])
-def test_a_body_that_is_no_json_object_is_a_400(desk: Desk, body: bytes) -> None:
-    answer = desk.http.post("/image/edit", content=body, headers={"Content-Type": "application/json"})
+def test_a_body_that_is_no_json_object_is_a_400(client: EmulatorClient, body: bytes) -> None:
+    answer = client.http.post("/image/edit", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 400
 
 
-def test_a_blocked_prompt_is_a_422(desk: Desk) -> None:
-    answer = desk.json("/image/edit", image=PICTURE, prompt="something forbidden")
+def test_a_blocked_prompt_is_a_422(client: EmulatorClient) -> None:
+    answer = client.json("/image/edit", image=PICTURE, prompt="something forbidden")
     assert answer.status_code == 422
-    assert desk.billed == 0
+    assert client.billed == 0
 
 
-def test_unknown_paths_and_methods_are_json_errors(desk: Desk) -> None:
-    assert desk.get("/image/nothing").status_code == 404
-    assert desk.get("/image/edit").status_code == 405
-    assert desk.get("/billing/usage").status_code == 410
+def test_unknown_paths_and_methods_are_json_errors(client: EmulatorClient) -> None:
+    assert client.get("/image/nothing").status_code == 404
+    assert client.get("/image/edit").status_code == 405
+    assert client.get("/billing/usage").status_code == 410

@@ -172,7 +172,7 @@ def unlock(job: Path, overrides: Sequence[str], base_url: str | None, *, force: 
 
 def _unlock_store(store: StateStore, policy: LeasePolicy, *, force: bool) -> int:
     place = store.place
-    held = bucket_lease.look(store, policy)
+    held = bucket_lease.find(store, policy)
     if held is None:
         click.echo(f"nobody holds {shown(str(place))}")
         return Exit.DONE
@@ -182,7 +182,7 @@ def _unlock_store(store: StateStore, policy: LeasePolicy, *, force: bool) -> int
             remedy=f"if it is dead, the lease ends by itself in {duration(held.left)}; --force breaks it now,"
             " and a run that lives after all stops with exit code 7",
         )
-    bucket_lease.break_off(store, policy, held)
+    bucket_lease.break_lease(store, policy, held)
     click.echo(f"broken: the lease on {shown(str(place))} ({shown(held.owner)}), silent for {duration(held.silent)}")
     return Exit.DONE
 

@@ -13,7 +13,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from typing import Any
 
 from venice_batch.errors import LeaseLost, Locked, Unavailable, VeniceBatchError
 from venice_batch.state.conditional_writes import probe
-from venice_batch.storage import Blob, Changed, Exists, StateStore
+from venice_batch.storage import Changed, Exists, StateStore
 
 NAME = "lease"
 #: The server's dates are whole seconds: two of them may differ by that much more than the times they stand for.
@@ -29,7 +29,7 @@ _GRAIN = 1.0
 #: The holder stops trusting its lease this part of its time before others may take it over.
 _MARGIN = 0.2
 #: A renewal is tried this often in the life of a lease; sooner after a failure.
-_BEATS, _BEATS_IN_TROUBLE = 3, 12
+_RENEWALS, _RENEWALS_AFTER_FAILURE = 3, 12
 _TRIES = 5
 
 
@@ -71,11 +71,11 @@ class BucketLease:
         self._renewals = 0
         self._etag = ""
         self._deadline = 0.0
-        self._trouble: Unavailable | None = None
+        self._failure: Unavailable | None = None
         self._asked_at: float | None = None
         self._end: VeniceBatchError | None = None
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
+        self._thread = threading.Thread(target=self._keep_renewed, name="lease", daemon=True)
 
     # Getting and giving back
 
@@ -88,32 +88,24 @@ class BucketLease:
         """
         probed = not self._policy.safe
         for _ in range(_TRIES):
-            there = self._store.get(NAME)
-            if there is not None:
-                self._refuse_live(there)
+            found = _read(self._store, self._policy)
+            if found is not None and found.left > 0 and not found.released:
+                raise Locked(
+                    f"another run holds {self._store.place} ({found.owner})",
+                    remedy=f"wait until it ends; if it was killed, this job can be run in {found.left:.0f} s",
+                )
+            self.tails = {} if found is None else dict(found.tails)
             if not probed:
                 probe(self._store)
                 probed = True
             begun = self._clock()
             with suppress(Exists, Changed):
-                self._etag = self._put(None if there is None else there.etag, released=False)
+                self._etag = self._put(None if found is None else found.etag, released=False)
                 self._deadline = begun + self._policy.ttl * (1 - _MARGIN)
                 self._thread.start()
                 return
             # Somebody was faster; whether it still holds the lease is seen in the next round.
         raise Locked(f"others keep taking {self._store.place}{NAME}", remedy="run the job again")
-
-    def _refuse_live(self, there: Blob) -> None:
-        said = _parsed(there.content)
-        left = _ttl(said, self._policy) + _GRAIN - (there.now - there.modified)
-        released = said.get("released") is True
-        if left > 0 and not released:
-            raise Locked(
-                f"another run holds {self._store.place} ({_owner(said)})",
-                remedy=f"wait until it ends; if it was killed, this job can be run in {left:.0f} s",
-            )
-        tails = said.get("tails")
-        self.tails = dict(tails) if released and isinstance(tails, dict) else {}
 
     def release(self) -> None:
         """Give the lease back; a store that cannot be reached just lets it grow old."""
@@ -126,7 +118,7 @@ class BucketLease:
 
     def _put(self, etag: str | None, *, released: bool) -> str:
         self._renewals += 1
-        said = {
+        content = {
             "owner": {"host": socket.gethostname(), "pid": os.getpid()},
             "writer": self.writer,
             "since": self._since,
@@ -136,10 +128,10 @@ class BucketLease:
             "released": released,
             "tails": self.tails,
         }
-        content = json.dumps(said).encode("ascii")
+        encoded = json.dumps(content).encode("ascii")
         if not self._policy.safe:
-            return self._store.write(NAME, content)
-        return self._store.write(NAME, content, if_absent=etag is None, if_match=etag)
+            return self._store.write(NAME, encoded)
+        return self._store.write(NAME, encoded, if_absent=etag is None, if_match=etag)
 
     # Holding
 
@@ -156,65 +148,67 @@ class BucketLease:
             raise type(self._end)(self._end.message, remedy=self._end.remedy)
 
     def _ran_out(self) -> VeniceBatchError:
-        trouble, asked = self._trouble, self._asked_at
-        if trouble is None and (asked is None or self._clock() - asked < self._policy.ttl / _BEATS):
+        failure, asked = self._failure, self._asked_at
+        if failure is None and (asked is None or self._clock() - asked < self._policy.ttl / _RENEWALS):
             return LeaseLost(
                 f"the lease on {self._store.place} ran out while this process stood still",
                 remedy="run the job again: it goes on where it stopped",
             )
-        why = "the store does not answer" if trouble is None else trouble.message
+        why = "the store does not answer" if failure is None else failure.message
         return Unavailable(
             f"the lease on {self._store.place} could not be renewed in time: {why}",
-            remedy="" if trouble is None else trouble.remedy,
+            remedy="" if failure is None else failure.remedy,
         )
 
-    def _beat(self) -> None:
-        beats = _BEATS
-        while not self._stop.wait(self._policy.ttl / beats):
+    def _keep_renewed(self) -> None:
+        renewals = _RENEWALS
+        while self._end is None and not self._stop.wait(self._policy.ttl / renewals):
             try:
                 self.check()
                 self._renew()
-                beats = _BEATS
+                renewals = _RENEWALS
             except Unavailable as error:
-                self._trouble, beats = error, _BEATS_IN_TROUBLE
+                self._failure, renewals = error, _RENEWALS_AFTER_FAILURE
             except LeaseLost as error:
                 self._end = error
             except Changed:
                 # Written by nobody but us, and yet changed twice within one renewal: not to be trusted.
-                self._end = self._taken("is not what was written")
-            if self._end is not None:
-                return
+                self._end = self._lost("is not what was written")
 
     def _renew(self) -> None:
         self._asked_at = begun = self._clock()
         self._write_over(released=False)
         self._deadline = begun + self._policy.ttl * (1 - _MARGIN)
-        self._asked_at = self._trouble = None
+        self._asked_at = self._failure = None
 
     def _write_over(self, *, released: bool) -> None:
         if not self._policy.safe:
-            self._found_again()
+            self._own_etag()
         try:
             self._etag = self._put(self._etag, released=released)
         except Changed:
-            self._etag = self._found_again()
-            self._etag = self._put(self._etag, released=released)
+            self._etag = self._put(self._own_etag(), released=released)
 
-    def _found_again(self) -> str:
+    def _own_etag(self) -> str:
         """Return the etag of our own lease, left by a renewal whose answer was lost.
 
         Raises:
             LeaseLost: it is not ours any more.
         """
-        there = self._store.get(NAME)
-        said = {} if there is None else _parsed(there.content)
-        if there is None or said.get("writer") != self.writer:
-            raise self._taken("was removed" if there is None else _by_whom(said))
-        return there.etag
+        found = _read(self._store, self._policy)
+        if found is None:
+            raise self._lost("was removed")
+        if found.writer != self.writer:
+            raise self._lost(
+                "was broken off with `unlock --force`"
+                if found.broken
+                else f"was taken over by another run ({found.owner})"
+            )
+        return found.etag
 
-    def _taken(self, by: str) -> LeaseLost:
+    def _lost(self, how: str) -> LeaseLost:
         return LeaseLost(
-            f"the lease on {self._store.place} {by}", remedy="run the job again once no other run works on it"
+            f"the lease on {self._store.place} {how}", remedy="run the job again once no other run works on it"
         )
 
 
@@ -235,38 +229,65 @@ def hold(store: StateStore, policy: LeasePolicy) -> Iterator[BucketLease]:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class FoundLease:
     """A lease as it was found.
 
     Attributes:
         owner: host, process and since when, as JSON.
+        writer: the random name of its holder.
         silent: seconds since its last renewal, by the server's clock.
         left: seconds until others may take it over by themselves; not positive: it is dead.
         etag: of the object.
+        released: given back.
+        broken: released by somebody else than its holder.
+        tails: see `BucketLease`.
     """
 
     owner: str
+    writer: object
     silent: float
     left: float
     etag: str
+    released: bool
+    broken: bool
+    tails: Mapping[str, int]
 
 
-def look(store: StateStore, policy: LeasePolicy) -> Held | None:
+def _read(store: StateStore, policy: LeasePolicy) -> FoundLease | None:
+    """Return the lease that lies there; one that cannot be read says nothing, but is as new or old as any other."""
+    blob = store.get(NAME)
+    if blob is None:
+        return None
+    content: object = None
+    with suppress(ValueError):
+        content = json.loads(blob.content)
+    fields: dict[str, Any] = content if isinstance(content, dict) else {}
+    owner, ttl, tails = fields.get("owner"), fields.get("ttl"), fields.get("tails")
+    released, silent = fields.get("released") is True, blob.now - blob.modified
+    return FoundLease(
+        owner=json.dumps({**(owner if isinstance(owner, dict) else {"host": "unknown"}), "since": fields.get("since")}),
+        writer=fields.get("writer"),
+        silent=silent,
+        left=(float(ttl) if isinstance(ttl, int | float) else policy.ttl) + _GRAIN - silent,
+        etag=blob.etag,
+        released=released,
+        broken=released and owner is None,
+        tails=tails if released and isinstance(tails, dict) else {},
+    )
+
+
+def find(store: StateStore, policy: LeasePolicy) -> FoundLease | None:
     """Return the lease of the state at `store`, or None where nobody holds it.
 
     Raises:
         Unavailable: the store cannot be reached.
     """
-    there = store.get(NAME)
-    said = {} if there is None else _parsed(there.content)
-    if there is None or said.get("released") is True:
-        return None
-    silent = there.now - there.modified
-    return Held(_owner(said), silent, _ttl(said, policy) + _GRAIN - silent, there.etag)
+    found = _read(store, policy)
+    return None if found is None or found.released else found
 
 
-def break_off(store: StateStore, policy: LeasePolicy, held: Held) -> None:
-    """Release somebody else's lease, unless it was renewed since it was looked at.
+def break_lease(store: StateStore, policy: LeasePolicy, found: FoundLease) -> None:
+    """Release somebody else's lease, unless it was renewed since it was found.
 
     A holder that lives after all finds a stranger's name in it at its next renewal, and begins no call from then on.
 
@@ -274,38 +295,12 @@ def break_off(store: StateStore, policy: LeasePolicy, held: Held) -> None:
         Locked: it was renewed: its holder lives.
         Unavailable: the store cannot be reached or written.
     """
-    # No tails: whoever comes next looks for answers that the dead run did not record.
-    said = {"writer": secrets.token_hex(8), "ttl": policy.ttl, "released": True, "tails": {}}
-    content = json.dumps(said).encode("ascii")
+    # No tails: the next holder then looks for answers that the dead run did not record.
+    content = {"writer": secrets.token_hex(8), "ttl": policy.ttl, "released": True, "tails": {}}
     try:
-        store.write(NAME, content, if_match=held.etag if policy.safe else None)
+        store.write(NAME, json.dumps(content).encode("ascii"), if_match=found.etag if policy.safe else None)
     except Changed:
         raise Locked(
-            f"the run that holds {store.place} renewed its lease just now ({held.owner})",
+            f"the run that holds {store.place} renewed its lease just now ({found.owner})",
             remedy="it is alive: end it on its host, or wait until it is done",
         ) from None
-
-
-def _ttl(said: dict[str, Any], policy: LeasePolicy) -> float:
-    ttl = said.get("ttl")
-    return float(ttl) if isinstance(ttl, int | float) else policy.ttl
-
-
-def _parsed(content: bytes) -> dict[str, Any]:
-    """Return what a lease says; one that cannot be read says nothing, but is as new or old as any other."""
-    with suppress(ValueError):
-        said = json.loads(content)
-        if isinstance(said, dict):
-            return said
-    return {}
-
-
-def _by_whom(said: dict[str, Any]) -> str:
-    if said.get("released") is True and "owner" not in said:
-        return "was broken off with `unlock --force`"
-    return f"was taken over by another run ({_owner(said)})"
-
-
-def _owner(said: dict[str, Any]) -> str:
-    owner = said.get("owner")
-    return json.dumps({**(owner if isinstance(owner, dict) else {"host": "unknown"}), "since": said.get("since")})

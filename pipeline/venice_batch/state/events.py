@@ -6,7 +6,8 @@ Everything that changes the manifest is one of these values, and `apply` is the 
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 
 #: The states of an item; done is final until the input or the recipe changes.
 STATES = ("pending", "running", "done", "failed", "waiting", "invalid", "flagged", "uncertain", "vanished")
@@ -194,100 +195,77 @@ Event = (
 )
 
 
+Statement = tuple[str, tuple[object, ...]]
+
+
 def apply(connection: sqlite3.Connection, event: Event) -> None:
     """Carry out one event inside the caller's transaction. Applying an event twice changes nothing more."""
-    for statement, values in _result_statements(event) or [_statement(event)]:
+    for statement, values in _statements(event):
         connection.execute(statement, values)
 
 
-def _result_statements(event: Event) -> list[tuple[str, tuple[object, ...]]]:
+def _statements(event: Event) -> list[Statement]:
     match event:
-        case ResultStored(key, facts):
-            return [("INSERT OR REPLACE INTO results VALUES (?, ?)", (key, facts))]
-        case AnswerSetAside(key, number):
-            aside = ("INSERT OR IGNORE INTO bad_answers VALUES (?, ?)", (key, number))
-            return [aside, *_forgotten(key)]
+        case AnswerSetAside(key):
+            return [_written(event), *_forget(key)]
         case ResultGone(key):
-            return _forgotten(key)
-        case Released(key, sha256, at):
-            return [("INSERT OR REPLACE INTO released VALUES (?, ?, ?)", (key, sha256, at))]
-        case _:
-            return []
-
-
-def _forgotten(key: str) -> list[tuple[str, tuple[object, ...]]]:
-    # A vendor may draw the same bytes twice: an acceptance must not outlive the answer that it was given for.
-    return [("DELETE FROM results WHERE key = ?", (key,)), ("DELETE FROM released WHERE key = ?", (key,))]
-
-
-def _statement(event: Event) -> tuple[str, tuple[object, ...]]:
-    match event:
-        case RunStarted(run, job, at):
-            return "INSERT OR IGNORE INTO runs (id, job, started_at) VALUES (?, ?, ?)", (run, job, at)
-        case RunEnded(run, at, exit_code, closed):
-            return "UPDATE runs SET ended_at = ?, exit_code = ?, closed = ? WHERE id = ?", (at, exit_code, closed, run)
-        case ItemMoved(item, version, fingerprint, state, at, code, reason, lasting, result):
-            return (
-                "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (item.job, item.key, item.variant, version, fingerprint, state, code, reason, int(lasting), at, result),
-            )
-        case SourceRead(job, key, version, size, sha256, facts):
-            return (
-                "INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?)",
-                (job, key, version, size, sha256, facts),
-            )
-        case _:
-            return _output_statement(event) or _call_statement(event)
-
-
-def _output_statement(event: Event) -> tuple[str, tuple[object, ...]] | None:
-    match event:
-        case OutputPlanned(item, path):
-            return (
-                # What is known of a file that is already there stays: it tells our own file from a stranger's.
-                """INSERT INTO outputs (job, key, variant, path) VALUES (?, ?, ?, ?)
-                ON CONFLICT (job, path) DO UPDATE SET key = excluded.key, variant = excluded.variant""",
-                (item.job, item.key, item.variant, path),
-            )
-        case OutputWritten(item, path, version, sha256):
-            return (
-                "INSERT OR REPLACE INTO outputs VALUES (?, ?, ?, ?, ?, ?)",
-                (item.job, item.key, item.variant, path, version, sha256),
-            )
+            return _forget(key)
+        case OutputPlanned():
+            # What is known of a file that is already there stays: it tells our own file from a stranger's.
+            sql, values = _written(event)
+            return [
+                (f"{sql} ON CONFLICT (job, path) DO UPDATE SET key = excluded.key, variant = excluded.variant", values)
+            ]
         case OutputDropped(job, path):
-            return "DELETE FROM outputs WHERE job = ? AND path = ?", (job, path)
+            return [("DELETE FROM outputs WHERE job = ? AND path = ?", (job, path))]
         case _:
-            return None
+            return [_written(event)]
 
 
-def _call_statement(event: Event) -> tuple[str, tuple[object, ...]]:
-    match event:
-        case Reserved(call, run, item, step, endpoint, model, micros, at):
-            return (
-                """INSERT OR IGNORE INTO calls
-                (id, run, job, key, variant, step, endpoint, model, micros, fate, reserved_at)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'reserved', ?)""",
-                (call, run, item.job, item.key, item.variant, step, endpoint, model, micros, at),
-            )
-        case Begun(call, result, at):
-            return "UPDATE calls SET fate = 'begun', result = ?, begun_at = ? WHERE id = ?", (result, at, call)
-        case Settled():
-            return (
-                """UPDATE calls SET fate = ?, outcome = ?, ended_at = ?, status = ?, attempts = ?, request_id = ?,
-                model_served = ?, balance_usd = ?, balance_diem = ?, begun_at = coalesce(?, begun_at) WHERE id = ?""",
-                (
-                    event.fate,
-                    event.outcome,
-                    event.at,
-                    event.status,
-                    event.attempts,
-                    event.request_id,
-                    event.model_served,
-                    event.balance_usd,
-                    event.balance_diem,
-                    event.sent_at,
-                    event.call,
-                ),
-            )
-        case _:
-            raise TypeError(f"not an event: {event!r}")
+#: How an event is written: where, and the columns that are not called as its fields are.
+_INTO: Mapping[type, tuple[str, str, Mapping[str, str]]] = {
+    RunStarted: ("INSERT OR IGNORE", "runs", {"run": "id", "at": "started_at"}),
+    RunEnded: ("UPDATE", "runs", {"run": "id", "at": "ended_at"}),
+    ItemMoved: ("INSERT OR REPLACE", "items", {"at": "updated_at"}),
+    SourceRead: ("INSERT OR REPLACE", "sources", {}),
+    OutputPlanned: ("INSERT", "outputs", {}),
+    OutputWritten: ("INSERT OR REPLACE", "outputs", {}),
+    Reserved: ("INSERT OR IGNORE", "calls", {"call": "id", "at": "reserved_at"}),
+    Begun: ("UPDATE", "calls", {"call": "id", "at": "begun_at"}),
+    Settled: ("UPDATE", "calls", {"call": "id", "at": "ended_at", "sent_at": "begun_at"}),
+    ResultStored: ("INSERT OR REPLACE", "results", {}),
+    AnswerSetAside: ("INSERT OR IGNORE", "bad_answers", {}),
+    Released: ("INSERT OR REPLACE", "released", {}),
+}
+_FATES = {Reserved: "reserved", Begun: "begun"}
+
+
+def _written(event: Event) -> Statement:
+    verb, table, renamed = _INTO[type(event)]
+    columns = _columns(event, renamed)
+    if type(event) in _FATES:
+        columns["fate"] = _FATES[type(event)]
+    if verb != "UPDATE":
+        marks = ", ".join("?" * len(columns))
+        return f"{verb} INTO {table} ({', '.join(columns)}) VALUES ({marks})", tuple(columns.values())
+    changed = {name: value for name, value in columns.items() if name != "id"}
+    if changed.get("begun_at", 0.0) is None:
+        del changed["begun_at"]  # not known: what was recorded before stays
+    changes = ", ".join(f"{name} = ?" for name in changed)
+    return f"UPDATE {table} SET {changes} WHERE id = ?", (*changed.values(), columns["id"])
+
+
+def _columns(event: Event, renamed: Mapping[str, str]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for field in fields(event):
+        value = getattr(event, field.name)
+        if isinstance(value, ItemId):
+            found.update(job=value.job, key=value.key, variant=value.variant)
+        else:
+            found[renamed.get(field.name, field.name)] = value
+    return found
+
+
+def _forget(result: str) -> list[Statement]:
+    # A vendor may draw the same bytes twice: an acceptance must not outlive the answer that it was given for.
+    return [("DELETE FROM results WHERE key = ?", (result,)), ("DELETE FROM released WHERE key = ?", (result,))]

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from venice_batch.errors import VeniceBatchError
 from venice_batch.state import schema
@@ -18,18 +17,28 @@ from venice_batch.state.bucket_journal import AT_REST, UNDER_WAY, BucketJournal
 from venice_batch.state.events import COUNTED, Begun, Event, ItemId, ItemMoved, Reserved, Settled, apply
 from venice_batch.state.lease import Lease, NeverExpires
 from venice_batch.state.results import Result, Results
-from venice_batch.state.rows import CallRow, ItemRow, OutputRow, Purchased, RunRow, SourceRow, Spending
+from venice_batch.state.rows import (
+    CallRow,
+    ItemRow,
+    OutputRow,
+    Purchased,
+    Row,
+    RunRow,
+    SourceRow,
+    Spending,
+    columns,
+    reader,
+)
 from venice_batch.state.store_retry import Patience
 from venice_batch.storage import Place
 
 FILE = "manifest.sqlite3"
-Row = TypeVar("Row")
+Sum = TypeVar("Sum", Purchased, Spending)
 #: Events of one transaction where there are many.
 _GROUP = 1000
 #: Keys of one question to `State.rows_of`.
 MOST_KEYS = 500
-_ITEM = "key, variant, version, fingerprint, state, code, reason, lasting, updated_at, result"
-_ROWS_OF = f"SELECT {_ITEM} FROM items WHERE job = ? AND key IN ({', '.join('?' * MOST_KEYS)})"
+_OF_KEYS = f"WHERE job = ? AND key IN ({', '.join('?' * MOST_KEYS)})"
 _NO_LEASE = NeverExpires()
 _COUNTED = ", ".join(f"'{fate}'" for fate in COUNTED)
 
@@ -154,8 +163,16 @@ class State:
         """Whether everything that this run stored is recorded."""
         return self._failed is None and not self.results.unrecorded(final=True)
 
-    def _rows(self, kind: Callable[..., Row], sql: str, *values: object) -> list[Row]:
-        return [kind(*row) for row in self._connection.execute(sql, values)]
+    def _select(self, kind: type[Row], rest: str, *values: object) -> Iterator[Row]:
+        """Yield rows of a kind, streamed; `rest` is what follows the table's name."""
+        sql = f"SELECT {columns(kind)} FROM {kind.TABLE} {rest}"
+        return map(reader(kind), self._connection.execute(sql, values))
+
+    def _aggregate(self, kind: Callable[..., Sum], sql: str, *values: object) -> list[Sum]:
+        """Return what a query sums up, its columns called as the fields of `kind` are."""
+        cursor = self._connection.execute(sql, values)
+        names = [column for column, *_ in cursor.description]
+        return [kind(**dict(zip(names, row, strict=True))) for row in cursor]
 
     def _number(self, sql: str, *values: object) -> int:
         return int(self._connection.execute(sql, values).fetchone()[0] or 0)
@@ -164,24 +181,20 @@ class State:
 
     def items(self, job: str, state: str | None = None) -> Iterator[ItemRow]:
         """Yield the items of `job`, all or those in one state, by key."""
-        chosen = "" if state is None else " AND state = ?"
-        values = (job,) if state is None else (job, state)
-        sql = f"SELECT {_ITEM} FROM items WHERE job = ?{chosen} ORDER BY key, variant"
-        for row in self._connection.execute(sql, values):
-            yield _item_row(row)
+        if state is None:
+            return self._select(ItemRow, "WHERE job = ? ORDER BY key, variant", job)
+        return self._select(ItemRow, "WHERE job = ? AND state = ? ORDER BY key, variant", job, state)
 
     def rows_of(self, job: str, keys: Sequence[str]) -> list[ItemRow]:
         """Return the items with one of these keys, all variants, in no particular order; at most `MOST_KEYS` keys."""
         # Always the same statement, so that it is prepared once; what is too little is filled up with a NULL's no.
-        wanted = (job, *keys, *(None,) * (MOST_KEYS - len(keys)))
-        rows = self._connection.execute(_ROWS_OF, wanted)
-        return [_item_row(row) for row in rows]
+        return list(self._select(ItemRow, _OF_KEYS, job, *keys, *(None,) * (MOST_KEYS - len(keys))))
 
     def held_with(self, result: str) -> list[tuple[ItemId, ItemRow]]:
-        """Return the items of all jobs that wait because of this answer: twins share what is decided about it."""
-        sql = f"SELECT job, {_ITEM} FROM items WHERE result = ? AND result <> '' ORDER BY job, key, variant"
-        rows = self._connection.execute(sql, (result,))
-        return [(ItemId(job, row[0], row[1]), _item_row(row)) for job, *row in rows]
+        """Return the items of all jobs that wait because of this answer: duplicates share what is decided about it."""
+        sql = f"SELECT job, {columns(ItemRow)} FROM items WHERE result = ? AND result <> '' ORDER BY job, key, variant"
+        found = [(job, reader(ItemRow)(row)) for job, *row in self._connection.execute(sql, (result,))]
+        return [(ItemId(job, row.key, row.variant), row) for job, row in found]
 
     def released(self, result: Result) -> bool:
         """Whether a person has accepted this answer, flagged as it is."""
@@ -204,18 +217,14 @@ class State:
 
     def source(self, job: str, key: str) -> SourceRow | None:
         """Return what is known of an input, whatever its version is now."""
-        sql = "SELECT key, version, size, sha256, facts FROM sources WHERE job = ? AND key = ?"
-        rows = self._rows(SourceRow, sql, job, key)
-        return rows[0] if rows else None
+        return next(self._select(SourceRow, "WHERE job = ? AND key = ?", job, key), None)
 
     def source_of_version(self, size: int, version: str) -> SourceRow | None:
         """Return what is known of any input of any job with this size and version.
 
         Only for inputs in buckets: there the version is the etag with the size, and so stands for the bytes.
         """
-        sql = "SELECT key, version, size, sha256, facts FROM sources WHERE size = ? AND version = ? LIMIT 1"
-        rows = self._rows(SourceRow, sql, size, version)
-        return rows[0] if rows else None
+        return next(self._select(SourceRow, "WHERE size = ? AND version = ? LIMIT 1", size, version), None)
 
     def knows_size(self, size: int) -> bool:
         """Whether any input of any job had this size: only then can a new file be a renamed one."""
@@ -223,17 +232,13 @@ class State:
 
     def outputs(self, job: str) -> Iterator[OutputRow]:
         """Yield every file that `job` writes or wrote, streamed."""
-        sql = "SELECT key, variant, path, version, sha256 FROM outputs WHERE job = ? ORDER BY path"
-        for row in self._connection.execute(sql, (job,)):
-            yield OutputRow(*row)
+        return self._select(OutputRow, "WHERE job = ? ORDER BY path", job)
 
     def orphans(self, job: str) -> list[OutputRow]:
         """Return the files that `job` wrote for items that are no longer in its source."""
-        sql = (
-            "SELECT key, variant, path, outputs.version, sha256 FROM outputs JOIN items USING (job, key, variant)"
-            " WHERE job = ? AND outputs.version IS NOT NULL AND state = 'vanished' ORDER BY path"
-        )
-        return self._rows(OutputRow, sql, job)
+        gone = "SELECT key, variant FROM items WHERE job = ?1 AND state = 'vanished'"
+        rest = f"WHERE job = ?1 AND version IS NOT NULL AND (key, variant) IN ({gone}) ORDER BY path"
+        return list(self._select(OutputRow, rest, job))
 
     def count_outputs(self, job: str) -> int:
         """Return how many files `job` wrote."""
@@ -241,17 +246,13 @@ class State:
 
     def output(self, job: str, path: str) -> OutputRow | None:
         """Return what is known of the file `path` that `job` writes or wrote."""
-        sql = "SELECT key, variant, path, version, sha256 FROM outputs WHERE job = ? AND path = ?"
-        rows = self._rows(OutputRow, sql, job, path)
-        return rows[0] if rows else None
+        return next(self._select(OutputRow, "WHERE job = ? AND path = ?", job, path), None)
 
     # Runs and money
 
     def last_run(self, job: str) -> RunRow | None:
         """Return the newest run of `job`."""
-        sql = "SELECT id, started_at, ended_at, exit_code, closed FROM runs WHERE job = ? ORDER BY id DESC LIMIT 1"
-        rows = self._rows(RunRow, sql, job)
-        return replace(rows[0], closed=bool(rows[0].closed)) if rows else None
+        return next(self._select(RunRow, "WHERE job = ? ORDER BY id DESC LIMIT 1", job), None)
 
     def run_to_continue(self, job: str) -> tuple[int, bool]:
         """Return (run number, whether it continues an interrupted one).
@@ -292,21 +293,19 @@ class State:
 
     def spending(self, job: str, run: int | None = None) -> list[Spending]:
         """Return the money of `job` by step and model, of one run or of all."""
-        sql = (
-            "SELECT step, coalesce(model_served, model, ''), sum(CASE fate WHEN 'spent' THEN micros ELSE 0 END),"
-            " sum(CASE fate WHEN 'spent' THEN 0 ELSE micros END), count(*) FROM calls"
-            " WHERE job = ?1 AND fate IN ('begun', 'spent', 'uncertain') AND (?2 IS NULL OR run = ?2)"
-            " GROUP BY 1, 2 ORDER BY 1, 2"
-        )
-        return self._rows(Spending, sql, job, run)
+        sql = """SELECT step, coalesce(model_served, model, '') AS model, count(*) AS calls,
+            sum(CASE fate WHEN 'spent' THEN micros ELSE 0 END) AS spent,
+            sum(CASE fate WHEN 'spent' THEN 0 ELSE micros END) AS uncertain
+            FROM calls WHERE job = ?1 AND fate IN ('begun', 'spent', 'uncertain') AND (?2 IS NULL OR run = ?2)
+            GROUP BY 1, 2 ORDER BY 1, 2"""
+        return self._aggregate(Spending, sql, job, run)
 
-    def purchases(self) -> Iterator[Purchased]:
-        """Yield which result was bought for which item, over all jobs and runs."""
-        sql = (
-            "SELECT calls.result, calls.job, calls.key, coalesce(max(updated_at), 0) FROM calls"
-            " LEFT JOIN items USING (job, key) WHERE calls.result IS NOT NULL GROUP BY 1, 2, 3"
-        )
-        yield from self._rows(Purchased, sql)
+    def purchases(self) -> list[Purchased]:
+        """Return which result was bought for which item, over all jobs and runs."""
+        sql = """SELECT calls.result AS result, calls.job AS job, calls.key AS key,
+            coalesce(max(updated_at), 0) AS touched
+            FROM calls LEFT JOIN items USING (job, key) WHERE calls.result IS NOT NULL GROUP BY 1, 2, 3"""
+        return self._aggregate(Purchased, sql)
 
     def jobs(self) -> list[str]:
         """Return the names of all jobs that have items here."""
@@ -318,9 +317,7 @@ class State:
 
     def calls(self, job: str) -> Iterator[CallRow]:
         """Yield the ledger of `job`, oldest first, streamed."""
-        names = ", ".join(CallRow.__dataclass_fields__)
-        for row in self._connection.execute(f"SELECT {names} FROM calls WHERE job = ? ORDER BY id", (job,)):
-            yield CallRow(*row)
+        return self._select(CallRow, "WHERE job = ? ORDER BY id", job)
 
     # After a crash
 
@@ -383,9 +380,3 @@ class State:
     def _interrupted(self) -> list[tuple[str, ItemRow]]:
         jobs = [job for (job,) in self._connection.execute("SELECT DISTINCT job FROM items WHERE state = 'running'")]
         return [(job, row) for job in jobs for row in self.items(job, "running")]
-
-
-def _item_row(row: Sequence[Any]) -> ItemRow:
-    """Make an item of a row whose columns are those of `_ITEM`."""
-    key, variant, version, fingerprint, state, code, reason, lasting, at, result = row
-    return ItemRow(key, variant, version, fingerprint, state, code, reason, bool(lasting), at, result)

@@ -1,14 +1,48 @@
-"""Rows of the manifest and ledger, as they are handed out."""
+"""Rows of the manifest and ledger, as they are handed out: each field is the column of that name."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Any, ClassVar, Protocol, TypeVar
+
+
+class _Row(Protocol):
+    """A row of one table."""
+
+    TABLE: ClassVar[str]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+Row = TypeVar("Row", bound=_Row)
+
+
+@cache
+def columns(kind: type[_Row]) -> str:
+    """Return the columns of a kind of row, as a query names them."""
+    return ", ".join(field.name for field in fields(kind))
+
+
+@cache
+def reader(kind: type[Row]) -> Callable[[Sequence[Any]], Row]:
+    """Return what makes one row of what was selected as `columns`: SQLite has no truth values of its own."""
+    flags = [number for number, field in enumerate(fields(kind)) if field.type == "bool"]
+
+    def read(values: Sequence[Any]) -> Row:
+        found = list(values)
+        for number in flags:
+            found[number] = bool(found[number])
+        return kind(*found)
+
+    return read
 
 
 @dataclass(frozen=True, slots=True)
 class ItemRow:
     """One item as the manifest knows it; `result` is the key of the answer that is held back, if one is."""
 
+    TABLE: ClassVar[str] = "items"
     key: str
     variant: int
     version: str
@@ -25,6 +59,7 @@ class ItemRow:
 class SourceRow:
     """What is known of an input of this version: its size, hash and header (JSON)."""
 
+    TABLE: ClassVar[str] = "sources"
     key: str
     version: str
     size: int
@@ -36,6 +71,7 @@ class SourceRow:
 class OutputRow:
     """A file that an item writes; `version` is None until it was written."""
 
+    TABLE: ClassVar[str] = "outputs"
     key: str
     variant: int
     path: str
@@ -47,6 +83,7 @@ class OutputRow:
 class CallRow:
     """One row of the ledger; times are Unix seconds, `micros` millionths of a US dollar."""
 
+    TABLE: ClassVar[str] = "calls"
     id: int
     run: int
     key: str
@@ -94,6 +131,7 @@ class Spending:
 class RunRow:
     """A run, with the exit code of its last start; None while it is under way or after a crash."""
 
+    TABLE: ClassVar[str] = "runs"
     id: int
     started_at: float
     ended_at: float | None

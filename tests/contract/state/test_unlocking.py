@@ -10,7 +10,7 @@ import pytest
 from tests.contract.state.conftest import Home, begun, key, moved
 from venice_batch.errors import LeaseLost, Locked
 from venice_batch.state import LeasePolicy, lease
-from venice_batch.state.bucket_lease import BucketLease, break_off, hold, look
+from venice_batch.state.bucket_lease import BucketLease, break_lease, find, hold
 from venice_batch.storage import open_store
 
 POLICY = LeasePolicy(3.0)
@@ -18,15 +18,15 @@ POLICY = LeasePolicy(3.0)
 
 def test_nobody_holds_what_was_never_held_or_was_given_back(home: Home) -> None:
     store = open_store(home.place)
-    assert look(store, POLICY) is None
+    assert find(store, POLICY) is None
     home.commit([moved("a.png")])
-    assert look(store, POLICY) is None
+    assert find(store, POLICY) is None
 
 
 def test_a_lease_that_is_held_names_its_holder_and_how_long_it_lasts(home: Home) -> None:
     store = open_store(home.place)
     with hold(store, POLICY):
-        held = look(store, POLICY)
+        held = find(store, POLICY)
     assert held is not None
     assert '"pid"' in held.owner
     assert 0 < held.left <= POLICY.ttl + 2
@@ -38,9 +38,9 @@ def test_who_lives_after_all_stops_and_the_next_one_gets_through(home: Home) -> 
     living = BucketLease(store, POLICY)
     living.acquire()
     try:
-        held = look(store, POLICY)
+        held = find(store, POLICY)
         assert held is not None
-        break_off(store, POLICY, held)
+        break_lease(store, POLICY, held)
         with pytest.raises(LeaseLost):
             _checked_for(living, seconds=10)
         with hold(store, POLICY):
@@ -59,14 +59,14 @@ def _checked_for(living: BucketLease, seconds: float) -> None:
 def test_a_lease_that_was_renewed_meanwhile_is_not_broken(home: Home) -> None:
     store = open_store(home.place)
     with hold(store, POLICY) as living:
-        held = look(store, POLICY)
+        held = find(store, POLICY)
         assert held is not None
         end = time.monotonic() + 10
-        while (now := look(store, POLICY)) is not None and now.etag == held.etag:
+        while (now := find(store, POLICY)) is not None and now.etag == held.etag:
             assert time.monotonic() < end, "it is renewed every second"
             time.sleep(0.05)
         with pytest.raises(Locked, match="renewed"):
-            break_off(store, POLICY, held)
+            break_lease(store, POLICY, held)
         living.check()
 
 
@@ -78,9 +78,9 @@ def test_the_next_run_looks_for_answers_that_the_broken_one_did_not_record(home:
     dead.acquire()
     dead._stop.set()  # noqa: SLF001 - a killed process renews nothing
     home.put_result(lost)
-    held = look(store, POLICY)
+    held = find(store, POLICY)
     assert held is not None
-    break_off(store, POLICY, held)
+    break_lease(store, POLICY, held)
     with home.writing(POLICY) as state:
         state.recover(200.0)
         assert state.results.find(lost) is not None

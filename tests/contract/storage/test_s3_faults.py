@@ -42,7 +42,7 @@ def test_every_exception_of_botocore_has_a_place_in_the_table(kind: type[Excepti
     listed = [entry for _, classes in errors.CLASSES for entry in classes]
     if kind is not BotoCoreError:
         assert any(issubclass(kind, entry) for entry in listed), f"{kind.__name__} is new"
-    told = errors.fault(made(kind), READING, None)
+    told = errors.translate(made(kind), READING, None)
     assert told.message.startswith("cannot read s3://bucket/prefix/a: ")
     assert told.remedy
 
@@ -85,7 +85,7 @@ def refusal(code: str, status: int = 400, message: str = "", operation: str = "G
     ],
 )
 def test_a_refusal_says_what_it_is_and_what_to_do(code: str, status: int, says: str, remedy: str) -> None:
-    told = errors.fault(refusal(code, status), READING, "http://store:1")
+    told = errors.translate(refusal(code, status), READING, "http://store:1")
     assert isinstance(told, Unavailable)
     assert says in told.message
     assert f"({code}" in told.message
@@ -93,19 +93,19 @@ def test_a_refusal_says_what_it_is_and_what_to_do(code: str, status: int, says: 
 
 
 def test_a_listing_without_a_bucket_is_the_sources_fault_and_a_long_name_the_outputs() -> None:
-    assert isinstance(errors.fault(refusal("NoSuchBucket", 404), LISTING, None), SourceError)
-    assert isinstance(errors.fault(refusal("AccessDenied", 403), LISTING, None), Unavailable)
-    assert isinstance(errors.fault(refusal("KeyTooLongError"), READING, None), OutputError)
+    assert isinstance(errors.translate(refusal("NoSuchBucket", 404), LISTING, None), SourceError)
+    assert isinstance(errors.translate(refusal("AccessDenied", 403), LISTING, None), Unavailable)
+    assert isinstance(errors.translate(refusal("KeyTooLongError"), READING, None), OutputError)
 
 
 def test_a_refused_role_is_named() -> None:
-    told = errors.fault(refusal("AccessDenied", 403, "not authorized", "AssumeRole"), READING, None)
+    told = errors.translate(refusal("AccessDenied", 403, "not authorized", "AssumeRole"), READING, None)
     assert "role" in told.message
     assert "sts:AssumeRole" in told.remedy
 
 
 def test_the_stores_own_words_arrive_short_and_without_escape_codes() -> None:
-    told = errors.fault(refusal("InvalidArgument", 400, "bad\x1b[31m\nthing " + "x" * 1000), READING, None)
+    told = errors.translate(refusal("InvalidArgument", 400, "bad\x1b[31m\nthing " + "x" * 1000), READING, None)
     assert told.message.isprintable()
     assert "bad [31m thing" in told.message
     assert len(told.message) < 350

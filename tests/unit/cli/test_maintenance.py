@@ -12,7 +12,7 @@ from tests.servers.bucket import Bucket
 from venice_batch.cli import run
 from venice_batch.cli.commands import cli
 from venice_batch.state import LeasePolicy, to_write
-from venice_batch.state.bucket_lease import BucketLease, look
+from venice_batch.state.bucket_lease import BucketLease, find
 from venice_batch.storage import S3Place, open_store
 
 Write = Callable[..., Path]
@@ -69,7 +69,7 @@ def test_a_lease_in_a_bucket_is_broken_when_it_is_dead_or_by_force(
         assert "--force breaks it now" in said
         assert called("unlock", job, "--force") == 0
         assert "broken: the lease" in capsys.readouterr().out
-        assert look(store, LeasePolicy(60)) is None
+        assert find(store, LeasePolicy(60)) is None
     finally:
         holder.release()
 

@@ -92,7 +92,7 @@ def _state(job: Job) -> Iterator[Finding]:
             owner = lease.holder(place.folder)
     else:
         yield from _state_store(job, store)
-        held = bucket_lease.look(store, LeasePolicy(job.lease or LeasePolicy().ttl))
+        held = bucket_lease.find(store, LeasePolicy(job.lease or LeasePolicy().ttl))
         owner = None if held is None or held.left <= 0 else held.owner
     if owner is not None:
         yield Finding("state", "warn", f"a run holds it ({owner})", "wait until it ends; see `venice-batch unlock`")

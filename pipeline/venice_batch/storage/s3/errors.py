@@ -31,10 +31,20 @@ BROKEN_OFF = (
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of failure: what it is, and the remedy. ``{bucket}``, ``{right}``, ``{endpoint}`` are filled in."""
+    """One kind of failure.
+
+    Attributes:
+        what: what it is; ``{bucket}``, ``{right}`` and ``{endpoint}`` are filled in.
+        remedy: what to do about it, likewise.
+        codes: error codes of S3, STS and stores that speak the same, parted by spaces; a HEAD's answer has no body and
+            so no code but its status. https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+        raised: names of exceptions, likewise.
+    """
 
     what: str
     remedy: str
+    codes: str = ""
+    raised: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,250 +62,181 @@ class Call:
     place: S3Place
 
 
-NO_CREDENTIALS = Kind(
-    "there are no credentials",
-    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a `profile`; in a container, give it a role",
-)
-BROKEN_CREDENTIALS = Kind(
-    "the credentials could not be fetched",
-    "log in again, or look whether the role, the token file or the metadata service is there",
-)
-ROLE = Kind("the role could not be assumed", "let these credentials assume `role_arn` (sts:AssumeRole), or change it")
-WRONG_SECRET = Kind(
-    "the secret key does not belong to the key id",
-    "check AWS_SECRET_ACCESS_KEY or the profile; a proxy that changes requests has the same effect",
-)
-UNKNOWN_KEY = Kind(
-    "the store does not know this access key",
-    "check AWS_ACCESS_KEY_ID or the profile, AWS_SESSION_TOKEN, and whether `endpoint_url` is the right store",
-)
-EXPIRED = Kind("the credentials have expired", "log in again or renew the token, then run the job again")
 NO_BUCKET = Kind(
-    "there is no bucket {bucket!r}", "check its name, the account, and whether `endpoint_url` ({endpoint}) is right"
+    "there is no bucket {bucket!r}",
+    "check its name, the account, and whether `endpoint_url` ({endpoint}) is right",
+    codes="NoSuchBucket InvalidBucketName 404",
 )
-DENIED = Kind("access is denied", "give these credentials the right {right} there")
-WRONG_REGION = Kind("the bucket is in another region", "set `region` to the bucket's, or remove it: it is found out")
-CLOCK = Kind("this machine's clock differs too much from the store's", "set the clock (NTP), then run the job again")
-BUSY = Kind("the store is overloaded or failing", "run the job again later: it goes on where it stopped")
-UNREACHABLE = Kind("{endpoint} cannot be reached", "check the network, `endpoint_url` and proxy settings")
-TLS = Kind(
-    "no trusted TLS connection to {endpoint}",
-    "name the authority that signed its certificate in AWS_CA_BUNDLE, or correct the address",
+SETTING = Kind(
+    "the store refused the request",
+    "check the settings under `s3`: sse, kms_key_id, storage_class, metadata",
+    codes="EntityTooLarge InvalidArgument InvalidEncryptionAlgorithmError InvalidRequest InvalidStorageClass "
+    "InvalidTag MetadataTooLarge 400",
+    raised="InvalidDNSNameError ParamValidationError RangeError UnsupportedOutpostResourceError "
+    "UnsupportedS3AccesspointConfigurationError UnsupportedS3ArnError UnsupportedS3ControlArnError "
+    "UnsupportedS3ControlConfigurationError ValidationError",
 )
-DAMAGED = Kind("the bytes did not arrive whole", "run the job again; if it stays, look for a faulty proxy or network")
-FULL = Kind("the store takes no more", "free some space or raise the quota, then run the job again")
 KMS = Kind(
     "the encryption key cannot be used", "check `kms_key_id`, and the rights kms:GenerateDataKey and kms:Decrypt on it"
 )
-SETTING = Kind(
-    "the store refused the request", "check the settings under `s3`: sse, kms_key_id, storage_class, metadata"
+ROLE = Kind("the role could not be assumed", "let these credentials assume `role_arn` (sts:AssumeRole), or change it")
+ARCHIVED = Kind("it is archived", "restore it, or exclude it, then run the job again", codes="InvalidObjectState")
+LONG = Kind(
+    "its name is too long for the store", "shorten `output.name` or the prefix", codes="KeyTooLongError InvalidURI 414"
 )
-UNKNOWN_OPERATION = Kind("the store cannot do this", "use a store that can, or leave out the setting that asks for it")
-REDIRECTED = Kind(
-    "{endpoint} sends every request elsewhere", "check `endpoint_url`: https instead of http, and the host's name"
+BUG = Kind(
+    "a bug",
+    "please report it",
+    raised="ApiVersionNotFoundError CapacityNotAvailableError DataNotFoundError InvalidExpressionError "
+    "MD5UnavailableError MissingParametersError MissingServiceIdError OperationNotPageableError PaginationError "
+    "ServiceNotInRegionError StubResponseError UndefinedModelAttributeError UnknownClientMethodError "
+    "UnknownServiceError UnknownServiceStyle UnseekableStreamError UnsupportedServiceProtocolsError "
+    "WaiterConfigError WaiterError",
 )
-PROFILE = Kind("there is no such profile", "check `profile` and AWS_PROFILE against ~/.aws/config")
-CONFIGURATION = Kind("the AWS settings are not valid", "check the AWS variables and ~/.aws/config")
-REGION = Kind("there is no such region", "check `region`, AWS_DEFAULT_REGION and the profile")
-ARCHIVED = Kind("it is archived", "restore it, or exclude it, then run the job again")
-LONG = Kind("its name is too long for the store", "shorten `output.name` or the prefix")
-UNREADABLE = Kind(
-    "the store sent an answer that is none of S3's", "check that `endpoint_url` ({endpoint}) is an S3 store"
+#: Of botocore's exceptions the first kind that fits counts: narrower classes stand before the wider ones.
+KINDS = (
+    Kind(
+        "there are no credentials",
+        "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a `profile`; in a container, give it a role",
+        raised="NoCredentialsError PartialCredentialsError NoAuthTokenError",
+    ),
+    Kind(
+        "the credentials could not be fetched",
+        "log in again, or look whether the role, the token file or the metadata service is there",
+        raised="CredentialRetrievalError InfiniteLoopConfigError LoginError MetadataRetrievalError "
+        "RefreshWithMFAUnsupportedError SSOError TokenRetrievalError UnknownCredentialError "
+        "UnknownTokenProviderError",
+    ),
+    Kind("there is no such profile", "check `profile` and AWS_PROFILE against ~/.aws/config", raised="ProfileNotFound"),
+    Kind(
+        "there is no such region",
+        "check `region`, AWS_DEFAULT_REGION and the profile",
+        raised="InvalidRegionError NoRegionError UnknownRegionError UnknownFIPSEndpointError",
+    ),
+    Kind(
+        "no trusted TLS connection to {endpoint}",
+        "name the authority that signed its certificate in AWS_CA_BUNDLE, or correct the address",
+        raised="SSLError",
+    ),
+    Kind(
+        "the bytes did not arrive whole",
+        "run the job again; if it stays, look for a faulty proxy or network",
+        codes="BadDigest IncompleteBody InvalidDigest XAmzContentChecksumMismatch XAmzContentSHA256Mismatch",
+        raised="AwsChunkedWrapperError ChecksumError EventStreamError FlexibleChecksumError IncompleteReadError "
+        "ResponseStreamingError",
+    ),
+    Kind(
+        "{endpoint} cannot be reached",
+        "check the network, `endpoint_url` and proxy settings",
+        raised="HTTPClientError ConnectionError HTTPError",
+    ),
+    Kind(
+        "the store sent an answer that is none of S3's",
+        "check that `endpoint_url` ({endpoint}) is an S3 store",
+        raised="ResponseParserError",
+    ),
+    Kind(
+        "{endpoint} sends every request elsewhere",
+        "check `endpoint_url`: https instead of http, and the host's name",
+        raised="RecursionError",
+    ),
+    SETTING,
+    Kind(
+        "the AWS settings are not valid",
+        "check the AWS variables and ~/.aws/config",
+        raised="BaseEndpointResolverError ConfigNotFound ConfigParseError EndpointProviderError EndpointVariantError "
+        "InvalidChecksumConfigError InvalidConfigError InvalidDefaultsMode InvalidEndpointConfigurationError "
+        "InvalidEndpointDiscoveryConfigurationError InvalidHostLabelError InvalidIMDSEndpointError "
+        "InvalidIMDSEndpointModeError InvalidMaxRetryAttemptsError InvalidProxiesConfigError "
+        "InvalidRetryConfigurationError InvalidRetryModeError InvalidS3AddressingStyleError "
+        "InvalidS3UsEast1RegionalEndpointConfigError InvalidSTSRegionalEndpointsConfigError "
+        "MissingDependencyException UnknownSignatureVersionError UnsupportedS3ConfigurationError "
+        "UnsupportedSignatureVersionError",
+    ),
+    Kind(
+        "the secret key does not belong to the key id",
+        "check AWS_SECRET_ACCESS_KEY or the profile; a proxy that changes requests has the same effect",
+        codes="SignatureDoesNotMatch InvalidSecurity",
+    ),
+    Kind(
+        "the store does not know this access key",
+        "check AWS_ACCESS_KEY_ID or the profile, AWS_SESSION_TOKEN, and whether `endpoint_url` is the right store",
+        codes="InvalidAccessKeyId InvalidToken InvalidClientTokenId NotSignedUp",
+    ),
+    Kind(
+        "the credentials have expired",
+        "log in again or renew the token, then run the job again",
+        codes="ExpiredToken ExpiredTokenException TokenRefreshRequired RequestExpired",
+    ),
+    Kind(
+        "access is denied",
+        "give these credentials the right {right} there",
+        codes="AccessDenied AccountProblem AllAccessDisabled Forbidden InvalidObjectOwner 403 401",
+    ),
+    Kind(
+        "the bucket is in another region",
+        "set `region` to the bucket's, or remove it: it is found out",
+        codes="AuthorizationHeaderMalformed IllegalLocationConstraintException PermanentRedirect Redirect "
+        "TemporaryRedirect 301 307",
+    ),
+    Kind(
+        "this machine's clock differs too much from the store's",
+        "set the clock (NTP), then run the job again",
+        codes="RequestTimeTooSkewed",
+    ),
+    Kind(
+        "the store is overloaded or failing",
+        "run the job again later: it goes on where it stopped",
+        codes="BandwidthLimitExceeded ConditionalRequestConflict InternalError OperationAborted RequestLimitExceeded "
+        "RequestTimeout ServiceUnavailable SlowDown Throttling ThrottlingException TooManyRequests "
+        "TooManyRequestsException 409 429 500 502 503 504",
+    ),
+    Kind(
+        "the store takes no more",
+        "free some space or raise the quota, then run the job again",
+        codes="QuotaExceeded XMinioStorageFull XMinioAdminBucketQuotaExceeded 507",
+    ),
+    Kind(
+        "the store cannot do this",
+        "use a store that can, or leave out the setting that asks for it",
+        codes="NotImplemented MethodNotAllowed 405 501",
+    ),
+    NO_BUCKET,
+    KMS,
+    ROLE,
+    ARCHIVED,
+    LONG,
+    BUG,
 )
-BUG = Kind("a bug", "please report it")
 
-#: Error codes of S3, STS and stores that speak the same, https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
-#: A HEAD has no body: its code is the status.
-CODES: dict[str, Kind] = {
-    **dict.fromkeys(["NoSuchBucket", "InvalidBucketName", "404"], NO_BUCKET),
-    **dict.fromkeys(
-        ["AccessDenied", "AccountProblem", "AllAccessDisabled", "Forbidden", "InvalidObjectOwner", "403", "401"], DENIED
-    ),
-    **dict.fromkeys(["SignatureDoesNotMatch", "InvalidSecurity"], WRONG_SECRET),
-    **dict.fromkeys(["InvalidAccessKeyId", "InvalidToken", "InvalidClientTokenId", "NotSignedUp"], UNKNOWN_KEY),
-    **dict.fromkeys(["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"], EXPIRED),
-    **dict.fromkeys(
-        [
-            "AuthorizationHeaderMalformed",
-            "IllegalLocationConstraintException",
-            "PermanentRedirect",
-            "Redirect",
-            "TemporaryRedirect",
-            "301",
-            "307",
-        ],
-        WRONG_REGION,
-    ),
-    "RequestTimeTooSkewed": CLOCK,
-    **dict.fromkeys(
-        [
-            "BandwidthLimitExceeded",
-            "ConditionalRequestConflict",
-            "InternalError",
-            "OperationAborted",
-            "RequestLimitExceeded",
-            "RequestTimeout",
-            "ServiceUnavailable",
-            "SlowDown",
-            "Throttling",
-            "ThrottlingException",
-            "TooManyRequests",
-            "TooManyRequestsException",
-            "409",
-            "429",
-            "500",
-            "502",
-            "503",
-            "504",
-        ],
-        BUSY,
-    ),
-    **dict.fromkeys(
-        ["BadDigest", "IncompleteBody", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"],
-        DAMAGED,
-    ),
-    **dict.fromkeys(["QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "507"], FULL),
-    **dict.fromkeys(
-        [
-            "EntityTooLarge",
-            "InvalidArgument",
-            "InvalidEncryptionAlgorithmError",
-            "InvalidRequest",
-            "InvalidStorageClass",
-            "InvalidTag",
-            "MetadataTooLarge",
-            "400",
-        ],
-        SETTING,
-    ),
-    **dict.fromkeys(["NotImplemented", "MethodNotAllowed", "405", "501"], UNKNOWN_OPERATION),
-    "InvalidObjectState": ARCHIVED,
-    **dict.fromkeys(["KeyTooLongError", "InvalidURI", "414"], LONG),
-}
-
-#: The first that fits counts: narrower classes stand before the wider ones.
-CLASSES: tuple[tuple[Kind, tuple[type[BaseException], ...]], ...] = (
-    (NO_CREDENTIALS, (boto.NoCredentialsError, boto.PartialCredentialsError, boto.NoAuthTokenError)),
-    (
-        BROKEN_CREDENTIALS,
-        (
-            boto.CredentialRetrievalError,
-            boto.InfiniteLoopConfigError,
-            boto.LoginError,
-            boto.MetadataRetrievalError,
-            boto.RefreshWithMFAUnsupportedError,
-            boto.SSOError,
-            boto.TokenRetrievalError,
-            boto.UnknownCredentialError,
-            boto.UnknownTokenProviderError,
-        ),
-    ),
-    (PROFILE, (boto.ProfileNotFound,)),
-    (
-        REGION,
-        (boto.InvalidRegionError, boto.NoRegionError, boto.UnknownRegionError, boto.UnknownFIPSEndpointError),
-    ),
-    (TLS, (boto.SSLError,)),
-    (
-        DAMAGED,
-        (
-            boto.AwsChunkedWrapperError,
-            boto.ChecksumError,
-            boto.EventStreamError,
-            boto.FlexibleChecksumError,
-            boto.IncompleteReadError,
-            boto.ResponseStreamingError,
-        ),
-    ),
-    (UNREACHABLE, (boto.HTTPClientError, boto.ConnectionError, HTTPError)),
-    (UNREADABLE, (ResponseParserError,)),
+_EXCEPTIONS = {
+    **vars(boto),
+    "HTTPError": HTTPError,
+    "ResponseParserError": ResponseParserError,
     # A redirect that names no region makes botocore ask for the region, which is redirected, and so on for ever.
-    (REDIRECTED, (RecursionError,)),
-    (
-        SETTING,
-        (
-            boto.InvalidDNSNameError,
-            boto.ParamValidationError,
-            boto.RangeError,
-            boto.UnsupportedOutpostResourceError,
-            boto.UnsupportedS3AccesspointConfigurationError,
-            boto.UnsupportedS3ArnError,
-            boto.UnsupportedS3ControlArnError,
-            boto.UnsupportedS3ControlConfigurationError,
-            boto.ValidationError,
-        ),
-    ),
-    (
-        CONFIGURATION,
-        (
-            boto.BaseEndpointResolverError,
-            boto.ConfigNotFound,
-            boto.ConfigParseError,
-            boto.EndpointProviderError,
-            boto.EndpointVariantError,
-            boto.InvalidChecksumConfigError,
-            boto.InvalidConfigError,
-            boto.InvalidDefaultsMode,
-            boto.InvalidEndpointConfigurationError,
-            boto.InvalidEndpointDiscoveryConfigurationError,
-            boto.InvalidHostLabelError,
-            boto.InvalidIMDSEndpointError,
-            boto.InvalidIMDSEndpointModeError,
-            boto.InvalidMaxRetryAttemptsError,
-            boto.InvalidProxiesConfigError,
-            boto.InvalidRetryConfigurationError,
-            boto.InvalidRetryModeError,
-            boto.InvalidS3AddressingStyleError,
-            boto.InvalidS3UsEast1RegionalEndpointConfigError,
-            boto.InvalidSTSRegionalEndpointsConfigError,
-            boto.MissingDependencyException,
-            boto.UnknownSignatureVersionError,
-            boto.UnsupportedS3ConfigurationError,
-            boto.UnsupportedSignatureVersionError,
-        ),
-    ),
-    (
-        BUG,
-        (
-            boto.ApiVersionNotFoundError,
-            boto.CapacityNotAvailableError,
-            boto.DataNotFoundError,
-            boto.InvalidExpressionError,
-            boto.MD5UnavailableError,
-            boto.MissingParametersError,
-            boto.MissingServiceIdError,
-            boto.OperationNotPageableError,
-            boto.PaginationError,
-            boto.ServiceNotInRegionError,
-            boto.StubResponseError,
-            boto.UndefinedModelAttributeError,
-            boto.UnknownClientMethodError,
-            boto.UnknownServiceError,
-            boto.UnknownServiceStyle,
-            boto.UnseekableStreamError,
-            boto.UnsupportedServiceProtocolsError,
-            boto.WaiterConfigError,
-            boto.WaiterError,
-        ),
-    ),
+    "RecursionError": RecursionError,
+}
+CODES: dict[str, Kind] = {code: kind for kind in KINDS for code in kind.codes.split()}
+CLASSES: tuple[tuple[Kind, tuple[type[BaseException], ...]], ...] = tuple(
+    (kind, tuple(_EXCEPTIONS[name] for name in kind.raised.split())) for kind in KINDS
 )
 
 
 @contextmanager
-def told(call: Call, endpoint: str | None) -> Iterator[None]:
+def translating(call: Call, endpoint: str | None) -> Iterator[None]:
     """Turn what is raised in the block into our error.
 
     Raises:
-        VeniceBatchError: see `fault`.
+        VeniceBatchError: see `translate`.
     """
     try:
         yield
     except RAISED as error:
         # Not chained: botocore's own texts may hold signed addresses and the key id.
-        raise fault(error, call, endpoint) from None
+        raise translate(error, call, endpoint) from None
 
 
-def fault(error: BaseException, call: Call, endpoint: str | None) -> VeniceBatchError:
+def translate(error: BaseException, call: Call, endpoint: str | None) -> VeniceBatchError:
     """Return our error for one of botocore's: mostly `Unavailable`, `SourceError` where a listing has no bucket."""
     kind = kind_of(error)
     detail = _detail(error, kind)
@@ -336,9 +277,9 @@ def _refusal(error: ClientError) -> Kind:
 
 
 def _detail(error: BaseException, kind: Kind) -> str:
-    """Return what helps whoever has to look further: the code, and the store's own words where ours are vague."""
+    """Return what helps whoever has to look further: the code, and the store's own text where ours are vague."""
     if not isinstance(error, ClientError):
         return f" ({type(error).__name__})"
-    words = str(error.response.get("Error", {}).get("Message", "")) if kind in {SETTING, KMS, ROLE} else ""
-    words = re.sub(r"[^\x20-\x7e]+", " ", words).strip()[:200]
-    return f" ({code(error) or status(error)}{': ' if words else ''}{words})"
+    text = str(error.response.get("Error", {}).get("Message", "")) if kind in {SETTING, KMS, ROLE} else ""
+    text = re.sub(r"[^\x20-\x7e]+", " ", text).strip()[:200]
+    return f" ({code(error) or status(error)}{': ' if text else ''}{text})"

@@ -42,7 +42,7 @@ class S3Store:
     @property
     def endpoint(self) -> str:
         """The store's address: two places with the same one are in one store (see `clients.endpoint`)."""
-        with self._told(f"reach {self.place}", "s3:ListBucket"):
+        with self._translating(f"reach {self.place}", "s3:ListBucket"):
             return clients.endpoint(self._access)
 
     # What every store does
@@ -51,7 +51,7 @@ class S3Store:
         """Yield every object below the prefix in the server's order: by bytes on AWS (see `Store.list`)."""
         pages = self._pages()
         while True:
-            with self._told(f"list {self.place}", "s3:ListBucket"):
+            with self._translating(f"list {self.place}", "s3:ListBucket"):
                 page = next(pages, None)
             if page is None:
                 return
@@ -100,7 +100,7 @@ class S3Store:
             OutputError: the key leads out of the place.
         """
         keys.refuse_leading_out(key, str(self.place))
-        with self._told(f"delete {self._shown(key)}", "s3:DeleteObject"):
+        with self._translating(f"delete {self._shown(key)}", "s3:DeleteObject"):
             self._client.delete_object(**self._at(key))
 
     # What a state needs beyond that
@@ -109,7 +109,7 @@ class S3Store:
         """Return a small object whole (see `StateStore.get`)."""
         if not keys.is_relative(key):
             return None
-        with self._told(f"read {self._shown(key)}", "s3:GetObject"):
+        with self._translating(f"read {self._shown(key)}", "s3:GetObject"):
             return transfer.blob(self._client, {**self._at(key), **self._paying})
 
     def write(
@@ -162,7 +162,7 @@ class S3Store:
             "MetadataDirective": "REPLACE",
             **source._paying,
         }
-        with self._told(f"copy {source._shown(there.key)} to {self._shown(key)}", "s3:PutObject"):
+        with self._translating(f"copy {source._shown(there.key)} to {self._shown(key)}", "s3:PutObject"):
             copied = transfer.copy(self._client, request)
         return Entry(key, there.size, f"{copied.etag}-{there.size}", modified=copied.date)
 
@@ -174,7 +174,7 @@ class S3Store:
 
         Signed with SigV4 (at most 7 days, less where the credentials are temporary); no request is made.
         """
-        with self._told(f"sign an address of {self._shown(key)}", "s3:GetObject"):
+        with self._translating(f"sign an address of {self._shown(key)}", "s3:GetObject"):
             return self._client.generate_presigned_url(
                 "get_object", Params={**self._at(key), **self._paying}, ExpiresIn=seconds
             )
@@ -195,13 +195,13 @@ class S3Store:
     def _shown(self, key: str) -> str:
         return keys.printable(f"{self.place}{key}")
 
-    def _told(self, doing: str, right: str) -> AbstractContextManager[None]:
-        return errors.told(errors.Call(doing, right, self.place), self._access.endpoint_url)
+    def _translating(self, doing: str, right: str) -> AbstractContextManager[None]:
+        return errors.translating(errors.Call(doing, right, self.place), self._access.endpoint_url)
 
     def _head(self, key: str) -> Mapping[str, Any] | None:
         if not keys.is_relative(key):
             return None
-        with self._told(f"look at {self._shown(key)}", "s3:GetObject"):
+        with self._translating(f"look at {self._shown(key)}", "s3:GetObject"):
             try:
                 return cast("Mapping[str, Any]", self._client.head_object(**self._at(key), **self._paying))
             except ClientError as error:
@@ -212,14 +212,14 @@ class S3Store:
     def _download(self, key: str, into: Path, condition: Mapping[str, str]) -> str:
         if not keys.is_relative(key):
             raise Changed(key)  # on its way such a key would be made another, perhaps one outside of this place
-        with self._told(f"read {self._shown(key)}", "s3:GetObject"):
+        with self._translating(f"read {self._shown(key)}", "s3:GetObject"):
             return transfer.download(self._client, {**self._at(key), **self._paying, **condition}, into)
 
     def _write(
         self, key: str, body: IO[bytes], metadata: dict[str, str], condition: dict[str, str]
     ) -> transfer.Written:
         keys.refuse_leading_out(key, str(self.place))
-        with self._told(f"write {self._shown(key)}", "s3:PutObject"):
+        with self._translating(f"write {self._shown(key)}", "s3:PutObject"):
             return transfer.upload(self._client, self._written(key, metadata), body, condition, self._sleep)
 
     def _written(self, key: str, metadata: dict[str, str]) -> dict[str, Any]:

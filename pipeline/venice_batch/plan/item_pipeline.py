@@ -1,4 +1,4 @@
-"""Each item's own chain: the job's, with the item's row of the metadata in texts, names and conditions."""
+"""Each item's own chain: the job's, filled with the item's row. Pure, except that filling a path follows links."""
 
 from __future__ import annotations
 

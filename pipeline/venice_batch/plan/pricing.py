@@ -1,4 +1,4 @@
-"""What an item's way through its chain costs, and the sum over all items."""
+"""Prices items: walks each through its chain, and sums calls and US dollars over all."""
 
 from __future__ import annotations
 

@@ -169,7 +169,7 @@ def test_a_touched_picture_keeps_its_results(home: Home) -> None:
     assert counted(home.garbage(job)) == (0, 1, 0, 0)
 
 
-def test_results_of_an_earlier_recipe_can_go_only_after_the_new_one_was_run(home: Home) -> None:
+def test_results_of_an_earlier_pipeline_can_go_only_after_the_new_one_was_run(home: Home) -> None:
     home.draw("a.png")
     home.run(home.job(CUT, TWICE))
     assert counted(home.garbage(home.job(CUT))) == (0, 2, 0, 1)

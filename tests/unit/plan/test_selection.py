@@ -99,7 +99,7 @@ def test_items_of_other_jobs_in_the_same_state_do_not_count(bench: Bench) -> Non
     assert statuses(bench.plan_of(other)) == {"a.png": "new"}
 
 
-# Wishes
+# Filters
 
 
 def four(bench: Bench) -> None:

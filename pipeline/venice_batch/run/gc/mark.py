@@ -36,7 +36,7 @@ class Marked:
     """What must stay.
 
     Attributes:
-        keys: of the results on the way of items.
+        keys: of the results that chains of items pass.
         hashes: SHA-256 of the inputs of unclear items.
         unclear: how many items are unclear.
         unknown: how many of those are of unknown bytes.
@@ -105,7 +105,7 @@ def _mark_input(
     except (ItemError, ValueError, OSError):
         pass  # whatever it is, the next run will tell it
     else:
-        # Another pipeline than when it was last worked on, or another API address: its way was a different one.
+        # Another pipeline than when it was last worked on, or another API address: it passed other results.
         certain = all(row.fingerprint == fingerprint for row in rows)
         if start is not None:
             done = {row.variant for row in rows if row.state == "done"}
@@ -118,14 +118,14 @@ def _mark_input(
 
 
 def _mark_variants(keys: set[str], state: State, chain: Chain, start: Start, done: set[int]) -> bool:
-    """Mark what all variants need; return whether those that are done still have every result on their way."""
+    """Mark what all variants need; return whether those that are done still have every result that they passed."""
     first, complete = chain.steps[0], True
     several = first.variants if isinstance(first, Generate) else 1
     for variant in range(1, several + 1) if several > 1 else (0,):
-        on_way = list(_results_on_way(chain, chain.start(*start), variant, state))
-        keys.update(on_way)
-        # If not, then the way is not what it was, or somebody removed a result.
-        complete = complete and (variant not in done or all(state.results.find(key) is not None for key in on_way))
+        passed = list(_results_passed(chain, chain.start(*start), variant, state))
+        keys.update(passed)
+        # If not, then the chain is not what it was, or somebody removed a result.
+        complete = complete and (variant not in done or all(state.results.find(key) is not None for key in passed))
     return complete
 
 
@@ -146,11 +146,11 @@ def _start(pipeline: Pipeline, state: State, candidate: Candidate) -> Start | No
     return None
 
 
-def _results_on_way(chain: Chain, start: Position, variant: int, state: State) -> Iterator[str]:
-    """Yield the key of every result on an item's way; both ways where a condition is open."""
-    ways = [(chain, start)]
-    while ways:
-        chain, position = ways.pop()
+def _results_passed(chain: Chain, start: Position, variant: int, state: State) -> Iterator[str]:
+    """Yield the key of every result that an item passes; with the step and without where a condition is open."""
+    branches = [(chain, start)]
+    while branches:
+        chain, position = branches.pop()
         position, stop = chain.advance(position, variant)
         match stop:
             case Finished():
@@ -158,10 +158,10 @@ def _results_on_way(chain: Chain, start: Position, variant: int, state: State) -
             case Undecided():
                 steps, at = chain.steps, position.index
                 unconditional = replace(chain, steps=(*steps[:at], replace(steps[at], when=None), *steps[at + 1 :]))
-                ways += [(chain, chain.skip(position)), (unconditional, position)]
+                branches += [(chain, chain.skip(position)), (unconditional, position)]
             case Purchase():
                 yield stop.result
                 result = state.results.find(stop.result)
                 known = None if result is None else known_of_result(result)
                 after = stop.step.after(position.current.known) if known is None else known
-                ways.append((chain, chain.bought(position, stop, after)))
+                branches.append((chain, chain.bought(position, stop, after)))

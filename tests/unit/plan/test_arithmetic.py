@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,15 @@ def test_a_stored_result_is_not_bought_again_but_where_the_rule_says_so(
     desk.stored[getattr(stop, "result", "")] = stored
     (priced,) = desk.priced("a")
     assert (dollars(priced.cost.high), priced.status) == (cost, status)
+
+
+@pytest.mark.parametrize(("side", "cost"), [(600, "0.03"), (800, "0.00")])
+def test_a_stored_result_tells_its_real_size_to_the_steps_after_it(side: int, cost: str) -> None:
+    desk = Desk("upscale", "{background-remove: , when: {max_side_below: 700}}")
+    (item,) = desk.items("a")
+    _, stop = item.chain.advance(item.chain.start(item.input_key, Known()))
+    desk.stored[getattr(stop, "result", "")] = StoredResult(Known(side, side))
+    assert desk.priced("a")[0].cost.high == Decimal(cost)
 
 
 def test_an_item_is_reused_only_where_everything_is_stored() -> None:

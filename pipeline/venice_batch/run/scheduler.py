@@ -230,9 +230,9 @@ class Scheduler:
             case FailureClass.UNCERTAIN:
                 self._advance_leader(in_flight)
             case FailureClass.RUN_STOPS:
-                self._leave_pending([in_flight.number])
                 if failure.code not in _NOT_SENT:
                     self.stop((self._gate.cause or failure).as_run_error())
+                self._leave_pending([in_flight.number])
             case FailureClass.ITEM_FAILS if failure.code == "url-unreachable" and by_address:
                 self._read_input(in_flight)
             case failure_class:
@@ -256,8 +256,8 @@ class Scheduler:
         """End the item for an error of its own; leave it for the next run where the run, or its input, is to blame."""
         reading = isinstance(task, ReadInput)
         if not isinstance(error, ItemError):
-            self._leave_pending([in_flight.number])
             self.stop(error)
+            self._leave_pending([in_flight.number])
         elif self.cause is not None and reading and not error.lasting:
             self._leave_pending([in_flight.number])
         else:

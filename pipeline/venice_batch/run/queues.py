@@ -145,10 +145,6 @@ class Queues:
             while waiting and self._calls[lane] < window and self.calls_in_flight < self._most_calls:
                 yield *waiting.popleft(), lane
 
-    def drop_ready(self) -> None:
-        """Drop every purchase that is not enqueued as a task yet."""
-        self._ready.clear()
-
     # Single flight
 
     def lead_or_park(self, in_flight: InFlightItem, claim: str) -> bool:

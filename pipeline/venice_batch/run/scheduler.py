@@ -145,7 +145,6 @@ class Scheduler:
             return
         self.cause = cause
         self._cancel.set()
-        self._queues.drop_ready()
         self._unaffordable.clear()
         self._leave_pending(self._in_flight.keys() - self._queues.busy())
 

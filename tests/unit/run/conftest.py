@@ -112,6 +112,7 @@ class Desk:
     recorder: Recorder
     scheduler: Scheduler
     gate: Gate
+    cancel: Cancel
     observer: Silent
     prices: PriceList
     hashes: dict[str, str] = field(default_factory=dict)
@@ -119,11 +120,13 @@ class Desk:
 
     # Items
 
-    def item(self, name: str = "a.png", *, digit: str = "", high: Decimal | None = None) -> PlannedItem:
+    def item(
+        self, name: str = "a.png", *, digit: str = "", digest: str = "", high: Decimal | None = None
+    ) -> PlannedItem:
         """Return a new item; those with the same `digit` have the same bytes."""
         chain = self.pipeline.chain
         cost = sum((self.prices.of(step)[0] for step in chain.paid), Decimal(0)) if high is None else high
-        self.hashes[name] = (digit or f"{len(name)}") * 64
+        self.hashes[name] = digest or (digit or f"{len(name)}") * 64
         return PlannedItem(
             Candidate(name, "v"),
             0,
@@ -250,6 +253,6 @@ def open_desk(tmp_path: Path) -> Iterator[OpenDesk]:
             scheduler = Scheduler(
                 pipeline, state, recorder, queues, prices, gate=gate, cancel=cancel, owner=lambda _: None
             )
-            return Desk(pipeline, state, budget, queues, recorder, scheduler, gate, observer, prices)
+            return Desk(pipeline, state, budget, queues, recorder, scheduler, gate, cancel, observer, prices)
 
         yield make

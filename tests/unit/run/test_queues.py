@@ -140,10 +140,3 @@ def test_a_lane_takes_no_more_than_its_window_and_holds_no_other_back() -> None:
     window = Lanes({"slow": 1}, cancel=Cancel()).lane("slow").window()
     assert window < 10
     assert sent(these) == [*range(1, window + 1), *range(11, 16)]
-
-
-def test_what_was_not_dispatched_can_be_dropped() -> None:
-    these = queues()
-    these.make_ready(in_flight(1), purchase(), "l")
-    these.drop_ready()
-    assert sent(these) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +19,7 @@ from venice_batch.errors import (
     MoneyError,
     Unavailable,
 )
+from venice_batch.plan.sources import Candidate
 from venice_batch.run.stop_rules import interrupted
 from venice_batch.run.tasks import (
     Buy,
@@ -33,6 +35,9 @@ from venice_batch.run.tasks import (
 )
 from venice_batch.state import Released
 from venice_batch.steps.chain import Stage
+from venice_batch.steps.input_key import InputKey
+from venice_batch.venice.gate import Attempt
+from venice_batch.venice.waits import Cancelled
 
 DISK = Unavailable("the disk is full")
 EDIT = {"edit": {"prompt": "p", "model": "firered-image-edit"}}
@@ -261,6 +266,34 @@ def test_the_first_cause_is_kept(open_desk: OpenDesk) -> None:
     assert type(desk.scheduler.cause) is MoneyError
 
 
+def test_the_status_that_closed_the_gate_is_the_cause_whichever_outcome_comes_first(open_desk: OpenDesk) -> None:
+    desk = open_desk()
+    (call,) = desk.buying()
+    desk.gate.status_read(Attempt(), 402)
+    desk.complete(desk.failed(call, "key-refused"))
+    assert isinstance(desk.scheduler.cause, MoneyError)
+
+
+def test_a_stop_wakes_whoever_waits_for_the_api(open_desk: OpenDesk) -> None:
+    desk = open_desk()
+    desk.scheduler.stop(DISK)
+    with pytest.raises(Cancelled):
+        desk.cancel.check()
+
+
+def test_items_that_fail_more_often_than_the_job_allows_stop_the_run(open_desk: OpenDesk) -> None:
+    desk = open_desk(max_failure_rate="20%")
+    calls = desk.buying(*(desk.item(f"{number}.png", digest=f"{number:064}") for number in range(50)))
+    publishing = desk.complete(*(desk.bought(call) for call in calls[:39]))
+    desk.complete(*map(desk.published, publishing))
+    desk.complete(*(desk.failed(call, "refused-input", f"{call.item}") for call in calls[39:49]))
+    before = desk.scheduler.cause
+    assert before is None
+    desk.complete(desk.failed(calls[49], "refused-input"))
+    assert isinstance(desk.scheduler.cause, Unavailable)
+    assert "11 of 50" in desk.scheduler.cause.message
+
+
 def test_a_signal_takes_the_place_of_the_cause(open_desk: OpenDesk) -> None:
     desk = open_desk()
     desk.scheduler.stop(DISK)
@@ -431,6 +464,37 @@ def test_a_second_answer_that_is_not_a_picture_fails_the_item_and_its_twins(open
     assert desk.money == (0, 4, 0)
 
 
+def test_a_bad_answer_of_an_earlier_start_was_the_first_of_two(open_desk: OpenDesk) -> None:
+    desk = open_desk()
+    (call,) = desk.buying()
+    desk.store(call.purchase.result)
+    found = desk.state.results.find(call.purchase.result)
+    assert found is not None
+    desk.scheduler.abandon()
+    desk.recorder.record(desk.state.results.set_aside(found))
+    desk.recorder.commit()
+    desk = open_desk(after=desk)
+    (again,) = desk.buying()
+    assert desk.complete(desk.bought(again, reason="it is text")) == []
+    assert desk.ended == {"failed": 1}
+
+
+def test_a_picture_that_the_api_cannot_read_at_its_address_is_sent_as_the_same_purchase(open_desk: OpenDesk) -> None:
+    desk = open_desk(EDIT)
+    address = "https://shop.example/a.png"
+    chain = replace(desk.pipeline.chain, steps=desk.pipeline.chain.paid)
+    item = replace(desk.item(), input_key=InputKey("url", address), candidate=Candidate("a.png", "v", url=address))
+    (call,) = desk.start(replace(item, chain=chain))
+    assert isinstance(call, Buy)
+    (read,) = desk.complete(desk.failed(call, "url-unreachable"))
+    (again,) = desk.complete(desk.read(read))
+    assert isinstance(again, Buy)
+    assert again.purchase == call.purchase
+    assert again.input == replace(call.input, sha256=desk.hashes["a.png"])
+    assert desk.complete(desk.failed(again, "url-unreachable")) == []
+    assert desk.ended == {"failed": 1}
+
+
 # Flagged results
 
 
@@ -490,6 +554,16 @@ def test_with_retry_the_second_flagged_result_is_held(open_desk: OpenDesk) -> No
     assert desk.complete(desk.bought(again, "blurred")) == []
     assert desk.ended == {"flagged": 1}
     assert desk.money == (0, 4, 0)
+
+
+def test_a_retry_that_gives_no_picture_is_the_last(open_desk: OpenDesk) -> None:
+    desk = open_desk(on_flagged="retry")
+    (call,) = desk.buying()
+    (aside,) = desk.complete(desk.bought(call, "blurred"))
+    assert isinstance(aside, SetAside)
+    (again,) = desk.complete(ResultsUpdated(aside, desk.set_aside(aside)))
+    assert desk.complete(desk.bought(again, reason="it is text")) == []
+    assert desk.ended == {"failed": 1}
 
 
 def test_where_a_retry_cannot_be_afforded_the_result_is_held(open_desk: OpenDesk) -> None:

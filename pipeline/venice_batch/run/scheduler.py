@@ -145,7 +145,6 @@ class Scheduler:
             return
         self.cause = cause
         self._cancel.set()
-        self._unaffordable.clear()
         self._leave_pending(self._in_flight.keys() - self._queues.busy())
 
     def interrupt(self, cause: VeniceBatchError) -> None:

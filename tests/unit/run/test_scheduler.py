@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from tests.unit.run.conftest import CALL, Desk, OpenDesk
+from tests.unit.run.test_budget import ANSWER
+from tests.unit.steps.conftest import HOST, paid
 from venice_batch.errors import (
     BudgetReached,
     CatalogueError,
@@ -22,6 +24,7 @@ from venice_batch.errors import (
 from venice_batch.plan.sources import Candidate
 from venice_batch.run.stop_rules import interrupted
 from venice_batch.run.tasks import (
+    Bought,
     Buy,
     CheckAnswer,
     InputRead,
@@ -34,7 +37,7 @@ from venice_batch.run.tasks import (
     Task,
 )
 from venice_batch.state import Released
-from venice_batch.steps.chain import Stage
+from venice_batch.steps.chain import Chain, Stage
 from venice_batch.steps.input_key import InputKey
 from venice_batch.venice.gate import Attempt
 from venice_batch.venice.waits import Cancelled
@@ -564,6 +567,20 @@ def test_a_retry_that_gives_no_picture_is_the_last(open_desk: OpenDesk) -> None:
     (again,) = desk.complete(ResultsUpdated(aside, desk.set_aside(aside)))
     assert desk.complete(desk.bought(again, reason="it is text")) == []
     assert desk.ended == {"failed": 1}
+
+
+def test_a_retry_sets_aside_only_the_variants_that_are_flagged(open_desk: OpenDesk) -> None:
+    desk = open_desk(on_flagged="retry")
+    chain = Chain(HOST, (paid("generate", {"model": "z-image-turbo", "prompt": "p", "variants": 3}),))
+    row = Candidate("cat", "v", columns={"prompt": "p"})
+    (call,) = desk.start(replace(desk.item(), candidate=row, chain=chain, input_key=InputKey("row", "cat"), variant=2))
+    assert isinstance(call, Buy)
+    first, second, third = call.purchase.results
+    stored = desk.store(first), desk.store(second, "blurred"), desk.store(third, "blank")
+    desk.state.commit([Released(third, "0" * 64, 1.0)])
+    (aside,) = desk.complete(Bought(call, replace(ANSWER, paths=()), "", stored))
+    assert isinstance(aside, SetAside)
+    assert aside.results == (second,)
 
 
 def test_where_a_retry_cannot_be_afforded_the_result_is_held(open_desk: OpenDesk) -> None:

@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 import yaml
-from venice_batch.plan.sources import Candidate
 
 from tests.unit.run.test_budget import ANSWER
 from tests.unit.steps.conftest import HOST, catalogue_of
 from venice_batch.imaging import Facts
 from venice_batch.job import load
-from venice_batch.plan.model import Coverage, Plan, PlannedItem, Range
+from venice_batch.plan.model import Candidate, Coverage, Plan, PlannedItem, Range
 from venice_batch.plan.money import Cap
-from venice_batch.plan.pipeline import Pipeline, make_pipeline
+from venice_batch.plan.pipeline import Pipeline
 from venice_batch.plan.pricing import PriceList
+from venice_batch.plan.reading.load_pipeline import make_pipeline
 from venice_batch.run.budget import RunBudget
 from venice_batch.run.driver import RunContext
 from venice_batch.run.engines import Engine

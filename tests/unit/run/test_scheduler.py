@@ -8,7 +8,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from venice_batch.plan.sources import Candidate
 
 from tests.unit.run.conftest import CALL, Desk, OpenDesk
 from tests.unit.run.test_budget import ANSWER
@@ -22,6 +21,7 @@ from venice_batch.errors import (
     MoneyError,
     Unavailable,
 )
+from venice_batch.plan.model import Candidate
 from venice_batch.run.stop_rules import interrupted
 from venice_batch.run.tasks import (
     Bought,

@@ -18,7 +18,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
-from tests.unit.report.nights import Night, mixed, night
+from tests.unit.report.state_builder import StateBuilder, building, mixed
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -134,13 +134,13 @@ def browser(one_browser: Browser) -> Browser:
 @pytest.fixture(scope="session")
 def review(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a night with items of every kind."""
-    with night(tmp_path_factory.mktemp("night")) as happening:
-        mixed(happening)
-        return happening.report(cause="the budget of 5.00 USD does not cover another call")
+    with building(tmp_path_factory.mktemp("state")) as built:
+        mixed(built)
+        return built.report(cause="the budget of 5.00 USD does not cover another call")
 
 
 @pytest.fixture
-def quiet_night(tmp_path: Path) -> Iterator[Night]:
+def empty_state(tmp_path: Path) -> Iterator[StateBuilder]:
     """A state in which nothing has happened."""
-    with night(tmp_path) as happening:
-        yield happening
+    with building(tmp_path) as built:
+        yield built

@@ -15,7 +15,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 from tests.browser.conftest import Browser
-from tests.unit.report.nights import HOSTILE, JOB, Night, large
+from tests.unit.report.state_builder import HOSTILE, JOB, StateBuilder, large
 from venice_batch.state import ItemId, ItemMoved
 
 pytestmark = pytest.mark.browser
@@ -122,12 +122,12 @@ def test_the_page_works_from_a_web_server_too(browser: Browser, review: Path) ->
     assert browser.complaints() == []
 
 
-def test_items_that_read_alike_are_not_mistaken_for_each_other(browser: Browser, quiet_night: Night) -> None:
-    quiet_night.begin()
-    quiet_night.item("a-1", "failed", "x", "the key itself")
-    quiet_night.gather()
-    quiet_night.state.commit([ItemMoved(ItemId(JOB, "a", 1), "v1", "f1", "failed", quiet_night.at, "x", "the variant")])
-    browser.open(quiet_night.report())
+def test_items_that_read_alike_are_not_mistaken_for_each_other(browser: Browser, empty_state: StateBuilder) -> None:
+    empty_state.begin()
+    empty_state.item("a-1", "failed", "x", "the key itself")
+    empty_state.gather()
+    empty_state.state.commit([ItemMoved(ItemId(JOB, "a", 1), "v1", "f1", "failed", empty_state.at, "x", "the variant")])
+    browser.open(empty_state.report())
     told = set()
     for card in range(2):
         browser.all(".card")[card].click()
@@ -325,10 +325,10 @@ def test_nothing_is_wider_than_a_phone(browser: Browser, review: Path, at: str) 
 
 
 def test_ten_thousand_items_are_there_within_a_second_and_few_of_them_in_the_document(
-    browser: Browser, quiet_night: Night
+    browser: Browser, empty_state: StateBuilder
 ) -> None:
-    large(quiet_night)
-    browser.open(quiet_night.report())
+    large(empty_state)
+    browser.open(empty_state.report())
     ready = browser.run("return performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd")
     assert len(browser.names()) == 60
     assert browser.run("return document.querySelectorAll('*').length") < 2000
@@ -344,8 +344,8 @@ def test_ten_thousand_items_are_there_within_a_second_and_few_of_them_in_the_doc
     assert ready < 3000
 
 
-def test_a_state_without_anything_in_it_makes_a_page_too(browser: Browser, quiet_night: Night) -> None:
-    browser.open(quiet_night.report())
+def test_a_state_without_anything_in_it_makes_a_page_too(browser: Browser, empty_state: StateBuilder) -> None:
+    browser.open(empty_state.report())
     assert browser.one("h1").text == "Nothing here yet"
     assert browser.complaints() == []
 

@@ -27,11 +27,24 @@ def cli() -> None:
     """
 
 
-def _call(function: str, *arguments: Any, **options: Any) -> int:
-    """Call `module.function` of this package, imported only now so that `--help` answers at once."""
-    module, name = function.split(".")
-    code: int = getattr(import_module(f"venice_batch.cli.{module}"), name)(*arguments, **options)
-    return code
+def _command(carried_out_by: str, *options: Callable[[Any], Any], **fixed: str) -> Callable[[Callable[[], None]], None]:
+    """Declare a command by its name and help, which the decorated function has, and by its options.
+
+    `carried_out_by` is ``module.function`` of this package, imported only when the command runs, so that `--help` is
+    fast; it is given the options' values and `fixed`.
+    """
+
+    def declare(described: Callable[[], None]) -> None:
+        def call(**given: Any) -> int:
+            module, _, name = carried_out_by.partition(".")
+            code: int = getattr(import_module(f"venice_batch.cli.{module}"), name)(**fixed, **given)
+            return code
+
+        for option in reversed(options):
+            option(call)
+        cli.command(name=described.__name__, help=described.__doc__)(call)
+
+    return declare
 
 
 def _job(function: Function) -> Function:
@@ -69,63 +82,6 @@ def _item_filter(function: Function) -> Function:
     return click.option("--retry-failed", is_flag=True, help=text)(function)
 
 
-@cli.command()
-@_job
-@_item_filter
-@_json
-@click.option("--dry-run", is_flag=True, help="The same as `plan`.")
-@click.option(
-    "--partial", is_flag=True, help="If the money does not cover everything, process as many items as it covers."
-)
-@click.option("--wait-for-balance", "wait", metavar="TIME", help="Wait up to 2h, 30m, ... for credits, then go on.")
-@click.option("--workers", type=click.IntRange(1, 64), metavar="N", help="Calls in flight at most.")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask before spending.")
-@click.option(
-    "--log-format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    help="stderr format; json: one JSON object per line.",
-)
-def run(**options: Any) -> int:
-    """Plan JOB, check the balance, do the work, and report the result."""
-    return _call("run_job.run", **options)
-
-
-@cli.command()
-@_job
-@_item_filter
-@_json
-def plan(**options: Any) -> int:
-    """Say what a run of JOB would do and cost, without spending or changing anything."""
-    return _call("run_job.plan", **options)
-
-
-@cli.command()
-@_job
-@_json
-def check(**options: Any) -> int:
-    """Validate JOB without asking the API."""
-    return _call("queries.check", **options)
-
-
-@cli.command()
-@_job
-@_json
-def status(**options: Any) -> int:
-    """Show what the state of JOB knows: items, the last run, and money by step and model."""
-    return _call("queries.status", **options)
-
-
-@cli.command()
-@_job
-@_json
-@_csv
-@click.option("--state", "state", metavar="STATE", help="Only items in this state, such as failed.")
-def items(**options: Any) -> int:
-    """List the items of JOB with their states and reasons."""
-    return _call("queries.items", **options)
-
-
 def _held(function: Function) -> Function:
     """Add what the commands take that decide about held-back results."""
     function = click.option("--all", "everything", is_flag=True, help="All results that are held back.")(function)
@@ -133,152 +89,178 @@ def _held(function: Function) -> Function:
     return _job(function)
 
 
-@cli.command()
-@_held
-@_json
-def release(**options: Any) -> int:
+@_command(
+    "run_job.run",
+    _job,
+    _item_filter,
+    _json,
+    click.option("--dry-run", is_flag=True, help="The same as `plan`."),
+    click.option(
+        "--partial", is_flag=True, help="If the money does not cover everything, process as many items as it covers."
+    ),
+    click.option("--wait-for-balance", "wait", metavar="TIME", help="Wait up to 2h, 30m, ... for credits, then go on."),
+    click.option("--workers", type=click.IntRange(1, 64), metavar="N", help="Calls in flight at most."),
+    click.option("--yes", "-y", is_flag=True, help="Do not ask before spending."),
+    click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        help="stderr format; json: one JSON object per line.",
+    ),
+)
+def run() -> None:
+    """Plan JOB, check the balance, do the work, and report the result."""
+
+
+@_command("run_job.plan", _job, _item_filter, _json)
+def plan() -> None:
+    """Say what a run of JOB would do and cost, without spending or changing anything."""
+
+
+@_command("queries.check", _job, _json)
+def check() -> None:
+    """Validate JOB without asking the API."""
+
+
+@_command("queries.status", _job, _json)
+def status() -> None:
+    """Show what the state of JOB knows: items, the last run, and money by step and model."""
+
+
+@_command(
+    "queries.items",
+    _job,
+    _json,
+    _csv,
+    click.option("--state", "state", metavar="STATE", help="Only items in this state, such as failed."),
+)
+def items() -> None:
+    """List the items of JOB with their states and reasons."""
+
+
+@_command("decisions.decide", _held, _json, decision="released")
+def release() -> None:
     """Accept the flagged results of the items KEY..., named as `items` names them: the next run publishes them."""
-    return _call("decisions.decide", "released", **options)
 
 
-@cli.command()
-@_held
-@_json
-def reject(**options: Any) -> int:
+@_command("decisions.decide", _held, _json, decision="rejected")
+def reject() -> None:
     """Refuse the flagged results of the items KEY...: the next run regenerates them (charged again)."""
-    return _call("decisions.decide", "rejected", **options)
 
 
-@cli.command()
-@_job
-@_json
-@_csv
-def ledger(**options: Any) -> int:
+@_command("queries.ledger", _job, _json, _csv)
+def ledger() -> None:
     """List every call of JOB with its price and its outcome."""
-    return _call("queries.ledger", **options)
 
 
-@cli.command()
-@_job
-@_json
-def report(**options: Any) -> int:
+@_command("report.report", _job, _json)
+def report() -> None:
     """Write the review page of JOB, with its pictures, and print its path."""
-    return _call("report.report", **options)
 
 
-@cli.command()
-@_job
-@_json
-def reconcile(**options: Any) -> int:
+@_command("reconcile.reconcile", _job, _json)
+def reconcile() -> None:
     """Compare the ledger of JOB with the account's; needs an ADMIN key, changes nothing.
 
     Exit 0: nothing was charged twice or without an answer; 3: something was.
     """
-    return _call("reconcile.reconcile", **options)
 
 
-@cli.command()
-@_base_url
-@_json
-def balance(**options: Any) -> int:
+@_command("queries.balance", _base_url, _json)
+def balance() -> None:
     """Show what the key may spend, and how fast it may call."""
-    return _call("queries.balance", **options)
 
 
-@cli.command()
-@_base_url
-@_json
-@click.option("--type", "kind", type=click.Choice(["image", "inpaint", "upscale"]), help="Only models of this type.")
-def models(**options: Any) -> int:
+@_command(
+    "queries.models",
+    _base_url,
+    _json,
+    click.option(
+        "--type", "kind", type=click.Choice(["image", "inpaint", "upscale"]), help="Only models of this type."
+    ),
+)
+def models() -> None:
     """List the models of the live catalogue with their prices."""
-    return _call("queries.models", **options)
 
 
-@cli.command()
-@_base_url
-@_json
-def styles(**options: Any) -> int:
+@_command("queries.styles", _base_url, _json)
+def styles() -> None:
     """List the style presets that generate takes."""
-    return _call("queries.styles", **options)
 
 
-@cli.command(name="presets")
-@click.argument("name", required=False)
-@_json
-def show_presets(**options: Any) -> int:
+@_command("setup.presets", click.argument("name", required=False), _json)
+def presets() -> None:
     """List what `preset:` in a job file may name; with NAME its rules, sources, steps and renditions."""
-    return _call("setup.presets", **options)
 
 
-@cli.command()
-@click.argument("file", type=click.Path(path_type=Path), default=Path("job.yaml"))
-def init(file: Path) -> int:
+@_command("setup.init", click.argument("file", type=click.Path(path_type=Path), default=Path("job.yaml")))
+def init() -> None:
     """Write a starter job to FILE (job.yaml)."""
-    return _call("setup.init", file)
 
 
-@cli.command()
-def schema() -> int:
+@_command("setup.schema")
+def schema() -> None:
     """Print the JSON Schema of the job file."""
-    return _call("setup.schema")
 
 
-@cli.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
-@click.option("--latency", default=0.0, show_default=True, type=click.FloatRange(0), help="Seconds a paid call takes.")
-@click.option("--rpm", default=60, show_default=True, type=click.IntRange(1), help="Calls a minute for each model.")
-@click.option("--usd", default="50", show_default=True, help="The USD balance.")
-@click.option("--diem", default="0", show_default=True, help="The DIEM balance.")
-def emulator(**options: Any) -> int:
+@_command(
+    "setup.emulator",
+    click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on."),
+    click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one."),
+    click.option(
+        "--latency", default=0.0, show_default=True, type=click.FloatRange(0), help="Seconds a paid call takes."
+    ),
+    click.option("--rpm", default=60, show_default=True, type=click.IntRange(1), help="Calls a minute for each model."),
+    click.option("--usd", default="50", show_default=True, help="The USD balance."),
+    click.option("--diem", default="0", show_default=True, help="The DIEM balance."),
+)
+def emulator() -> None:
     """Serve the offline Venice: every endpoint, price and limit, and pictures that cost nothing."""
-    return _call("setup.emulator", **options)
 
 
-@cli.command()
-@click.argument("job", type=click.Path(path_type=Path), required=False)
-@_overrides
-@_base_url
-@_json
-def doctor(**options: Any) -> int:
+@_command(
+    "doctor.doctor",
+    click.argument("job", type=click.Path(path_type=Path), required=False),
+    _overrides,
+    _base_url,
+    _json,
+)
+def doctor() -> None:
     """Check key, money, network, clock, disk and codecs; with JOB also its models, folders and buckets.
 
     Spends nothing. The exit code is that of the most serious finding: 5 money, 4 the key, 6 network, store or disk,
     2 the job; 0 where nothing is bad.
     """
-    return _call("doctor.doctor", **options)
 
 
-@cli.command()
-@_job
-@_json
-@click.argument("others", type=click.Path(path_type=Path), nargs=-1, metavar="[OTHER_JOB]...")
-@click.option(
-    "--older-than", default="30d", show_default=True, metavar="TIME", help="Only results unused for this long."
+@_command(
+    "maintenance.gc",
+    _job,
+    _json,
+    click.argument("others", type=click.Path(path_type=Path), nargs=-1, metavar="[OTHER_JOB]..."),
+    click.option(
+        "--older-than", default="30d", show_default=True, metavar="TIME", help="Only results unused for this long."
+    ),
+    click.option("--larger-than", metavar="SIZE", help="Only files of this size and more, such as 100MB."),
+    click.option("--yes", "-y", is_flag=True, help="Delete; without it, only show."),
 )
-@click.option("--larger-than", metavar="SIZE", help="Only files of this size and more, such as 100MB.")
-@click.option("--yes", "-y", is_flag=True, help="Delete; without it, only show.")
-def gc(**options: Any) -> int:
+def gc() -> None:
     """Free stored results that no item of JOB needs any more; shows them unless --yes is given.
 
     Where several jobs share a state, name them all: what a job needs whose file is not named is kept.
     """
-    return _call("maintenance.gc", **options)
 
 
-@cli.command()
-@_job
-@click.option("--force", is_flag=True, help="Break it although its holder may be alive.")
-def unlock(**options: Any) -> int:
+@_command(
+    "maintenance.unlock", _job, click.option("--force", is_flag=True, help="Break it although its holder may be alive.")
+)
+def unlock() -> None:
     """Break the lease that a dead run left on the state of JOB."""
-    return _call("maintenance.unlock", **options)
 
 
-@cli.command()
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion(shell: str) -> int:
+@_command("setup.completion", click.argument("shell", type=click.Choice(["bash", "zsh", "fish"])))
+def completion() -> None:
     """Print what makes SHELL complete commands, options and job files.
 
     For bash, put this into ~/.bashrc:  eval "$(venice-batch completion bash)"
     """
-    return _call("setup.completion", cli, shell)

@@ -19,14 +19,14 @@ from venice_batch.state import to_read
 
 #: A run should end soon after its work; pictures that are not made by then come with the next report.
 _AT_THE_END = ReportLimits(seconds=60.0)
-#: Items from which on a page that is still true is not written anew.
+#: From so many items on a page that is still current is not written again.
 _LARGE = 10_000
 #: After a signal a SIGKILL may follow soon.
 _INTERRUPTED = ReportLimits(seconds=1.0)
 
 
 def report(job: Path, overrides: Sequence[str], base_url: str | None, *, as_json: bool) -> int:
-    """Write the page anew and print its path.
+    """Write the page again and print its path.
 
     Raises:
         Unavailable: the state cannot be read, or the report cannot be written (exit 6).

@@ -73,12 +73,14 @@ def _preset_yaml(preset: Preset) -> str:
     return comments + yaml.safe_dump(preset.as_written(), sort_keys=False, default_flow_style=None, width=120)
 
 
-def completion(cli: click.Command, shell: str) -> int:
+def completion(shell: str) -> int:
     """Print what `shell` is to evaluate: click's own completion; a job argument completes as a file.
 
     Raises:
         UsageError: click knows no such shell.
     """
+    from venice_batch.cli.commands import cli  # noqa: PLC0415 - it imports this module where it runs a command
+
     kind = _AnyBash if shell == "bash" else get_completion_class(shell)
     if kind is None:
         raise UsageError(f"there is no completion for {shell}", remedy="one of bash, zsh, fish")

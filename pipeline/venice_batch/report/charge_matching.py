@@ -18,7 +18,7 @@ By = Literal["request id", "amount and time"]
 #: An amount of the account's ledger may have gone through floating point: less than this above a price is noise.
 _NOISE = Decimal("1e-9")
 #: Seconds after its begin in which a call of a killed run may have been charged. Without an end it would be
-#: matched with the charges of a whole night, made by others.
+#: matched with the charges of a whole run, made by others.
 _LONGEST = 3600.0
 
 
@@ -171,12 +171,12 @@ class ChargeMatcher:
 
     def split_rest(self, charged: Sequence[CallRow]) -> tuple[list[ExtraCharge], list[UsageRow]]:
         """Split the charges without a call into extra charges of `charged` calls and those of no call of this job."""
-        spare = [row for row in range(len(self._charges)) if row not in self.owner]
+        unowned = [row for row in range(len(self._charges)) if row not in self.owner]
         names = {self._charges[row].request_id: call for row, call in self.owner.items()}
-        candidates = self._candidates(charged, spare)
+        candidates = self._candidates(charged, unowned)
         extra: list[ExtraCharge] = []
         unmatched: list[UsageRow] = []
-        for row in spare:
+        for row in unowned:
             charge = self._charges[row]
             if charge.request_id and charge.request_id in names:
                 extra.append(ExtraCharge(names[charge.request_id], charge, "request id"))
@@ -187,9 +187,9 @@ class ChargeMatcher:
                 unmatched.append(charge)
         return extra, unmatched
 
-    def _candidates(self, charged: Sequence[CallRow], spare: Sequence[int]) -> dict[int, list[CallRow]]:
-        """Find for each spare charge the calls for which it may be a second one: same SKU, amount and time."""
-        by_price = _by_price(self._charges, spare)
+    def _candidates(self, charged: Sequence[CallRow], unowned: Sequence[int]) -> dict[int, list[CallRow]]:
+        """Find for each charge without a call the calls for which it may be a second one: same SKU, amount and time."""
+        by_price = _by_price(self._charges, unowned)
         found: dict[int, list[CallRow]] = defaultdict(list)
         for call in charged:
             first = self._charges[self.own[call.id][0]]
@@ -228,7 +228,7 @@ def _began(call: CallRow) -> float:
 
 
 def _ended(call: CallRow) -> float:
-    """When a call was over; one that nobody saw end was noticed by a later run, perhaps days after."""
+    """When a call was over; one of a killed run was settled by a later start, perhaps days after."""
     at_most = _began(call) + _LONGEST if _never_ended(call) else float("inf")
     return at_most if call.ended_at is None else min(call.ended_at, at_most)
 

@@ -215,14 +215,14 @@ class _PictureFinder:
 
     def _before(self, row: ItemRow, sha256: str) -> Wanted:
         identity = f"content {sha256}" if sha256 else f"source {self._job} {row.version} {row.key}"
-        return Wanted(identity, lambda spare: self._access.before(row, spare))
+        return Wanted(identity, lambda target: self._access.before(row, target))
 
     def _after(self, row: ItemRow) -> Wanted | None:
         output = self._outputs.get(_item_id(row))
         if output is None:
             return None
         identity = f"content {output.sha256}" if output.sha256 else f"output {output.version} {output.path}"
-        return Wanted(identity, lambda spare: self._access.finished(output, spare))
+        return Wanted(identity, lambda target: self._access.finished(output, target))
 
     def _step(self, step: str, first: str, variant: int) -> tuple[str, Wanted | None, tuple[str, ...]]:
         key = _of_variant(first, variant)
@@ -233,7 +233,7 @@ class _PictureFinder:
             result = None
         if result is None:
             return step, None, ()
-        return step, Wanted(f"result {key}", lambda spare: self._access.result(result, spare)), result.flags
+        return step, Wanted(f"result {key}", lambda target: self._access.result(result, target)), result.flags
 
 
 def _of_variant(first: str, variant: int) -> str:

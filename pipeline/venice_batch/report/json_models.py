@@ -87,8 +87,6 @@ class PlanRest(_Document):
 
 
 class PlanDocument(_Document):
-    """`plan --json`, and `plan` in `run --json`."""
-
     items: PlanCounts = Field(description="Items by what the run would do with them.")
     calls: int = Field(description="Paid calls at most.")
     cost: CostRange = Field(description="The price of all of it, in US dollars.")
@@ -125,8 +123,6 @@ class _Money(_Document):
 
 
 class RunDocument(_Money):
-    """`run --json`."""
-
     exit_code: int = Field(description="The code the command ends with.")
     items: dict[str, int] = Field(description="Items by state; states without items are left out.")
     left_usd: Usd = Field(validation_alias="left", description="At most, for what this run did not finish.")
@@ -151,8 +147,6 @@ class LastRun(_Document):
 
 
 class StatusDocument(_Document):
-    """`status --json`."""
-
     items: dict[str, int] = Field(description="Items by state, every state named.")
     run: LastRun | None = Field(description="The newest run.")
     spending: list[SpendingRow] = Field(description="Money of all runs by step and model.")
@@ -197,8 +191,6 @@ class LedgerRow(_Document):
 
 
 class ReportDocument(_Document):
-    """`report --json`."""
-
     page: Text = Field(description="Path or address of the page.")
     failures: Text = Field(description="Of `failures.csv`.")
     summary: Text = Field(description="Of `summary.json`.")
@@ -235,8 +227,6 @@ class TotalMoney(_Money):
 
 
 class SummaryDocument(_Document):
-    """`summary.json`, beside the report page."""
-
     job: Text = Field(description="The job's name.")
     made_at: Time = Field(description="When the report was made.")
     run: SummaryRun | None = Field(description="The newest run.")
@@ -288,8 +278,6 @@ class UnchargedCall(_Reconciled):
 
 
 class ReconcileDocument(_Document):
-    """`reconcile --json`."""
-
     clean: bool = Field(description="Whether nothing was charged twice or without a result.")
     usd: dict[str, Usd] = Field(validation_alias="sums", description="The sum of each of the lists below.")
     matched: list[MatchedCall] = Field(description="Answered and charged once.")
@@ -327,22 +315,18 @@ class InvalidJob(_Document):
 
 
 class DoctorFinding(_Document):
-    check: Text = Field(description="What was looked at.")
+    check: Text = Field(description="What was checked.")
     level: Text = Field(description="`ok`, `warning` or `bad`.")
     found: Text = Field(description="What was found.")
     remedy: Text = Field(description="What to do about it; may be empty.")
 
 
 class DoctorDocument(_Document):
-    """`doctor --json`."""
-
     exit_code: int = Field(description="Of the most serious finding.")
     findings: list[DoctorFinding] = Field(description="In the order of examination.")
 
 
 class GcDocument(_Document):
-    """`gc --json`."""
-
     freed: bool = Field(description="Whether anything was deleted.")
     results: int = Field(description="Results that can go, or went.")
     set_aside: int = Field(description="Unused results (`.bad-<n>`) that can go, or went.")
@@ -362,16 +346,12 @@ class DecidedItem(_Document):
 
 
 class DecisionDocument(_Document):
-    """`release --json` and `reject --json`."""
-
     decision: Text = Field(description="`released` or `rejected`.")
     items: list[DecidedItem] = Field(description="What was decided now.")
     already: list[Text] = Field(description="Items that had been decided so before.")
 
 
 class BalanceDocument(_Document):
-    """`balance --json`."""
-
     permitted: bool = Field(description="Whether the key may make paid calls.")
     balances: dict[Annotated[str, StringConstraints(to_lower=True)], Usd] = Field(
         description="By currency in lower case; all count as US dollars."
@@ -393,8 +373,6 @@ class PresetRule(_Document):
 
 
 class PresetDocument(_Document):
-    """`presets NAME --json`; without NAME a list of them."""
-
     name: Text = Field(description="What `preset:` may say.")
     description: Text = Field(description="What it is for.")
     checked: Text = Field(description="The day on which the rules were read.")

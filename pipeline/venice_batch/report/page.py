@@ -56,7 +56,7 @@ def render(data: ReportData) -> str:
             data=data,
             numbers=summarize(data),
             charts=charts(data.calls_of_run()),
-            nights=charts(data.calls) if len({call.run for call in data.calls}) > 1 else (),
+            all_runs=charts(data.calls) if len({call.run for call in data.calls}) > 1 else (),
             payload=Markup(page_payload(data)),  # noqa: S704 - no `<` is left in it
             script=Markup(script),  # noqa: S704 - a file of this package
             style=Markup(style),  # noqa: S704 - a file of this package

@@ -103,9 +103,8 @@ class Lines(Counter):
 
     def progress(self) -> None:
         """Print it."""
-        money = f", {_money(self._spent, self._uncertain)}" if self._spent or self._uncertain else ""
         left = f", about {duration(self.seconds_left)} left" if self.count < self.total else ""
-        self.note(f"{self.count} of {self.total} items{money}{left}")
+        self.note(f"{self.count} of {self.total} items, {_money(self._spent, self._uncertain)}{left}")
 
     def note(self, text: str) -> None:
         """Print a line."""

@@ -99,7 +99,7 @@ def match(calls: Sequence[CallRow], rows: Sequence[UsageRow], window: float) -> 
 
 
 def _order(row: UsageRow) -> tuple[datetime, str, str, Decimal]:
-    # By more than time: what is found must not depend on the order in which the account tells its rows.
+    # By more than time: what is found must not depend on the order in which the account lists its rows.
     return row.timestamp, row.sku, row.request_id or "", row.amount
 
 

@@ -16,7 +16,7 @@ NEEDS_A_LOOK = ("failed", "invalid", "flagged", "uncertain")
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A thumbnail beside the page.
+    """A thumbnail of the page.
 
     Attributes:
         file: its name in the folder of thumbnails.
@@ -108,7 +108,7 @@ class ReportData:
         spent_in_run: money of the newest run by step and model.
         spent_total: the same of all runs.
         steps: ids of the paid steps, in the order of the chain.
-        unlisted: how many items of the job are not among `items`, by state: nobody can look at a million.
+        unlisted: how many items of the job are not among `items`, by state: a page holds no million.
         unlisted_ended: how many of those came to an end in the newest run.
     """
 

@@ -65,10 +65,10 @@ def last_summary(root: Place, job: str) -> Mapping[str, Any] | None:
     """
     store = (root / _NAME).store()
     with tempfile.TemporaryDirectory(prefix="venice-batch-") as scratch:
-        spare = Path(scratch) / SUMMARY
+        file = Path(scratch) / SUMMARY
         try:
-            store.read(SUMMARY, spare)
-            found = json.loads(spare.read_text("utf-8"))
+            store.read(SUMMARY, file)
+            found = json.loads(file.read_text("utf-8"))
         except (Changed, FileNotFoundError, ItemError, ValueError):
             return None
     whole = isinstance(found, dict) and found.get("job") == job and store.stat(PAGE) is not None
@@ -90,8 +90,8 @@ def save_report(state: State, job: Job, *, cause: str = "", limits: ReportLimits
     """
     place = state.root / _NAME
     with tempfile.TemporaryDirectory(prefix="venice-batch-") as scratch:
-        spare, draft = Path(scratch) / "spare", Path(scratch) / "draft"
-        spare.mkdir()
+        fetched, draft = Path(scratch) / "fetched", Path(scratch) / "draft"
+        fetched.mkdir()
         folder = place.folder or draft
         known = frozenset[str]() if place.folder else _thumbnails(place.store())
         data = gather(
@@ -100,7 +100,7 @@ def save_report(state: State, job: Job, *, cause: str = "", limits: ReportLimits
             steps=[step.id for step in job.steps if step.paid],
             folder=folder,
             access=_access(state, job, folder),
-            scratch=spare,
+            scratch=fetched,
             now=time.time(),
             cause=cause,
             notes=[] if state.root == job.state else [_TRIAL],
@@ -123,34 +123,34 @@ def _access(state: State, job: Job, folder: Path) -> Access:
     shown = isinstance(job.source, FolderSource) and job.api.transport != "url"
     before = _getter(job.source.path) if shown and isinstance(job.source, FolderSource) else None
 
-    def input_of(row: ItemRow, spare: Path) -> Path | None:
-        return None if before is None else before(row.key, row.version, spare)
+    def input_of(row: ItemRow, target: Path) -> Path | None:
+        return None if before is None else before(row.key, row.version, target)
 
-    def output_of(row: OutputRow, spare: Path) -> Path | None:
-        return None if row.version is None else finished(row.path, row.version, spare)
+    def output_of(row: OutputRow, target: Path) -> Path | None:
+        return None if row.version is None else finished(row.path, row.version, target)
 
     # A page in a bucket is read through an address of its own, from where no finished file is near.
     near = output.folder if state.root.folder else None
     href = (lambda _: None) if near is None else relative_href(folder, near)
-    return Access(input_of, output_of, lambda result, spare: state.results.bytes(result.key, spare), href)
+    return Access(input_of, output_of, lambda result, target: state.results.bytes(result.key, target), href)
 
 
 def _getter(place: Place) -> Callable[[str, str, Path], Path | None]:
     """Return a function that gets an object of one version; None where it is gone or another one by now."""
     store = place.store()
 
-    def fetched(key: str, version: str, spare: Path) -> Path | None:
+    def read(key: str, version: str, target: Path) -> Path | None:
         try:
-            store.read(key, spare, version)
+            store.read(key, target, version)
         except Changed:
             return None
-        return spare
+        return target
 
-    def peeked(key: str, version: str, spare: Path) -> Path | None:
+    def peek(key: str, version: str, target: Path) -> Path | None:
         found = store.stat(key)
-        return None if found is None or found.version != version else store.peek(key, spare, found.size)
+        return None if found is None or found.version != version else store.peek(key, target, found.size)
 
-    return fetched if store.is_remote else peeked
+    return read if store.is_remote else peek
 
 
 # In a bucket

@@ -63,7 +63,7 @@ class RunResult:
         """Which event of `notify.on` it is.
 
         ``success`` is exit code 0, ``money`` is 5, and ``failure`` everything else but 130: who pressed Ctrl-C knows.
-        Nobody asks this of a run that found the job locked (7), see `venice_batch.report.notify.Notifier.ended`.
+        Not used of a run that found the job locked (7), see `venice_batch.report.notify.Notifier.ended`.
         """
         if self.exit_code == Exit.INTERRUPTED:
             return None

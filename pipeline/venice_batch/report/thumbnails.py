@@ -96,7 +96,7 @@ class Thumbnails:
     def make(self, wanted: Iterable[Wanted]) -> dict[str, Picture]:
         """Return the thumbnails by identity, making those that are missing.
 
-        A picture that cannot be shown is left out and noted in `failures`: the report of a bad night must still come.
+        A picture that cannot be shown is left out and noted in `failures`: a report must be made all the same.
 
         Args:
             wanted: the most important first.
@@ -118,18 +118,18 @@ class Thumbnails:
         if self._clock() >= self._until:
             self._late.append(wanted)
             return None
-        spare = temporary_beside(self._scratch / wanted.digest)
+        fetched = temporary_beside(self._scratch / wanted.digest)
         try:
-            path = wanted.open(spare)
+            path = wanted.open(fetched)
             return None if path is None else self._shrunk(path, wanted.digest)
         except (ItemError, FileNotFoundError):
-            # What nobody can decode is why its item failed, and the item says so; what is gone is gone.
+            # What cannot be decoded is why its item failed, and the item says so.
             return None
         except (VeniceBatchError, OSError) as error:
             self.failures.append(str(error))
             return None
         finally:
-            spare.unlink(missing_ok=True)
+            fetched.unlink(missing_ok=True)
 
     def _shrunk(self, path: Path, digest: str) -> Picture:
         small, (width, height) = shrunk(path)
@@ -150,7 +150,7 @@ def shrunk(path: Path) -> tuple[Image.Image, tuple[int, int]]:
     """Return a picture at most `SIDE` pixels wide and high, upright and in sRGB, and the size it had, upright.
 
     Args:
-        path: a local file made by strangers.
+        path: an untrusted local file.
 
     Raises:
         ItemError: it cannot be decoded (see `venice_batch.imaging.verify`).

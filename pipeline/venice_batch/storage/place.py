@@ -37,7 +37,7 @@ class Place(Protocol):
         """Return it reached in this way, where there is more than one way."""
 
     def url_problem(self, *, from_here: bool) -> str:
-        """Return why a signed URL of an object here is of no use to the API, or nothing.
+        """Return why the API cannot use a signed URL of an object here, or nothing.
 
         Args:
             from_here: the API reaches whatever this machine reaches.

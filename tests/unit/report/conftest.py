@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.report.nights import Night, night
+from tests.unit.report.state_builder import StateBuilder, building
 
 
 @pytest.fixture
-def happening(tmp_path: Path) -> Iterator[Night]:
+def built(tmp_path: Path) -> Iterator[StateBuilder]:
     """A state in which nothing has happened yet."""
-    with night(tmp_path) as opened:
+    with building(tmp_path) as opened:
         yield opened

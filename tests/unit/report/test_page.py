@@ -9,74 +9,74 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.report.nights import HOSTILE, STEPS, Night, mixed, night
+from tests.unit.report.state_builder import HOSTILE, STEPS, StateBuilder, building, mixed
 from venice_batch.report.page import render
 from venice_batch.report.page_payload import embedded
 from venice_batch.report.summary import OUTCOMES
 from venice_batch.state import to_read
 
 
-def failures(happening: Night) -> list[dict[str, str]]:
-    with (happening.folder / "failures.csv").open(newline="", encoding="utf-8") as file:
+def failures(built: StateBuilder) -> list[dict[str, str]]:
+    with (built.folder / "failures.csv").open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
-def summary(happening: Night) -> dict[str, object]:
-    found = json.loads((happening.folder / "summary.json").read_text("utf-8"))
+def summary(built: StateBuilder) -> dict[str, object]:
+    found = json.loads((built.folder / "summary.json").read_text("utf-8"))
     assert isinstance(found, dict)
     return found
 
 
 def test_a_state_that_does_not_exist_yet_has_a_report(tmp_path: Path) -> None:
     with to_read(tmp_path / "nowhere") as state:
-        happening = Night(tmp_path, state)
-        page = happening.report().read_text("utf-8")
+        built = StateBuilder(tmp_path, state)
+        page = built.report().read_text("utf-8")
     assert "Nothing here yet" in page
     assert "No run yet." in page
-    assert summary(happening)["run"] is None
-    assert failures(happening) == []
+    assert summary(built)["run"] is None
+    assert failures(built) == []
 
 
-def test_a_run_under_way_or_killed_has_a_report(happening: Night) -> None:
-    happening.begin()
-    happening.item("a.png", "running")
-    page = happening.report().read_text("utf-8")
+def test_a_run_under_way_or_killed_has_a_report(built: StateBuilder) -> None:
+    built.begin()
+    built.item("a.png", "running")
+    page = built.report().read_text("utf-8")
     assert "Under way, or killed" in page
     assert "0 of 1 items are done" in page
 
 
 @pytest.mark.parametrize("code", sorted(OUTCOMES))
-def test_every_end_of_a_run_is_told_in_words_with_its_cause(happening: Night, code: int) -> None:
-    happening.begin()
-    happening.item("a.png", "waiting")
-    happening.end(code)
-    page = happening.report(cause="because of <this>").read_text("utf-8")
+def test_every_end_of_a_run_is_told_in_words_with_its_cause(built: StateBuilder, code: int) -> None:
+    built.begin()
+    built.item("a.png", "waiting")
+    built.end(code)
+    page = built.report(cause="because of <this>").read_text("utf-8")
     assert OUTCOMES[code] in page  # type: ignore[index]  # an IntEnum's values are its keys
     assert "because of &lt;this&gt;" in page
 
 
-def test_a_code_of_a_later_version_is_told_as_it_is(happening: Night) -> None:
-    happening.begin()
-    happening.end(99)
-    assert "Ended with exit code 99." in render(happening.gather())
+def test_a_code_of_a_later_version_is_told_as_it_is(built: StateBuilder) -> None:
+    built.begin()
+    built.end(99)
+    assert "Ended with exit code 99." in render(built.gather())
 
 
-def test_a_good_night_says_so(happening: Night) -> None:
-    happening.begin()
-    happening.item("a.png", "done", steps=STEPS)
-    happening.item("b.png", "done", steps=STEPS)
-    happening.item("gone.png", "vanished")
-    happening.end(0)
-    page = happening.report().read_text("utf-8")
+def test_a_good_night_says_so(built: StateBuilder) -> None:
+    built.begin()
+    built.item("a.png", "done", steps=STEPS)
+    built.item("b.png", "done", steps=STEPS)
+    built.item("gone.png", "vanished")
+    built.end(0)
+    page = built.report().read_text("utf-8")
     assert "All 2 items are done" in page
     assert "Finished: everything is done." in page
 
 
 @pytest.mark.slow
-def test_the_summary_has_the_figures_of_the_ledger(happening: Night) -> None:
-    mixed(happening)
-    happening.report(cause="no money")
-    found = summary(happening)
+def test_the_summary_has_the_figures_of_the_ledger(built: StateBuilder) -> None:
+    mixed(built)
+    built.report(cause="no money")
+    found = summary(built)
     assert found["items"] == {
         "pending": 0,
         "running": 0,
@@ -101,10 +101,10 @@ def test_the_summary_has_the_figures_of_the_ledger(happening: Night) -> None:
 
 
 @pytest.mark.slow
-def test_failures_are_listed_by_state_with_the_request_to_ask_support_about(happening: Night) -> None:
-    mixed(happening)
-    happening.report()
-    rows = failures(happening)
+def test_failures_are_listed_by_state_with_the_request_to_ask_support_about(built: StateBuilder) -> None:
+    mixed(built)
+    built.report()
+    rows = failures(built)
     states = [row["state"] for row in rows]
     assert states == ["failed", "failed", "invalid", "flagged", "flagged", "uncertain"]
     assert rows[-1]["request"] == "req-lost"
@@ -113,20 +113,20 @@ def test_failures_are_listed_by_state_with_the_request_to_ask_support_about(happ
 
 
 @pytest.mark.parametrize("sign", ["=", "+", "-", "@"])
-def test_no_cell_of_the_failures_is_a_formula(happening: Night, sign: str) -> None:
-    happening.begin()
-    happening.item(f"{sign}cmd.png", "failed", "bad", f"{sign}1+1")
-    happening.report()
-    (row,) = failures(happening)
+def test_no_cell_of_the_failures_is_a_formula(built: StateBuilder, sign: str) -> None:
+    built.begin()
+    built.item(f"{sign}cmd.png", "failed", "bad", f"{sign}1+1")
+    built.report()
+    (row,) = failures(built)
     assert row["item"] == f"'{sign}cmd.png"
     assert row["reason"] == f"'{sign}1+1"
 
 
-def test_no_name_or_reason_can_end_the_script_element_it_is_kept_in(happening: Night) -> None:
-    happening.begin()
+def test_no_name_or_reason_can_end_the_script_element_it_is_kept_in(built: StateBuilder) -> None:
+    built.begin()
     for name in HOSTILE:
-        happening.item(name, "failed", "bad", f"reason {name}")
-    page = happening.report(cause=HOSTILE[0], notes=HOSTILE).read_text("utf-8")
+        built.item(name, "failed", "bad", f"reason {name}")
+    page = built.report(cause=HOSTILE[0], notes=HOSTILE).read_text("utf-8")
     # Two blocks of data and the program; nothing that came from a name.
     assert len(re.findall(r"<script\b", page)) == len(re.findall(r"</script>", page)) == 3
     assert "<img src=x" not in page
@@ -142,26 +142,26 @@ def test_text_comes_through_the_script_element_as_it_was(text: str) -> None:
     assert json.loads(written) == [text]
 
 
-def test_text_that_utf8_cannot_hold_is_spelt_out(happening: Night) -> None:
-    happening.begin()
-    page = happening.report(cause="cannot read \udcff.png").read_text("utf-8")
+def test_text_that_utf8_cannot_hold_is_spelt_out(built: StateBuilder) -> None:
+    built.begin()
+    page = built.report(cause="cannot read \udcff.png").read_text("utf-8")
     assert "cannot read \\udcff.png" in page
 
 
 @pytest.mark.slow
-def test_the_page_names_no_other_place(happening: Night) -> None:
-    mixed(happening)
-    page = render(happening.gather())
+def test_the_page_names_no_other_place(built: StateBuilder) -> None:
+    mixed(built)
+    page = render(built.gather())
     assert re.findall(r"https?:|//[a-z]|@import|url\(", page.replace("// ", "")) == []
 
 
 def test_a_folder_that_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
-    with night(tmp_path) as happening:
-        happening.begin()
-        page = happening.report()
+    with building(tmp_path) as built:
+        built.begin()
+        page = built.report()
         page.unlink()
         page.mkdir()
         with pytest.raises(OSError, match="directory"):
-            happening.report()
+            built.report()
     assert page.is_dir()
-    assert [path.name for path in happening.folder.iterdir() if path.name.startswith(".vb-")] == []
+    assert [path.name for path in built.folder.iterdir() if path.name.startswith(".vb-")] == []

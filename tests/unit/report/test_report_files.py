@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.bucket import Bucket
-from tests.unit.report.nights import draw
+from tests.unit.report.state_builder import draw
 from venice_batch.job import Job, loads
 from venice_batch.report.report_files import last_summary, page_of, save_report
 from venice_batch.state import ItemId, ItemMoved, OutputWritten, RunStarted, SourceRead, State, to_write

@@ -1,4 +1,4 @@
-"""Nights to look at: states with items of every kind, written as a run would write them, with real pictures."""
+"""Builds states with items of every kind, written as a run writes them, with real pictures, for tests of the report."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def draw(path: Path, name: str, kind: str) -> None:
 
 
 @dataclass
-class Night:
+class StateBuilder:
     """A state under the hands of a pretended run."""
 
     root: Path
@@ -177,49 +177,49 @@ def flat(key: str) -> str:
 
 
 @contextmanager
-def night(root: Path) -> Iterator[Night]:
+def building(root: Path) -> Iterator[StateBuilder]:
     """Open an empty state below `root`."""
     root.mkdir(parents=True, exist_ok=True)
     with to_write(root / "state") as state:
-        yield Night(root, state)
+        yield StateBuilder(root, state)
 
 
-def mixed(happening: Night) -> None:
-    """Let a night have done, failed, flagged, uncertain, invalid and waiting items, and hostile names."""
-    happening.begin(1, START - 86_400)
+def mixed(built: StateBuilder) -> None:
+    """Give a state done, failed, flagged, uncertain, invalid and waiting items, and hostile names."""
+    built.begin(1, START - 86_400)
     for number in range(6):
-        happening.item(f"shoes/sneaker-{number:02}.png", "done", steps=STEPS)
-    happening.end(0)
-    happening.begin(2)
+        built.item(f"shoes/sneaker-{number:02}.png", "done", steps=STEPS)
+    built.end(0)
+    built.begin(2)
     for number in range(14):
-        happening.item(f"bags/handbag-{number:02}.png", "done", steps=STEPS)
-        happening.pause = 4.0 + number % 4 * 6
+        built.item(f"bags/handbag-{number:02}.png", "done", steps=STEPS)
+        built.pause = 4.0 + number % 4 * 6
     for name in HOSTILE:
-        happening.item(name, "done", steps=STEPS)
-    happening.refused("lamps/torchère-01.png", "staged", "step 'staged': the prompt was refused (content policy)")
+        built.item(name, "done", steps=STEPS)
+    built.refused("lamps/torchère-01.png", "staged", "step 'staged': the prompt was refused (content policy)")
     reason = "step 'background-remove': every answer was no picture"
-    happening.item("lamps/lamp-02.png", "failed", "bad-answer", reason, steps=())
+    built.item("lamps/lamp-02.png", "failed", "bad-answer", reason, steps=())
     reason = "step 'staged': held back: blurred"
-    happening.item("mugs/mug-01.png", "flagged", "blurred", reason, steps=STEPS)
-    happening.item(
+    built.item("mugs/mug-01.png", "flagged", "blurred", reason, steps=STEPS)
+    built.item(
         "mugs/mug-02.png", "flagged", "no-alpha", "step 'background-remove': held back: no-alpha", steps=STEPS[:1]
     )
     reason = "step 'staged': the answer was lost after the request was sent; it may have been charged"
-    happening.item("rings/ring-01.png", "uncertain", "uncertain", reason, steps=STEPS[:1], lost="staged")
-    happening.item("broken/camera.png", "invalid", "broken", "the picture is damaged: image file is truncated")
-    happening.item("later/vase.png", "waiting", "budget", "waits for money: budget.max_usd is reached")
-    happening.end(5)
+    built.item("rings/ring-01.png", "uncertain", "uncertain", reason, steps=STEPS[:1], lost="staged")
+    built.item("broken/camera.png", "invalid", "broken", "the picture is damaged: image file is truncated")
+    built.item("later/vase.png", "waiting", "budget", "waits for money: budget.max_usd is reached")
+    built.end(5)
 
 
-def large(happening: Night, count: int = 10_000) -> None:
-    """Let a night have so many items, with a few pictures that all of them share in turn."""
-    happening.begin()
-    happening.pictures = False
-    happening.pause = 0.9
+def large(built: StateBuilder, count: int = 10_000) -> None:
+    """Give a state so many items, with a few pictures that all of them share in turn."""
+    built.begin()
+    built.pictures = False
+    built.pause = 0.9
     for number in range(count):
         key = f"catalogue/{number // 100:03}/product-{number:05}.png"
         if number % 97 == 0:
-            happening.item(key, "failed", "refused", f"step 'staged': refused, reason number {number}")
+            built.item(key, "failed", "refused", f"step 'staged': refused, reason number {number}")
         else:
-            happening.item(key, "done", steps=STEPS)
-    happening.end(3)
+            built.item(key, "done", steps=STEPS)
+    built.end(3)

@@ -22,7 +22,7 @@ from venice_batch.state.events import AnswerSetAside, Event, ResultGone, ResultS
 from venice_batch.state.file_cache import FileCache
 from venice_batch.state.folder_results import FolderResults, gone
 from venice_batch.state.index import Index
-from venice_batch.state.results import ANSWER, Facts, Result, Stored, index_text, metadata_text
+from venice_batch.state.results import ANSWER, Facts, Result, Results, Stored, index_text, metadata_text
 from venice_batch.state.scratch import ARRIVED
 from venice_batch.state.store_retry import Patience
 from venice_batch.storage import Changed, Entry, Exists, StateStore, Store
@@ -41,7 +41,7 @@ class _Fresh:
     told: bool
 
 
-class BucketResults:
+class BucketResults(Results):
     """The results below one prefix (see `Results`)."""
 
     def __init__(self, store: StateStore, index: Index, work: Path, patience: Patience, *, conditional: bool) -> None:

@@ -9,16 +9,16 @@ leaves either nothing, or a temporary file that nobody reads, or a whole result,
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from venice_batch.errors import ItemError, Unavailable
-from venice_batch.state.events import AnswerSetAside, Event, ResultStored
-from venice_batch.state.results import ANSWER, Facts, Result, Stored, index_text
-from venice_batch.storage import DISK, Disk, Store, temporary_beside
+from venice_batch.state.events import AnswerSetAside, ResultStored
+from venice_batch.state.results import ANSWER, Facts, Result, Results, Stored, index_text
+from venice_batch.storage import DISK, Disk, temporary_beside
 
 
-class FolderResults:
+class FolderResults(Results):
     """The results of one state folder (see `Results`). The folder itself is the truth, the manifest only a copy."""
 
     def __init__(self, root: Path, disk: Disk = DISK) -> None:
@@ -104,9 +104,6 @@ class FolderResults:
             raise gone(key)
         return place
 
-    def copy_to(self, output: Store, key: str, name: str) -> None:
-        """Return None: no store reads this machine's files by itself (see `Results.copy_to`)."""
-
     def stored(self) -> Iterator[Stored]:
         """Walk the folders (see `Results.stored`)."""
         for path in self._root.glob("??/*"):
@@ -127,17 +124,6 @@ class FolderResults:
         """Remove a result that is durable elsewhere."""
         self._place(key).unlink(missing_ok=True)
         _facts_of(self._place(key)).unlink(missing_ok=True)
-
-    def unrecorded(self, *, final: bool) -> list[Event]:  # noqa: ARG002 - the folder needs no manifest
-        """Return nothing: what is in the folder is found there (see `Results.unrecorded`)."""
-        return []
-
-    def recorded(self, events: Collection[Event]) -> None:
-        """Do nothing: the folder needs no manifest (see `Results.recorded`)."""
-
-    def adopt(self, keys: Collection[str], *, everything: bool) -> list[Result]:  # noqa: ARG002 - see below
-        """Return nothing: what is in the folder is known (see `Results.adopt`)."""
-        return []
 
     def _write_facts(self, key: str, facts: Facts) -> None:
         self._disk.write_whole(_facts_of(self._place(key)), json.dumps(facts, sort_keys=True))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from venice_batch.state.events import AnswerSetAside, Event, ResultStored
 from venice_batch.storage import Entry, Store
@@ -59,12 +60,14 @@ class Stored:
     modified: float
 
 
-class Results(Protocol):
+class Results(ABC):
     """The stored answers of one state. Safe for several threads: a key has one buyer at a time (rule 4)."""
 
+    @abstractmethod
     def incoming(self, key: str) -> Path:
         """Return the name of a new file, where the answer for `key` is to be streamed."""
 
+    @abstractmethod
     def keep(self, key: str, answer: Path, facts: Facts) -> Result:
         """Make a whole answer durable under its key; what was kept under it before stays, and is returned.
 
@@ -77,9 +80,11 @@ class Results(Protocol):
             Unavailable, OSError: it could not be stored.
         """
 
+    @abstractmethod
     def note_verdict(self, result: Result, verdict: Facts) -> ResultStored:
         """Keep what was found when the picture was looked at; return what the manifest should record."""
 
+    @abstractmethod
     def set_aside(self, result: Result) -> AnswerSetAside:
         """Put an answer that is not to be used out of the way, kept as ``<key>.bad-<n>``; it can be bought again then.
 
@@ -87,9 +92,11 @@ class Results(Protocol):
             What the manifest should record.
         """
 
+    @abstractmethod
     def was_bad(self, key: str) -> bool:
         """Whether an answer for `key` was put aside before."""
 
+    @abstractmethod
     def find(self, key: str) -> Result | None:
         """Return the durable result for `key`, or None. Cheap: a bucket is not asked.
 
@@ -97,9 +104,11 @@ class Results(Protocol):
             Unavailable: what is stored was damaged since.
         """
 
+    @abstractmethod
     def keys(self) -> Iterator[str]:
         """Yield the key of every durable result."""
 
+    @abstractmethod
     def bytes(self, key: str, spare: Path) -> Path:
         """Return a local file with the result's bytes, which must not be changed.
 
@@ -112,7 +121,7 @@ class Results(Protocol):
             Unavailable: it cannot be read, or was damaged since.
         """
 
-    def copy_to(self, output: Store, key: str, name: str) -> Entry | None:
+    def copy_to(self, output: Store, key: str, name: str) -> Entry | None:  # noqa: ARG002 - see `Store.can_copy_from`
         """Copy a result's bytes to the output without moving them through this machine.
 
         Args:
@@ -127,7 +136,9 @@ class Results(Protocol):
             ItemError: ``result-gone``, see `bytes`.
             Unavailable: the store cannot be reached.
         """
+        return None
 
+    @abstractmethod
     def stored(self) -> Iterator[Stored]:
         """List what really lies there, durable results and answers that were set aside, in no particular order.
 
@@ -135,6 +146,7 @@ class Results(Protocol):
             Unavailable, SourceError: it cannot be listed.
         """
 
+    @abstractmethod
     def remove(self, stored: Stored) -> None:
         """Remove it; `ResultGone` is to be committed before, so that the manifest never names what is not there.
 
@@ -142,25 +154,27 @@ class Results(Protocol):
             Unavailable, OSError: it could not be removed.
         """
 
-    # For `State` alone
+    # For `State` alone; where results are found without a manifest there is nothing to do
 
-    def unrecorded(self, *, final: bool) -> list[Event]:
+    def unrecorded(self, *, final: bool) -> list[Event]:  # noqa: ARG002 - see above
         """Return what the manifest should record besides what callers were given to note.
 
         Args:
             final: also what callers were given, but seem to have lost; the manifest is about to be closed.
         """
+        return []
 
-    def recorded(self, events: Collection[Event]) -> None:
+    def recorded(self, events: Collection[Event]) -> None:  # noqa: B027 - see above
         """Take note that these events are in the manifest now."""
 
-    def adopt(self, keys: Collection[str], *, everything: bool) -> list[Result]:
+    def adopt(self, keys: Collection[str], *, everything: bool) -> list[Result]:  # noqa: ARG002 - see above
         """Look for durable answers that the manifest does not know, and return them.
 
         Args:
             keys: those that may have been answered.
             everything: look at all there are, not only at `keys`.
         """
+        return []
 
 
 def portable(facts: Facts) -> dict[str, Any]:

@@ -13,11 +13,10 @@ from typing import IO
 from venice_batch.errors import ItemError, OutputError, SourceError, Unavailable
 from venice_batch.storage.disk import CHUNK, DISK, Disk, sweep_stale
 from venice_batch.storage.place import Place
-from venice_batch.storage.s3.place import Access
 from venice_batch.storage.store import Changed, Entry, Store
 
 
-class LocalPlace(PosixPath):
+class LocalPlace(PosixPath, Place):
     """A folder as a place (see `Place`); it is a path, too."""
 
     __slots__ = ()
@@ -28,11 +27,6 @@ class LocalPlace(PosixPath):
         return self
 
     @property
-    def versions_are_content(self) -> bool:
-        """No: two files may have size and time in common (see `Place.versions_are_content`)."""
-        return False
-
-    @property
     def identity(self) -> str:
         """Where it really is (see `Place.identity`)."""
         return str(self.resolve())
@@ -41,26 +35,13 @@ class LocalPlace(PosixPath):
         """Whether `other` is a folder below this one, links followed (see `Place.holds`)."""
         return other.folder is not None and other.folder.resolve().is_relative_to(self.resolve())
 
-    def with_access(self, access: Access) -> LocalPlace:  # noqa: ARG002 - there is one way only
-        """Return itself (see `Place.with_access`)."""
-        return self
-
-    def url_problem(self, *, from_here: bool) -> str:  # noqa: ARG002 - not from anywhere
-        """Return that there are no URLs of files (see `Place.url_problem`)."""
-        return "only objects of a bucket can be sent by address"
-
     def store(self) -> LocalStore:
         """Return the store there (see `Place.store`)."""
         return LocalStore(self)
 
-    def state_store(self) -> None:
-        """Return None: a state in a folder is made of files (see `Place.state_store`)."""
 
-
-class LocalStore:
+class LocalStore(Store):
     """The files below one folder; hidden files and folders do not count, linked folders are not entered."""
-
-    is_remote = False
 
     def __init__(self, root: Path, disk: Disk = DISK) -> None:
         self.root = root
@@ -167,14 +148,6 @@ class LocalStore:
             ) from None
         if target.is_dir():
             raise OutputError(f"{target} is a folder", remedy="rename the folder or change `output.name`")
-
-    def can_copy_from(self, source: Store) -> bool:  # noqa: ARG002 - not from any
-        """Never: a folder copies nothing by itself (see `Store.can_copy_from`)."""
-        return False
-
-    def copy(self, source: Store, there: Entry, key: str) -> Entry:
-        """Refuse: see `can_copy_from`."""
-        raise NotImplementedError
 
     def remove_stale(self) -> None:
         """Remove temporary files of killed runs (see `Store.remove_stale`)."""

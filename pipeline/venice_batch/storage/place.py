@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Self
 
 if TYPE_CHECKING:
     from venice_batch.storage.s3.place import Access
@@ -11,40 +12,50 @@ if TYPE_CHECKING:
     from venice_batch.storage.store import Store
 
 
-@runtime_checkable
-class Place(Protocol):
-    """A folder or a prefix. Rendered by `str` as the user writes it; nothing is asked of it before a store is used."""
+class Place(ABC):
+    """A folder or a prefix. Rendered by `str` as the user writes it; nothing is asked of it before a store is used.
+
+    Attributes:
+        versions_are_content: objects of one version have the same bytes, under whatever keys.
+    """
+
+    __slots__ = ()
+    versions_are_content: ClassVar[bool] = False
 
     @property
     def folder(self) -> Path | None:
         """The folder on this machine; None where every byte takes a request."""
+        return None
 
     @property
-    def versions_are_content(self) -> bool:
-        """Whether objects of one version have the same bytes, under whatever keys."""
-
-    @property
+    @abstractmethod
     def identity(self) -> str:
         """A text that two places have in common only if they are the same one."""
 
+    @abstractmethod
     def __truediv__(self, name: str, /) -> Self:
         """Return the place `name` below this one."""
 
+    @abstractmethod
     def holds(self, other: Place) -> bool:
         """Whether `other` is this place or lies below it, however each is written."""
 
-    def with_access(self, access: Access) -> Self:
+    def with_access(self, access: Access) -> Self:  # noqa: ARG002 - most places are reached in one way
         """Return it reached in this way, where there is more than one way."""
+        return self
 
-    def url_problem(self, *, from_here: bool) -> str:
+    def url_problem(self, *, from_here: bool) -> str:  # noqa: ARG002 - most places have no URLs at all
         """Return why the API cannot use a signed URL of an object here, or nothing.
 
         Args:
             from_here: the API reaches whatever this machine reaches.
         """
+        return "only objects of a bucket can be sent by address"
 
+    @abstractmethod
     def store(self) -> Store:
         """Return the store there; nothing is touched before its first method is called."""
 
     def state_store(self) -> StateStore | None:
         """Return the store there for a state to live in; None: a folder, whose state is made of files."""
+        return None

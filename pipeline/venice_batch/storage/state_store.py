@@ -12,10 +12,10 @@ test_state_store.py are the whole contract, and a store that passes them can hol
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from venice_batch.storage.place import Place
 from venice_batch.storage.store import Store
@@ -40,16 +40,20 @@ class Blob:
     metadata: Mapping[str, str]
 
 
-class StateStore(Store, Protocol):
-    """A store that a state can live in. Every write is durable when it returns, and whole or not there at all."""
+class StateStore(Store):
+    """A store that a state can live in. Every write is durable when it returns, and whole or not there at all.
 
-    @property
-    def place(self) -> Place:
-        """The place, for messages."""
+    Attributes:
+        place: for messages, and to open parts of it.
+    """
 
+    place: Place
+
+    @abstractmethod
     def get(self, key: str) -> Blob | None:
         """Return a small object whole, or None where there is none."""
 
+    @abstractmethod
     def write(
         self,
         key: str,
@@ -77,6 +81,7 @@ class StateStore(Store, Protocol):
             OutputError: `key` leads out of the store.
         """
 
+    @abstractmethod
     def keep(self, file: Path, key: str, metadata: Mapping[str, str], *, if_absent: bool) -> str:
         """Store a file together with its metadata in one step, streamed; return the etag, without quotes.
 
@@ -84,5 +89,6 @@ class StateStore(Store, Protocol):
             Exists: `if_absent`, and there is an object already.
         """
 
+    @abstractmethod
     def metadata(self, key: str) -> Mapping[str, str] | None:
         """Return what is kept with an object, or None where there is none; its bytes are not read."""

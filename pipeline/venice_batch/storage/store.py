@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +36,18 @@ class Changed(Exception):
     """The object is not, or no longer, of the version that was asked for; or it is gone."""
 
 
-class Store(Protocol):
+class Store(ABC):
     """A place with files. Methods are safe to call from several threads.
 
     Every method that meets a place which cannot be reached or written raises `Unavailable` (exit 6), with the remedy.
+
+    Attributes:
+        is_remote: every question is a request, so that several at once, or one listing for many, save time.
     """
 
-    @property
-    def is_remote(self) -> bool:
-        """Whether every question is a request, so that several at once, or one listing for many, save time."""
+    is_remote: ClassVar[bool] = False
 
+    @abstractmethod
     def list(self) -> Iterator[Entry]:
         """Yield every object in a stable order, streamed; hidden ones are left out.
 
@@ -52,9 +55,11 @@ class Store(Protocol):
             SourceError: the root does not exist, or is a folder that may not be read.
         """
 
+    @abstractmethod
     def stat(self, key: str) -> Entry | None:
         """Return the object as it is now, or None where there is none."""
 
+    @abstractmethod
     def read(self, key: str, into: Path, version: str | None = None) -> str:
         """Copy the whole object to the new file `into`; return the SHA-256, in hex, of exactly the bytes copied.
 
@@ -67,6 +72,7 @@ class Store(Protocol):
             Changed: the object is gone, or not of that version from the first byte to the last.
         """
 
+    @abstractmethod
     def peek(self, key: str, into: Path, count: int) -> Path:
         """Return a local file with at least the first `count` bytes, or all: the object itself, or `into`.
 
@@ -76,6 +82,7 @@ class Store(Protocol):
             Changed: the object is gone.
         """
 
+    @abstractmethod
     def put(self, file: Path, key: str, *, replace: bool) -> Entry:
         """Store the whole of `file` under `key`, durably, all or nothing.
 
@@ -87,11 +94,13 @@ class Store(Protocol):
             Unavailable: no space, no right to write, or the store cannot be reached.
         """
 
+    @abstractmethod
     def delete(self, key: str) -> None:
         """Remove the object; removing what is not there is no error."""
 
-    def can_copy_from(self, source: Store) -> bool:
+    def can_copy_from(self, source: Store) -> bool:  # noqa: ARG002 - most reach into no other
         """Whether this store reaches into `source` by itself."""
+        return False
 
     def copy(self, source: Store, there: Entry, key: str) -> Entry:
         """Have the store copy an object of a `source` that it reaches, its bytes unseen; what is at `key` is replaced.
@@ -104,6 +113,7 @@ class Store(Protocol):
         Raises:
             Changed: the object is gone, or not as it was seen.
         """
+        raise NotImplementedError
 
-    def remove_stale(self) -> None:
+    def remove_stale(self) -> None:  # noqa: B027 - a store whose puts are atomic has none
         """Remove what killed runs left half-written; only for the holder of the lease."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import urlsplit
 
 from venice_batch.storage.place import Place
@@ -53,7 +53,7 @@ class Access:
 
 
 @dataclass(frozen=True, slots=True)
-class S3Place:
+class S3Place(Place):
     """A prefix of a bucket (see `Place`).
 
     Attributes:
@@ -62,6 +62,7 @@ class S3Place:
         access: how it is reached.
     """
 
+    versions_are_content: ClassVar[bool] = True  # a version is etag and size
     bucket: str
     prefix: str = ""
     access: Access = field(default=Access(), repr=False)
@@ -73,16 +74,6 @@ class S3Place:
     def __truediv__(self, name: str) -> S3Place:
         """Return the place `name` below this one."""
         return replace(self, prefix=f"{self.prefix}{name.strip('/')}/")
-
-    @property
-    def folder(self) -> None:
-        """No folder (see `Place.folder`)."""
-        return
-
-    @property
-    def versions_are_content(self) -> bool:
-        """Yes: a version is etag and size (see `Place.versions_are_content`)."""
-        return True
 
     @property
     def identity(self) -> str:

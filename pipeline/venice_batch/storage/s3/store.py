@@ -15,14 +15,14 @@ from botocore.exceptions import ClientError
 from venice_batch.errors import Unavailable
 from venice_batch.storage.s3 import clients, errors, keys, listing, transfer
 from venice_batch.storage.s3.place import S3Place
-from venice_batch.storage.state_store import Blob
+from venice_batch.storage.state_store import Blob, StateStore
 from venice_batch.storage.store import Changed, Entry, Store
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 
-class S3Store:
+class S3Store(StateStore):
     """The objects below one prefix; hidden ones and folder markers do not count.
 
     Nothing is asked of the network until the first call. Every method raises `Unavailable` (exit 6) with the remedy
@@ -30,6 +30,7 @@ class S3Store:
     """
 
     is_remote = True
+    place: S3Place
 
     def __init__(self, place: S3Place, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self.place = place
@@ -165,9 +166,6 @@ class S3Store:
         with self._translating(f"copy {source._shown(there.key)} to {self._shown(key)}", "s3:PutObject"):
             copied = transfer.copy(self._client, request)
         return Entry(key, there.size, f"{copied.etag}-{there.size}", modified=copied.date)
-
-    def remove_stale(self) -> None:
-        """Do nothing: a put is whole or not there (see `Store.remove_stale`)."""
 
     def address(self, key: str, seconds: int) -> str:
         """Return an https address that whoever has it may GET the object at, for so many seconds; a secret.

@@ -17,7 +17,7 @@ from venice_batch.plan.pipeline import Pipeline
 from venice_batch.plan.reading.load_pipeline import make_pipeline
 from venice_batch.plan.reading.sources import refuse_overlap
 from venice_batch.report.text import shown, table
-from venice_batch.run.doctor import Finding, examine, machine, most_serious, of_error, places, vendor
+from venice_batch.run.doctor import Finding, finding_of, machine, most_serious, places, run_checks, vendor
 from venice_batch.venice import Api
 
 _HEAD = ("check", "", "found")
@@ -27,13 +27,13 @@ def doctor(job: Path | None, overrides: Sequence[str], base_url: str | None, *, 
     """Examine everything that can be examined, and print it; the exit code is that of the most serious finding."""
     findings: list[Finding] = []
     loaded = None if job is None else _loaded(job, overrides, findings)
-    probes = machine.probes(Path(tempfile.gettempdir()))
+    checks = machine.checks(Path(tempfile.gettempdir()))
     with ExitStack() as stack:
         api = _api(stack, base_url, loaded, findings)
         pipeline = None if loaded is None else _pipeline(loaded, api, findings)
-        probes += [] if api is None else vendor.probes(api, pipeline)
-        probes += [] if loaded is None else places.probes(loaded)
-        findings += examine(probes)
+        checks += [] if api is None else vendor.checks(api, pipeline)
+        checks += [] if loaded is None else places.checks(loaded)
+        findings += run_checks(checks)
     code = most_serious(findings)
     if as_json:
         print_json("doctor", {"exit_code": code, "findings": findings})
@@ -47,7 +47,7 @@ def _loaded(file: Path, overrides: Sequence[str], findings: list[Finding]) -> Jo
         job = settings.load_job(file, overrides)
         refuse_overlap(job)
     except VeniceBatchError as error:
-        findings.append(of_error("job", error))
+        findings.append(finding_of("job", error))
         return None
     findings.append(Finding("job", "ok", f"{job.name}: valid"))
     return job
@@ -61,12 +61,12 @@ def _api(stack: ExitStack, base_url: str | None, job: Job | None, findings: list
             return stack.enter_context(settings.api(url))
         keyless = Api(url)
     except VeniceBatchError as error:
-        findings.append(of_error("API", error))
+        findings.append(finding_of("API", error))
         return None
     try:
         return Api(url, settings.key())
     except KeyRefused as error:
-        findings.append(of_error("key", error))
+        findings.append(finding_of("key", error))
         return keyless
 
 
@@ -74,7 +74,7 @@ def _pipeline(job: Job, api: Api | None, findings: list[Finding]) -> Pipeline | 
     try:
         return None if api is None else make_pipeline(job, api.host)
     except VeniceBatchError as error:
-        findings.append(of_error("job", error))
+        findings.append(finding_of("job", error))
         return None
 
 

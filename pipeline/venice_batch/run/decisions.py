@@ -76,7 +76,7 @@ def decide(state: State, rows: Sequence[ItemRow], decision: Decision, now: float
     """
     moved: dict[ItemId, ItemRow] = {}
     for result in dict.fromkeys(row.result for row in rows if not _is_made(row, decision)):
-        waiting = [(item, row) for item, row in state.held_with(result) if not _is_made(row, decision)]
+        waiting = [(item, row) for item, row in state.items_held_by(result) if not _is_made(row, decision)]
         moved.update(waiting)
         # One answer after the other: what is put aside must be recorded before anything else can go wrong.
         state.commit([*_about(state, result, decision, now), *_moves(waiting, result, decision, now)])

@@ -318,7 +318,7 @@ class Scheduler:
         return False
 
     def _flagged_action(self, found: Result) -> FlaggedAction:
-        released, set_aside = self._state.released(found), self._state.results.was_bad(found.key)
+        released, set_aside = self._state.released(found), self._state.results.was_set_aside(found.key)
         return flagged_action(found.flags, self._pipeline.job.run.on_flagged, released=released, set_aside=set_aside)
 
     def _buy_again(self, in_flight: InFlightItem, purchase: Purchase) -> bool:
@@ -346,7 +346,7 @@ class Scheduler:
             if in_flight.lacks_input_of(purchase):
                 self._read_input(in_flight)
             elif self._recorder.reserve(in_flight):
-                self._attempts.recall(purchase, was_bad=self._state.results.was_bad(purchase.results[0]))
+                self._attempts.recall(purchase, was_bad=self._state.results.was_set_aside(purchase.results[0]))
                 self._queues.make_ready(in_flight, purchase, self._prices.of(step)[1])
             else:
                 self._wait_for_money(in_flight)

@@ -18,7 +18,7 @@ from pathlib import Path
 from venice_batch.errors import LeaseLost, Unavailable
 from venice_batch.state import journal, schema, snapshot
 from venice_batch.state.events import Event, apply
-from venice_batch.state.store_retry import Patience
+from venice_batch.state.store_retry import StoreRetry
 from venice_batch.storage import Changed, Exists, StateStore
 
 #: Requests at once where there are many, and so many of their answers in memory.
@@ -27,7 +27,7 @@ _TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Growth:
+class SnapshotThreshold:
     """How much journal there may be behind the last snapshot; when either is reached, a new one is due.
 
     Attributes:
@@ -41,8 +41,8 @@ class Growth:
 
 
 #: At the start and end of a run, and while it is under way: then the driver has to wait for it.
-AT_REST = Growth(64, 1 << 20)
-UNDER_WAY = Growth(5000, 8 << 20)
+AT_REST = SnapshotThreshold(64, 1 << 20)
+UNDER_WAY = SnapshotThreshold(5000, 8 << 20)
 
 
 class BucketJournal:
@@ -59,7 +59,7 @@ class BucketJournal:
         snapshots: StateStore,
         work: Path,
         *,
-        patience: Patience,
+        retry: StoreRetry,
         writer: str,
         guard: Callable[[], None] | None = None,
     ) -> None:
@@ -69,7 +69,7 @@ class BucketJournal:
             records: the prefix of the journal objects.
             snapshots: the prefix of the snapshots.
             work: a folder for copies of them.
-            patience: how long a commit waits for a store that cannot be reached.
+            retry: how long a commit waits for a store that cannot be reached.
             writer: a random name for this opening.
             guard: for a store without conditional writes: raises where this run may not write any more.
         """
@@ -78,7 +78,7 @@ class BucketJournal:
         self._records = records
         self._snapshots = snapshots
         self._work = work
-        self._patience = patience
+        self._retry = retry
         self._writer = writer
         self._guard = guard
         self._base = 0
@@ -169,7 +169,7 @@ class BucketJournal:
         found = self._records.get(journal.name(number))
         return None if found is None else found.content
 
-    def fence(self, connection: sqlite3.Connection) -> None:
+    def claim_next_number(self, connection: sqlite3.Connection) -> None:
         """Take the next number, so that a former holder of the lease can record nothing more.
 
         What it still recorded since the journal was listed is applied.
@@ -206,7 +206,7 @@ class BucketJournal:
             LeaseLost: another run has taken that number: it holds the state now.
             Unavailable: the store could not be reached for long; whether they are durable is not known.
         """
-        self._patience.insist(lambda: self._write(events))
+        self._retry.run(lambda: self._write(events))
 
     def _write(self, events: Sequence[Event]) -> None:
         number = self.number + 1
@@ -238,9 +238,9 @@ class BucketJournal:
         self._numbers.append(number)
         self._size += size
 
-    # Folding
+    # Snapshots
 
-    def fold(self, connection: sqlite3.Connection, due: Growth) -> None:
+    def snapshot_if_due(self, connection: sqlite3.Connection, due: SnapshotThreshold) -> None:
         """Put a snapshot if one is due, and then remove what is superfluous.
 
         Raises:
@@ -253,7 +253,7 @@ class BucketJournal:
         try:
             size = snapshot.write(connection, file)
             number = self.number
-            self._patience.insist(lambda: self._snapshots.keep(file, journal.name(number), {}, if_absent=False))
+            self._retry.run(lambda: self._snapshots.keep(file, journal.name(number), {}, if_absent=False))
         except (OSError, sqlite3.Error) as error:
             raise Unavailable(
                 f"cannot write a snapshot of the state in {self._work}: {error}",

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from venice_batch.errors import LeaseLost, Locked, Unavailable, VeniceBatchError
-from venice_batch.state.conditional_writes import probe
+from venice_batch.state.conditional_writes import check_conditional_writes
 from venice_batch.storage import Changed, Exists, StateStore
 
 NAME = "lease"
@@ -96,7 +96,7 @@ class BucketLease:
                 )
             self.tails = {} if found is None else dict(found.tails)
             if not probed:
-                probe(self._store)
+                check_conditional_writes(self._store)
                 probed = True
             begun = self._clock()
             with suppress(Exists, Changed):
@@ -213,7 +213,7 @@ class BucketLease:
 
 
 @contextmanager
-def hold(store: StateStore, policy: LeasePolicy) -> Iterator[BucketLease]:
+def acquired(store: StateStore, policy: LeasePolicy) -> Iterator[BucketLease]:
     """Hold the lease of the state at `store` while the block runs.
 
     Raises:

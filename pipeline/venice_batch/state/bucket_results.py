@@ -24,7 +24,7 @@ from venice_batch.state.folder_results import FolderResults, gone
 from venice_batch.state.index import Index
 from venice_batch.state.results import ANSWER, Facts, Result, Results, Stored, index_text, metadata_text
 from venice_batch.state.scratch import ARRIVED
-from venice_batch.state.store_retry import Patience
+from venice_batch.state.store_retry import StoreRetry
 from venice_batch.storage import Changed, Entry, Exists, StateStore, Store
 
 #: The name of the facts among an object's metadata.
@@ -35,23 +35,23 @@ _LOOKS_AT_ONCE = 16
 
 @dataclass(frozen=True, slots=True)
 class _Fresh:
-    """A result that the manifest does not know yet; `told` when its event was given to a caller to be noted."""
+    """A result that the manifest does not know yet; `handed_out` when its event was given to a caller to be noted."""
 
     result: Result
-    told: bool
+    handed_out: bool
 
 
 class BucketResults(Results):
     """The results below one prefix (see `Results`)."""
 
-    def __init__(self, store: StateStore, index: Index, work: Path, patience: Patience, *, conditional: bool) -> None:
+    def __init__(self, store: StateStore, index: Index, work: Path, retry: StoreRetry, *, conditional: bool) -> None:
         """Open the store of results.
 
         Args:
             store: the prefix.
             index: what the manifest knows.
             work: this run's own folder.
-            patience: how long a paid answer is offered to a store that cannot be reached.
+            retry: how long a paid answer is offered to a store that cannot be reached.
             conditional: whether the store honours If-None-Match.
         """
         self._store = store
@@ -59,7 +59,7 @@ class BucketResults(Results):
         self._arrived = FolderResults(work / ARRIVED)
         self._work = work
         self._cache = FileCache(work / "cache")
-        self._patience = patience
+        self._retry = retry
         self._conditional = conditional
         self._lock = threading.Lock()
         self._fresh: dict[str, _Fresh] = {}
@@ -79,7 +79,7 @@ class BucketResults(Results):
             answer.unlink()
             return earlier
         # Here already after a try that the store did not take: what was bought first stays.
-        return self._deliver(self._arrived.keep(key, answer, facts), self._arrived)
+        return self._upload(self._arrived.keep(key, answer, facts), self._arrived)
 
     def rescue(self, dead: Path) -> int:
         """Store the answers that a dead run left in its folder; return how many.
@@ -90,29 +90,29 @@ class BucketResults(Results):
         left = FolderResults(dead / ARRIVED)
         found = [result for result in map(left.find, list(left.keys())) if result is not None]
         for result in found:
-            self._deliver(result, left)
+            self._upload(result, left)
         return len(found)
 
-    def _deliver(self, local: Result, pairs: FolderResults) -> Result:
+    def _upload(self, local: Result, pairs: FolderResults) -> Result:
         file = pairs.bytes(local.key, self._work)
-        stored = self._patience.insist(lambda: self._put(local, file))
+        stored = self._retry.run(lambda: self._put(local, file))
         if stored is None:
             # The metadata holds the same facts, cut where a text was too long.
             stored = Result(local.key, json.loads(index_text(local.facts)))
-            self._cache.take(local.key, file)
+            self._cache.move_in(local.key, file)
         pairs.drop(local.key)
-        self._remember(stored, told=False)
+        self._remember(stored, handed_out=False)
         return stored
 
     def _put(self, local: Result, file: Path) -> Result | None:
         """Put the object; return what was kept under its key before, if anything was."""
         metadata = {_FACTS: metadata_text(local.facts)}
-        there = None if self._conditional else self._looked_up(local.key)
+        there = None if self._conditional else self._head(local.key)
         if there is None:
             try:
                 self._store.keep(file, _name(local.key), metadata, if_absent=self._conditional)
             except Exists:
-                there = self._looked_up(local.key)
+                there = self._head(local.key)
                 if there is None:
                     raise Unavailable(
                         f"{self._store.place}{_name(local.key)} was removed while it was written",
@@ -125,7 +125,7 @@ class BucketResults(Results):
     def note_verdict(self, result: Result, verdict: Facts) -> ResultStored:
         """Take the verdict into the facts of the manifest (see `Results.note_verdict`); the object stays as it is."""
         judged = Result(result.key, {**result.facts, "verdict": verdict})
-        self._remember(judged, told=True)
+        self._remember(judged, handed_out=True)
         return ResultStored(judged.key, index_text(judged.facts))
 
     def set_aside(self, result: Result) -> AnswerSetAside:
@@ -149,7 +149,7 @@ class BucketResults(Results):
         self._forget(key, event)
         return event
 
-    def was_bad(self, key: str) -> bool:
+    def was_set_aside(self, key: str) -> bool:
         """Whether an answer for `key` was put aside before, because it was no picture."""
         return key in self._bad or self._index.last_bad(key) > 0
 
@@ -176,7 +176,7 @@ class BucketResults(Results):
         result = self.find(key)
         if result is None:
             raise gone(key)
-        if self._cache.lend(key, spare):
+        if self._cache.link_to(key, spare):
             return spare
         try:
             digest = self._store.read(_name(key), spare)
@@ -224,7 +224,7 @@ class BucketResults(Results):
     def unrecorded(self, *, final: bool) -> list[Event]:
         """Return events for what was kept but not judged, or forgotten (see `Results.unrecorded`)."""
         with self._lock:
-            fresh = [each.result for each in self._fresh.values() if final or not each.told]
+            fresh = [each.result for each in self._fresh.values() if final or not each.handed_out]
             hidden = [event for event in self._hidden.values() if final or isinstance(event, ResultGone)]
         return [*hidden, *(ResultStored(result.key, index_text(result.facts)) for result in fresh)]
 
@@ -240,15 +240,15 @@ class BucketResults(Results):
                     case AnswerSetAside(key) | ResultGone(key):
                         self._hidden.pop(key, None)
 
-    def adopt(self, keys: Collection[str], *, everything: bool) -> list[Result]:
-        """Ask the bucket for answers that the manifest does not know (see `Results.adopt`)."""
+    def find_unrecorded(self, keys: Collection[str], *, everything: bool) -> list[Result]:
+        """Ask the bucket for answers that the manifest does not know (see `Results.find_unrecorded`)."""
         wanted = [key for key in keys if self.find(key) is None]
         if everything:
             wanted = list({*wanted, *self._unknown()})
         with ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:
-            found = [result for result in pool.map(self._looked_up, wanted) if result is not None]
+            found = [result for result in pool.map(self._head, wanted) if result is not None]
         for result in found:
-            self._remember(result, told=False)
+            self._remember(result, handed_out=False)
         return found
 
     def _unknown(self) -> Iterator[str]:
@@ -263,7 +263,7 @@ class BucketResults(Results):
             elif self.find(key) is None:
                 yield key
 
-    def _looked_up(self, key: str) -> Result | None:
+    def _head(self, key: str) -> Result | None:
         """Ask the bucket for one result, by its metadata."""
         metadata = self._store.metadata(_name(key))
         return None if metadata is None else Result(key, self._facts_of(key, metadata))
@@ -277,9 +277,9 @@ class BucketResults(Results):
             raise self._damaged(key)
         return facts
 
-    def _remember(self, result: Result, *, told: bool) -> None:
+    def _remember(self, result: Result, *, handed_out: bool) -> None:
         with self._lock:
-            self._fresh[result.key] = _Fresh(result, told)
+            self._fresh[result.key] = _Fresh(result, handed_out)
             self._hidden.pop(result.key, None)
 
     def _forget(self, key: str, event: Event) -> None:

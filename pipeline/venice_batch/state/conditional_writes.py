@@ -11,7 +11,7 @@ from venice_batch.storage import Changed, Exists, StateStore
 _OTHER_ETAG = "0" * 32
 
 
-def probe(store: StateStore) -> None:
+def check_conditional_writes(store: StateStore) -> None:
     """Make sure that `store` may be written and keeps to If-None-Match and If-Match.
 
     Raises:
@@ -19,7 +19,7 @@ def probe(store: StateStore) -> None:
     """
     name = f"probe-{secrets.token_hex(8)}"
     try:
-        missing = _missing(store, name)
+        missing = _first_unsupported(store, name)
     finally:
         with suppress(Unavailable):
             # What went wrong before is the news; a tiny object that stays does no harm.
@@ -32,7 +32,7 @@ def probe(store: StateStore) -> None:
         )
 
 
-def _missing(store: StateStore, name: str) -> str:
+def _first_unsupported(store: StateStore, name: str) -> str:
     """Return the condition that is not honoured, or nothing."""
     # Each content is another one, so that no write can be taken for the repetition of an earlier one.
     try:

@@ -20,12 +20,12 @@ _KIND = "event"
 
 def to_json(event: Event) -> str:
     """Return the event as one line of ASCII JSON; fields that have their default are left out."""
-    said: dict[str, object] = {_KIND: type(event).__name__}
+    document: dict[str, object] = {_KIND: type(event).__name__}
     for field in fields(event):
         value = getattr(event, field.name)
         if value != field.default:
-            said[field.name] = [value.job, value.key, value.variant] if isinstance(value, ItemId) else value
-    return json.dumps(said, separators=(",", ":"), allow_nan=False)
+            document[field.name] = [value.job, value.key, value.variant] if isinstance(value, ItemId) else value
+    return json.dumps(document, separators=(",", ":"), allow_nan=False)
 
 
 def from_json(line: str) -> Event:
@@ -34,24 +34,24 @@ def from_json(line: str) -> Event:
     Raises:
         ValueError: the line is not exactly an event.
     """
-    said = json.loads(line, parse_constant=_refuse_constant)
-    kind = _KINDS.get(str(said.pop(_KIND, ""))) if isinstance(said, dict) else None
+    document = json.loads(line, parse_constant=_refuse_constant)
+    kind = _KINDS.get(str(document.pop(_KIND, ""))) if isinstance(document, dict) else None
     if kind is None:
         raise ValueError(f"not an event: {line[:80]}")
     shape = _shape(kind)
-    if not shape.keys() >= said.keys():
-        raise ValueError(f"{kind.__name__} has no {', '.join(sorted(said.keys() - shape.keys()))}")
-    values = {name: _value(name, field, accepts, said) for name, (field, accepts) in shape.items()}
+    if not shape.keys() >= document.keys():
+        raise ValueError(f"{kind.__name__} has no {', '.join(sorted(document.keys() - shape.keys()))}")
+    values = {name: _value(name, field, accepts, document) for name, (field, accepts) in shape.items()}
     event: Event = kind(**values)
     return event
 
 
-def _value(name: str, field: Field[Any], accepts: Callable[[object], bool], said: Mapping[str, Any]) -> object:
-    if name not in said:
+def _value(name: str, field: Field[Any], accepts: Callable[[object], bool], document: Mapping[str, Any]) -> object:
+    if name not in document:
         if field.default is MISSING:
             raise ValueError(f"{name} is missing")
         return field.default
-    value = _item(said[name])
+    value = _item(document[name])
     if not accepts(value):
         raise ValueError(f"{name} cannot be {value!r}")
     return value

@@ -25,7 +25,7 @@ class FileCache:
         self._lock = threading.Lock()
         self._sizes: OrderedDict[str, int] = OrderedDict()
 
-    def lend(self, key: str, spare: Path) -> bool:
+    def link_to(self, key: str, spare: Path) -> bool:
         """Make `spare` the file of `key`, if it is here."""
         with self._lock:
             if key not in self._sizes:
@@ -42,7 +42,7 @@ class FileCache:
                 _link(file, self._folder / key)
                 self._count(key)
 
-    def take(self, key: str, file: Path) -> None:
+    def move_in(self, key: str, file: Path) -> None:
         """Remember `file`, which is no longer the caller's."""
         self.add(key, file)
         file.unlink()

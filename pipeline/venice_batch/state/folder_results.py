@@ -62,7 +62,7 @@ class FolderResults(Results):
         self._disk.replace(place, place.with_name(f"{place.name}.bad-{number}"))
         return AnswerSetAside(result.key, number)
 
-    def was_bad(self, key: str) -> bool:
+    def was_set_aside(self, key: str) -> bool:
         """Whether an answer for `key` was put aside before, because it was no picture."""
         place = self._place(key)
         return next(place.parent.glob(f"{key}.bad-*"), None) is not None

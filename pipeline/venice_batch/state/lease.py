@@ -66,7 +66,7 @@ class NeverExpires:
 
 
 @contextmanager
-def hold(state: Path) -> Iterator[None]:
+def acquired(state: Path) -> Iterator[None]:
     """Hold the lease of the state folder `state` while the block runs.
 
     Raises:

@@ -29,7 +29,7 @@ from venice_batch.state.rows import (
     columns,
     reader,
 )
-from venice_batch.state.store_retry import Patience
+from venice_batch.state.store_retry import StoreRetry
 from venice_batch.storage import Place
 
 FILE = "manifest.sqlite3"
@@ -63,7 +63,7 @@ class State:
         scratch: Path | None = None,
         lease: Lease = _NO_LEASE,
         journal: BucketJournal | None = None,
-        patience: Patience | None = None,
+        retry: StoreRetry | None = None,
         complete: bool = True,
     ) -> None:
         """Put the parts together.
@@ -75,7 +75,7 @@ class State:
             scratch: a private folder of this run.
             lease: is held for as long as this lives.
             journal: makes commits durable, where the manifest is a working copy.
-            patience: of whatever waits for a store.
+            retry: of whatever waits for a store.
             complete: whether the manifest is known to hold everything that was ever committed.
         """
         self.root = root
@@ -84,7 +84,7 @@ class State:
         self._scratch = scratch
         self._connection = connection
         self._journal = journal
-        self._patience = patience
+        self._retry = retry
         self._complete = complete
         self._failed: VeniceBatchError | None = None
 
@@ -97,8 +97,8 @@ class State:
 
     def give_up(self) -> None:
         """Wait no longer for a store that cannot be reached; safe in a signal handler's thread."""
-        if self._patience is not None:
-            self._patience.gave_up.set()
+        if self._retry is not None:
+            self._retry.cancelled.set()
 
     def commit(self, events: Iterable[Event]) -> None:
         """Make all events durable, in their order, in one transaction.
@@ -123,7 +123,7 @@ class State:
             raise
         self.results.recorded(events)
         if self._journal is not None:
-            self._journal.fold(self._connection, UNDER_WAY)
+            self._journal.snapshot_if_due(self._connection, UNDER_WAY)
 
     def _transact(self, events: Sequence[Event]) -> None:
         try:
@@ -156,10 +156,10 @@ class State:
         if left:
             self._record(left)
         if self._journal is not None:
-            self._journal.fold(self._connection, AT_REST)
+            self._journal.snapshot_if_due(self._connection, AT_REST)
 
     @property
-    def settled(self) -> bool:
+    def fully_recorded(self) -> bool:
         """Whether everything that this run stored is recorded."""
         return self._failed is None and not self.results.unrecorded(final=True)
 
@@ -190,7 +190,7 @@ class State:
         # Always the same statement, so that it is prepared once; what is too little is filled up with a NULL's no.
         return list(self._select(ItemRow, _OF_KEYS, job, *keys, *(None,) * (MOST_KEYS - len(keys))))
 
-    def held_with(self, result: str) -> list[tuple[ItemId, ItemRow]]:
+    def items_held_by(self, result: str) -> list[tuple[ItemId, ItemRow]]:
         """Return the items of all jobs that wait because of this answer: duplicates share what is decided about it."""
         sql = f"SELECT job, {columns(ItemRow)} FROM items WHERE result = ? AND result <> '' ORDER BY job, key, variant"
         found = [(job, reader(ItemRow)(row)) for job, *row in self._connection.execute(sql, (result,))]
@@ -328,7 +328,7 @@ class State:
         durable and uncertain otherwise; what was reserved but never begun is released. Answers of calls that the
         ledger has lost are entered as spent.
         """
-        found = self.look_for_answers()
+        found = self.find_unrecorded_answers()
         # The ledger first: what is found is looked up only until it is recorded.
         for group in (self._events_of_lost_calls(found, now), self.results.unrecorded(final=False)):
             for start in range(0, len(group), _GROUP):
@@ -342,13 +342,13 @@ class State:
         self.commit(events)
         return sum(isinstance(event, Settled) and event.fate == "uncertain" for event in events)
 
-    def look_for_answers(self) -> list[Result]:
+    def find_unrecorded_answers(self) -> list[Result]:
         """Find answers that are stored, but that the manifest has no word of; it is not changed by this."""
         fates = "SELECT DISTINCT result FROM calls WHERE fate IN ('begun', 'uncertain') AND result IS NOT NULL"
         doubtful = {key for (key,) in self._connection.execute(fates)}
         # The ledger names one picture of an answer; if it had several, some may be stored without that one.
         several = any("." in result for _, fate, result in self._open_calls() if fate == "begun" and result)
-        return self.results.adopt(doubtful, everything=several or not self._complete)
+        return self.results.find_unrecorded(doubtful, everything=several or not self._complete)
 
     def _open_calls(self) -> list[tuple[int, str, str | None]]:
         sql = "SELECT id, fate, result FROM calls WHERE fate IN ('reserved', 'begun') ORDER BY id"

@@ -15,7 +15,7 @@ from venice_batch.state.bucket_results import BucketResults
 from venice_batch.state.folder_results import FolderResults
 from venice_batch.state.index import Index
 from venice_batch.state.manifest import FILE, State
-from venice_batch.state.store_retry import Patience
+from venice_batch.state.store_retry import StoreRetry
 from venice_batch.storage import LocalPlace, Place, StateStore, as_place, sweep_stale
 
 _RESULTS = "results"
@@ -48,13 +48,13 @@ def to_write(
     folder, store = place.folder, held.state_store()
     with ExitStack() as stack:
         if store is not None:
-            lease = stack.enter_context(bucket_lease.hold(store, policy))
-            private = stack.enter_context(scratch.private(held, place, temporary))
+            lease = stack.enter_context(bucket_lease.acquired(store, policy))
+            private = stack.enter_context(scratch.open_scratch(held, place, temporary))
             part = str(place).removeprefix(str(held))
             state = stack.enter_context(_store_to_write(place, part, lease, policy, private))
         elif folder is not None and held.folder is not None:
-            stack.enter_context(folder_lease.hold(held.folder))
-            private = stack.enter_context(scratch.private(held, place, temporary))
+            stack.enter_context(folder_lease.acquired(held.folder))
+            private = stack.enter_context(scratch.open_scratch(held, place, temporary))
             state = stack.enter_context(_folder_to_write(folder, private))
         else:
             raise TypeError("the lease of a state lies where the state lies")
@@ -72,7 +72,7 @@ def to_read(place: Place | Path, *, temporary: Path | None = None) -> Iterator[S
     place = as_place(place)
     with ExitStack() as stack:
         if place.folder is None:
-            private = stack.enter_context(scratch.private(place, place, temporary))
+            private = stack.enter_context(scratch.open_scratch(place, place, temporary))
             yield stack.enter_context(_store_to_read(place, private.folder))
         else:
             connection = stack.enter_context(closing(schema.open_to_read(place.folder / FILE)))
@@ -88,7 +88,7 @@ def _folder_to_write(root: Path, private: scratch.Scratch) -> Iterator[State]:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise schema.unusable(root, sqlite3.OperationalError(str(error))) from error
-    for _ in private.dead():
+    for _ in private.dead_runs():
         # Nothing to rescue: answers arrive in the state itself.
         continue
     with closing(schema.open_to_write(root / FILE)) as connection:
@@ -103,15 +103,15 @@ def _folder_to_write(root: Path, private: scratch.Scratch) -> Iterator[State]:
 def _store_to_write(
     place: Place, part: str, lease: BucketLease, policy: LeasePolicy, private: scratch.Scratch
 ) -> Iterator[State]:
-    patience = Patience()
+    retry = StoreRetry()
     # Without conditions the lease is all that keeps a second writer away.
     guard = None if policy.safe else lease.check
-    journal = _journal(place, private.folder, patience, lease.writer, guard)
+    journal = _journal(place, private.folder, retry, lease.writer, guard)
     with closing(journal.load(private.folder / FILE)) as connection, closing(Index(private.folder / FILE)) as index:
         in_order = lease.tails.pop(part, None) == journal.number
         if not in_order:
-            journal.fence(connection)
-        results = BucketResults(_part(place, _RESULTS), index, private.folder, patience, conditional=policy.safe)
+            journal.claim_next_number(connection)
+        results = BucketResults(_part(place, _RESULTS), index, private.folder, retry, conditional=policy.safe)
         complete = in_order and journal.whole
         state = State(
             place,
@@ -120,40 +120,40 @@ def _store_to_write(
             scratch=private.folder,
             lease=lease,
             journal=journal,
-            patience=patience,
+            retry=retry,
             complete=complete,
         )
-        for dead in private.dead():
+        for dead in private.dead_runs():
             results.rescue(dead)
-        journal.fold(connection, AT_REST)
+        journal.snapshot_if_due(connection, AT_REST)
         try:
             yield state
             state.finish()
         finally:
             # Without its tail a part counts as left in disorder, and the next start looks for lost answers.
-            if state.settled:
+            if state.fully_recorded:
                 lease.tails[part] = journal.number
 
 
 @contextmanager
 def _store_to_read(place: Place, work: Path) -> Iterator[State]:
-    patience = Patience(seconds=0)
-    journal = _journal(place, work, patience)
+    retry = StoreRetry(seconds=0)
+    journal = _journal(place, work, retry)
     with closing(journal.load(work / FILE)) as connection, closing(Index(work / FILE)) as index:
         connection.execute("PRAGMA query_only = ON")
-        results = BucketResults(_part(place, _RESULTS), index, work, patience, conditional=True)
+        results = BucketResults(_part(place, _RESULTS), index, work, retry, conditional=True)
         # Beside a run the end of the journal is always open; only what is plainly missing has it looked for.
         complete = journal.whole and journal.number > 0
         state = State(place, connection, results, scratch=work, complete=complete)
-        state.look_for_answers()
+        state.find_unrecorded_answers()
         yield state
 
 
 def _journal(
-    place: Place, work: Path, patience: Patience, writer: str = "", guard: Callable[[], None] | None = None
+    place: Place, work: Path, retry: StoreRetry, writer: str = "", guard: Callable[[], None] | None = None
 ) -> BucketJournal:
     records, snapshots = _part(place, "journal"), _part(place, "snapshot")
-    return BucketJournal(records, snapshots, work, patience=patience, writer=writer, guard=guard)
+    return BucketJournal(records, snapshots, work, retry=retry, writer=writer, guard=guard)
 
 
 def _part(place: Place, name: str) -> StateStore:

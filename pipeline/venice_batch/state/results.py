@@ -93,7 +93,7 @@ class Results(ABC):
         """
 
     @abstractmethod
-    def was_bad(self, key: str) -> bool:
+    def was_set_aside(self, key: str) -> bool:
         """Whether an answer for `key` was put aside before."""
 
     @abstractmethod
@@ -167,7 +167,7 @@ class Results(ABC):
     def recorded(self, events: Collection[Event]) -> None:  # noqa: B027 - see above
         """Take note that these events are in the manifest now."""
 
-    def adopt(self, keys: Collection[str], *, everything: bool) -> list[Result]:  # noqa: ARG002 - see above
+    def find_unrecorded(self, keys: Collection[str], *, everything: bool) -> list[Result]:  # noqa: ARG002 - see above
         """Look for durable answers that the manifest does not know, and return them.
 
         Args:

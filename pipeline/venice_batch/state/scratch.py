@@ -38,8 +38,8 @@ class Scratch:
     folder: Path
     part: str
 
-    def dead(self) -> Generator[Path, None, None]:
-        """Yield folders of dead runs that served the same part, each locked while it is looked at and removed then.
+    def dead_runs(self) -> Generator[Path, None, None]:
+        """Yield folders of dead runs of the same part, each locked while it is looked at and removed then.
 
         Those of another part are removed, too, unless an answer lies there that only that part may rescue.
         """
@@ -55,12 +55,12 @@ class Scratch:
                 ours = found.name.endswith(f"-{self.part}")
                 if ours:
                     yield found
-                if ours or not _holds_answers(found):
+                if ours or not _has_answers(found):
                     shutil.rmtree(found, ignore_errors=True)
 
 
 @contextmanager
-def private(state: Place, part: Place, temporary: Path | None = None) -> Iterator[Scratch]:
+def open_scratch(state: Place, part: Place, temporary: Path | None = None) -> Iterator[Scratch]:
     """Give a private folder, gone at the end unless an answer in it never reached the bucket.
 
     Args:
@@ -72,29 +72,29 @@ def private(state: Place, part: Place, temporary: Path | None = None) -> Iterato
         Unavailable: something of that name is there and not ours, or there is no room.
     """
     family = Path(temporary or tempfile.gettempdir(), f"venice-batch-{os.getuid()}-{_digest(state, 16)}")
-    served = _digest(part, 8)
+    part_digest = _digest(part, 8)
     try:
-        folder, lock = _made(family, served)
+        folder, lock = _create(family, part_digest)
     except OSError as error:
         raise Unavailable(
             f"cannot make a folder for temporary files in {family}: {error.strerror}",
             remedy="free some space, remove what is there, or set TMPDIR to another folder",
         ) from error
     try:
-        yield Scratch(folder, served)
+        yield Scratch(folder, part_digest)
     finally:
         _clear(folder)
         os.close(lock)
 
 
-def _made(family: Path, served: str) -> tuple[Path, int]:
+def _create(family: Path, part_digest: str) -> tuple[Path, int]:
     while True:
         family.mkdir(mode=0o700, exist_ok=True)
         found = family.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
             raise PermissionError(0, "it belongs to somebody else")
         family.chmod(0o700)
-        folder = family / f"{secrets.token_hex(8)}-{served}"
+        folder = family / f"{secrets.token_hex(8)}-{part_digest}"
         # Between its making and its locking a folder looks dead; if somebody took it for that, make another.
         with suppress(FileNotFoundError, BlockingIOError):
             folder.mkdir(mode=0o700)
@@ -131,7 +131,7 @@ def _clear(folder: Path) -> None:
     for found in folder.iterdir():
         if found.name != ARRIVED:
             _remove(found)
-    if _holds_answers(folder):
+    if _has_answers(folder):
         return
     shutil.rmtree(folder, ignore_errors=True)
     with suppress(OSError):
@@ -147,7 +147,7 @@ def _remove(found: Path) -> None:
         found.unlink(missing_ok=True)
 
 
-def _holds_answers(folder: Path) -> bool:
+def _has_answers(folder: Path) -> bool:
     return next(FolderResults(folder / ARRIVED).keys(), None) is not None
 
 

@@ -14,22 +14,22 @@ Done = TypeVar("Done")
 
 
 @dataclass(frozen=True)
-class Patience:
+class StoreRetry:
     """How long to insist, on top of the store's own repetitions.
 
     Attributes:
         seconds: after which no further try begins.
         pause: seconds between two tries.
         clock: seconds, of any origin.
-        gave_up: set by whoever does not want to wait any longer; ends every pause at once.
+        cancelled: set by whoever does not want to wait any longer; ends every pause at once.
     """
 
     seconds: float = 180.0
     pause: float = 5.0
     clock: Callable[[], float] = time.monotonic
-    gave_up: threading.Event = field(default_factory=threading.Event)
+    cancelled: threading.Event = field(default_factory=threading.Event)
 
-    def insist(self, work: Callable[[], Done]) -> Done:
+    def run(self, work: Callable[[], Done]) -> Done:
         """Return what `work` returns; carry it out again while the store cannot be reached.
 
         Raises:
@@ -40,5 +40,5 @@ class Patience:
             try:
                 return work()
             except Unavailable:
-                if self.clock() >= end or self.gave_up.wait(self.pause):
+                if self.clock() >= end or self.cancelled.wait(self.pause):
                     raise

@@ -24,22 +24,22 @@ from venice_batch.emulator.settings import Key
 from venice_batch.errors import Exit, KeyRefused, MoneyError, Unavailable, UsageError
 from venice_batch.job import FolderSource, Job, load
 from venice_batch.plan.reading.load_pipeline import make_pipeline
-from venice_batch.run.doctor import Finding, Probe, examine, machine, most_serious, places, vendor
+from venice_batch.run.doctor import Check, Finding, machine, most_serious, places, run_checks, vendor
 from venice_batch.state import to_write
 from venice_batch.storage import S3Place
 from venice_batch.venice import Api, Secret
 
 
-def told(probes: list[Probe]) -> list[Finding]:
-    return list(examine(probes))
+def told(checks: list[Check]) -> list[Finding]:
+    return list(run_checks(checks))
 
 
-def of(problems_found: list[Finding], check: str) -> list[tuple[str, str]]:
-    return [(each.level, each.found) for each in problems_found if each.check == check]
+def of(findings: list[Finding], check: str) -> list[tuple[str, str]]:
+    return [(each.level, each.found) for each in findings if each.check == check]
 
 
-def bad(problems_found: list[Finding]) -> list[Finding]:
-    return [each for each in problems_found if each.level == "bad"]
+def bad(findings: list[Finding]) -> list[Finding]:
+    return [each for each in findings if each.level == "bad"]
 
 
 def failing(problem: Exception) -> Callable[[], Iterator[Finding]]:
@@ -54,9 +54,9 @@ def failing(problem: Exception) -> Callable[[], Iterator[Finding]]:
 
 
 def test_a_check_that_fails_hides_neither_what_it_found_nor_the_others() -> None:
-    broken = Probe("broken", failing(Unavailable("no way", remedy="dig one")))
-    fine = Probe("fine", lambda: [Finding("fine", "ok", "all well")])
-    found = told([broken, Probe("bug", failing(ZeroDivisionError())), fine])
+    broken = Check("broken", failing(Unavailable("no way", remedy="dig one")))
+    fine = Check("fine", lambda: [Finding("fine", "ok", "all well")])
+    found = told([broken, Check("bug", failing(ZeroDivisionError())), fine])
     assert [(each.check, each.level) for each in found] == [
         ("half", "ok"),
         ("broken", "bad"),
@@ -75,7 +75,7 @@ def test_a_check_that_never_ends_is_given_up_and_the_others_run_meanwhile() -> N
         never.wait(30)
 
     begun = time.monotonic()
-    found = told([Probe("hangs", hangs, seconds=0.3), Probe("hangs too", hangs, seconds=0.3)])
+    found = told([Check("hangs", hangs, seconds=0.3), Check("hangs too", hangs, seconds=0.3)])
     assert time.monotonic() - begun < 10
     never.set()
     assert [each.level for each in found] == ["ok", "bad", "ok", "bad"]
@@ -94,7 +94,7 @@ def test_a_check_that_never_ends_is_given_up_and_the_others_run_meanwhile() -> N
     ],
 )
 def test_the_exit_code_is_that_of_the_gravest(problems: list[Exception], code: Exit) -> None:
-    assert most_serious(told([Probe("x", failing(problem)) for problem in problems])) == code
+    assert most_serious(told([Check("x", failing(problem)) for problem in problems])) == code
 
 
 def test_a_warning_is_no_failure() -> None:
@@ -105,7 +105,7 @@ def test_a_warning_is_no_failure() -> None:
 
 
 def test_the_machine_is_described_with_versions_codecs_and_room(tmp_path: Path) -> None:
-    found = told(machine.probes(tmp_path))
+    found = told(machine.checks(tmp_path))
     assert bad(found) == []
     text = " ".join(each.found for each in found)
     for word in ("Python 3", "Pillow", "boto3", "JPEG", "WEBP", "colour management", "fonts", "GB free", "MB/s"):
@@ -115,7 +115,7 @@ def test_the_machine_is_described_with_versions_codecs_and_room(tmp_path: Path) 
 
 def test_a_folder_that_cannot_be_written_is_bad(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    (found,) = bad(told([Probe("TMPDIR", lambda: machine.disk("TMPDIR", tmp_path / "file", "move"))]))
+    (found,) = bad(told([Check("TMPDIR", lambda: machine.disk("TMPDIR", tmp_path / "file", "move"))]))
     assert found.code == Exit.UNAVAILABLE
     assert "cannot write" in found.found
 
@@ -145,7 +145,7 @@ def job(tmp_path: Path) -> Callable[..., Job]:
 def examined(settings: Settings, key: str | None = None, job: Job | None = None) -> list[Finding]:
     with serve_in_thread(settings) as running:
         api = Api(running.url, Secret(key or running.key))
-        found = told(vendor.probes(api, None if job is None else make_pipeline(job, api.host)))
+        found = told(vendor.checks(api, None if job is None else make_pipeline(job, api.host)))
         assert [entry for entry in running.state.log if entry.method == "POST"] == [], "nothing is ever bought"
     return found
 
@@ -191,7 +191,7 @@ def test_a_model_that_is_not_on_offer_is_the_jobs_fault_with_its_place(job: Call
 @pytest.mark.server
 def test_an_admin_key_may_read_the_books() -> None:
     with serve_in_thread(Settings()) as running:
-        found = told(vendor.probes(Api(running.url, Secret(running.admin_key)), None))
+        found = told(vendor.checks(Api(running.url, Secret(running.admin_key)), None))
     assert ("ok", "may read the account's books (reconcile)") in of(found, "key")
 
 
@@ -201,7 +201,7 @@ def test_an_admin_key_may_read_the_books() -> None:
 )
 def test_the_clock_is_compared_with_the_apis(ahead: float, level: str) -> None:
     with dated(time.time() - ahead) as url:
-        found = told(vendor.probes(Api(url), None))
+        found = told(vendor.checks(Api(url), None))
     ((clock, text),) = of(found, "clock")
     assert clock == level
     if ahead:
@@ -212,13 +212,13 @@ def test_the_clock_is_compared_with_the_apis(ahead: float, level: str) -> None:
 
 
 def test_a_server_that_is_not_there_is_the_networks_fault() -> None:
-    found = told(vendor.probes(Api("http://127.0.0.1:9/api/v1", Secret("VENICE_INFERENCE_KEY_x")), None))
+    found = told(vendor.checks(Api("http://127.0.0.1:9/api/v1", Secret("VENICE_INFERENCE_KEY_x")), None))
     assert {each.code for each in bad(found)} == {Exit.UNAVAILABLE}
     assert {each.check for each in bad(found)} >= {"network", "API", "key"}
 
 
 def test_a_certificate_that_nobody_trusts_is_told(seaweed_tls: Bucket) -> None:
-    found = told(vendor.probes(Api(seaweed_tls.endpoint), None))
+    found = told(vendor.checks(Api(seaweed_tls.endpoint), None))
     assert "certificate" in of(found, "network")[-1][1]
     assert of(found, "network")[-1][0] == "bad"
 
@@ -254,7 +254,7 @@ def dated(at: float) -> Iterator[str]:
 
 
 def test_folders_are_looked_at_and_nothing_is_made(job: Callable[..., Job], tmp_path: Path) -> None:
-    found = told(places.probes(job()))
+    found = told(places.checks(job()))
     assert bad(found) == []
     assert ("ok", "can be read (a.png)") in of(found, "source")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["job.yaml", "photos"]
@@ -263,7 +263,7 @@ def test_folders_are_looked_at_and_nothing_is_made(job: Callable[..., Job], tmp_
 def test_existing_folders_are_written_to_and_left_as_they_were(job: Callable[..., Job], tmp_path: Path) -> None:
     made = job()
     (tmp_path / "finished").mkdir()
-    found = told(places.probes(made))
+    found = told(places.checks(made))
     assert any("MB/s" in text for _, text in of(found, "output"))
     assert list((tmp_path / "finished").iterdir()) == []
 
@@ -271,16 +271,16 @@ def test_existing_folders_are_written_to_and_left_as_they_were(job: Callable[...
 def test_a_missing_source_is_the_jobs_fault_and_an_empty_one_a_warning(job: Callable[..., Job], tmp_path: Path) -> None:
     made = job()
     (tmp_path / "photos" / "a.png").unlink()
-    assert of(told(places.probes(made)), "source") == [("warn", "no inputs")]
+    assert of(told(places.checks(made)), "source") == [("warn", "no inputs")]
     (tmp_path / "photos").rmdir()
-    assert [(each.check, each.code) for each in bad(told(places.probes(made)))] == [("source", Exit.USAGE)]
+    assert [(each.check, each.code) for each in bad(told(places.checks(made)))] == [("source", Exit.USAGE)]
 
 
 def test_a_state_that_a_run_holds_is_a_warning(job: Callable[..., Job]) -> None:
     made = job()
     assert isinstance(made.state, Path)
     with to_write(made.state):
-        found = told(places.probes(made))
+        found = told(places.checks(made))
     assert bad(found) == []
     assert any(level == "warn" and "a run holds it" in text for level, text in of(found, "state"))
 
@@ -306,7 +306,7 @@ def test_every_right_in_a_bucket_is_tried_and_nothing_stays(
 ) -> None:
     bucket: Bucket = request.getfixturevalue(server)
     place = bucket.fresh()
-    found = told(places.probes(in_bucket(job, place)))
+    found = told(places.checks(in_bucket(job, place)))
     assert bad(found) == [], found
     for check in ("output", "state"):
         assert sorted(text for _, text in of(found, check)) == sorted(RIGHTS)
@@ -336,7 +336,7 @@ def test_a_right_that_is_missing_is_named(
         )
 
     canned.answer = answer
-    found = bad(told(places.probes(in_bucket(job, canned.bucket.fresh()))))
+    found = bad(told(places.checks(in_bucket(job, canned.bucket.fresh()))))
     named = {(each.check, each.found.split(":")[0]) for each in found}
     assert wrong <= named
     assert not any(what in {"list", "read"} for _, what in named)

@@ -13,7 +13,7 @@ from tests.contract.state.conftest import Home, Interposed, moved
 from venice_batch.errors import LeaseLost, Unavailable
 from venice_batch.state import FolderResults, State
 from venice_batch.state.bucket_journal import BucketJournal
-from venice_batch.state.store_retry import Patience
+from venice_batch.state.store_retry import StoreRetry
 from venice_batch.storage import Entry, open_store
 from venice_batch.storage.s3.store import S3Store
 
@@ -47,12 +47,12 @@ class Opened:
 
 
 @contextmanager
-def opened(home: Home, work: Path, patience: Patience) -> Iterator[Opened]:
+def opened(home: Home, work: Path, retry: StoreRetry) -> Iterator[Opened]:
     work.mkdir()
     store = Flaky(home.place / "journal")
-    journal = BucketJournal(store, open_store(home.place / "snapshot"), work, patience=patience, writer=work.name)
+    journal = BucketJournal(store, open_store(home.place / "snapshot"), work, retry=retry, writer=work.name)
     connection = journal.load(work / "manifest")
-    state = State(home.place, connection, FolderResults(work), scratch=work, journal=journal, patience=patience)
+    state = State(home.place, connection, FolderResults(work), scratch=work, journal=journal, retry=retry)
     try:
         yield Opened(state, store)
     finally:
@@ -63,7 +63,7 @@ def opened(home: Home, work: Path, patience: Patience) -> Iterator[Opened]:
 def test_a_commit_waits_for_a_store_that_comes_back_and_is_recorded_once(
     home: Home, tmp_path: Path, *, late: bool
 ) -> None:
-    with opened(home, tmp_path / "a", Patience(60, pause=0.01)) as run:
+    with opened(home, tmp_path / "a", StoreRetry(60, pause=0.01)) as run:
         run.store.late = late
         run.store.fails = 3
         run.state.commit([moved("a.png")])
@@ -75,7 +75,7 @@ def test_a_commit_waits_for_a_store_that_comes_back_and_is_recorded_once(
 
 @pytest.mark.parametrize("late", [False, True])
 def test_after_a_commit_that_failed_nothing_more_is_recorded(home: Home, tmp_path: Path, *, late: bool) -> None:
-    with opened(home, tmp_path / "a", Patience(0)) as run:
+    with opened(home, tmp_path / "a", StoreRetry(0)) as run:
         run.store.late = late
         run.store.fails = 1
         with pytest.raises(Unavailable):
@@ -86,14 +86,14 @@ def test_after_a_commit_that_failed_nothing_more_is_recorded(home: Home, tmp_pat
             run.state.commit([moved("b.png")])
         assert caught.value.remedy == "look at the network"
         run.state.finish()
-        assert not run.state.settled
+        assert not run.state.fully_recorded
     assert home.names() == (["journal/0000000001"] if late else [])
     with home.reading() as state:
         assert state.counts("job") == ({"done": 1} if late else {})
 
 
 def test_giving_up_ends_the_wait_of_a_commit(home: Home, tmp_path: Path) -> None:
-    with opened(home, tmp_path / "a", Patience(600, pause=600)) as run:
+    with opened(home, tmp_path / "a", StoreRetry(600, pause=600)) as run:
         run.store.fails = 100
         run.state.give_up()
         with pytest.raises(Unavailable):
@@ -103,8 +103,8 @@ def test_giving_up_ends_the_wait_of_a_commit(home: Home, tmp_path: Path) -> None
 
 def test_of_two_writers_the_second_to_take_a_number_is_out(either_home: Home, tmp_path: Path) -> None:
     with (
-        opened(either_home, tmp_path / "a", Patience(0)) as one,
-        opened(either_home, tmp_path / "b", Patience(0)) as two,
+        opened(either_home, tmp_path / "a", StoreRetry(0)) as one,
+        opened(either_home, tmp_path / "b", StoreRetry(0)) as two,
     ):
         one.state.commit([moved("a.png")])
         with pytest.raises(LeaseLost):
@@ -116,14 +116,14 @@ def test_of_two_writers_the_second_to_take_a_number_is_out(either_home: Home, tm
 
 
 def test_what_a_former_holder_recorded_late_is_read_before_the_fence(home: Home, tmp_path: Path) -> None:
-    with opened(home, tmp_path / "old", Patience(0)) as old:
+    with opened(home, tmp_path / "old", StoreRetry(0)) as old:
         work = tmp_path / "new"
         work.mkdir()
         stores = open_store(home.place / "journal"), open_store(home.place / "snapshot")
-        journal = BucketJournal(*stores, work, patience=Patience(0), writer="new")
+        journal = BucketJournal(*stores, work, retry=StoreRetry(0), writer="new")
         connection = journal.load(work / "manifest")
         old.state.commit([moved("late.png")])
-        journal.fence(connection)
+        journal.claim_next_number(connection)
         assert connection.execute("SELECT key FROM items").fetchall() == [("late.png",)]
         assert journal.number == 2
         with pytest.raises(LeaseLost):
@@ -140,7 +140,7 @@ def test_a_full_disk_is_told_with_the_remedy(home: Home, tmp_path: Path) -> None
     (work / "manifest").mkdir()
     stores = open_store(home.place / "journal"), open_store(home.place / "snapshot")
     with pytest.raises(Unavailable) as caught:
-        BucketJournal(*stores, work, patience=Patience(0), writer="w").load(work / "manifest")
+        BucketJournal(*stores, work, retry=StoreRetry(0), writer="w").load(work / "manifest")
     assert caught.value.remedy
 
 
@@ -171,7 +171,7 @@ def test_what_goes_while_it_is_read_is_read_anew(home: Home, tmp_path: Path) -> 
     work = tmp_path / "work"
     work.mkdir()
     store = Folding(home.place / "journal")
-    journal = BucketJournal(store, open_store(home.place / "snapshot"), work, patience=Patience(0), writer="w")
+    journal = BucketJournal(store, open_store(home.place / "snapshot"), work, retry=StoreRetry(0), writer="w")
     connection = journal.load(work / "manifest")
     # There is no snapshot here that would make up for it: what is missing must be seen.
     assert store.listed == 2

@@ -21,7 +21,7 @@ from tests.contract.state.contenders import compete
 from tests.servers.bucket import Bucket
 from venice_batch.errors import LeaseLost, Locked, Unavailable
 from venice_batch.state import LeasePolicy
-from venice_batch.state.bucket_lease import BucketLease, hold
+from venice_batch.state.bucket_lease import BucketLease, acquired
 from venice_batch.storage import S3Place, open_store
 from venice_batch.storage.s3.store import S3Store
 from venice_batch.storage.state_store import Blob
@@ -41,31 +41,31 @@ def test_of_many_contenders_one_wins(seaweed: Bucket) -> None:
 
 
 def test_a_lease_says_who_holds_it_and_is_given_back(either_home: Home) -> None:
-    with hold(store_of(either_home), LeasePolicy()):
+    with acquired(store_of(either_home), LeasePolicy()):
         said = json.loads(either_home.get("lease"))
         assert said["owner"]["pid"] == os.getpid()
         assert said["released"] is False
-        with pytest.raises(Locked, match=f'"pid": {os.getpid()}'), hold(store_of(either_home), LeasePolicy()):
+        with pytest.raises(Locked, match=f'"pid": {os.getpid()}'), acquired(store_of(either_home), LeasePolicy()):
             pass
     assert json.loads(either_home.get("lease"))["released"] is True
     assert either_home.names() == ["lease"], "the probe is still there"
-    with hold(store_of(either_home), LeasePolicy()):
+    with acquired(store_of(either_home), LeasePolicy()):
         pass
 
 
 def test_a_dead_lease_is_taken_over_after_its_own_time_and_not_before(home: Home) -> None:
     home.put("lease", json.dumps({"ttl": 1.0, "released": False}).encode())
-    with pytest.raises(Locked), hold(store_of(home), LeasePolicy(ttl=0.1)):
+    with pytest.raises(Locked), acquired(store_of(home), LeasePolicy(ttl=0.1)):
         pass
     time.sleep(3.1)
-    with hold(store_of(home), LeasePolicy()) as lease:
+    with acquired(store_of(home), LeasePolicy()) as lease:
         lease.check()
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"ttl": "long", "owner": 7}'])
 def test_a_lease_that_cannot_be_read_is_as_good_as_any_other(home: Home, content: bytes) -> None:
     home.put("lease", content)
-    with pytest.raises(Locked), hold(store_of(home), LeasePolicy()):
+    with pytest.raises(Locked), acquired(store_of(home), LeasePolicy()):
         pass
 
 
@@ -83,20 +83,20 @@ def test_no_clock_of_ours_says_how_old_a_lease_is(home: Home) -> None:
     store = OfAnotherYear(home.place)
     home.put("lease", json.dumps({"ttl": 60.0, "released": False}).encode())
     store.age = 60.0
-    with pytest.raises(Locked), hold(store, LeasePolicy()):
+    with pytest.raises(Locked), acquired(store, LeasePolicy()):
         pass
     store.age = 61.1
-    with hold(store, LeasePolicy()) as lease:
+    with acquired(store, LeasePolicy()) as lease:
         lease.check()
 
 
 def test_a_holder_that_renews_keeps_it(home: Home) -> None:
-    with hold(store_of(home), STEADY) as lease:
+    with acquired(store_of(home), STEADY) as lease:
         end = time.monotonic() + 2.2 * STEADY.ttl
         while time.monotonic() < end:
             lease.check()
             time.sleep(0.2)
-        with pytest.raises(Locked), hold(store_of(home), SHORT):
+        with pytest.raises(Locked), acquired(store_of(home), SHORT):
             pass
 
 
@@ -122,7 +122,7 @@ class Changeable(Interposed):
 @contextmanager
 def changeable(home: Home, policy: LeasePolicy) -> Iterator[tuple[Changeable, BucketLease]]:
     store = Changeable(home.place)
-    with hold(store, policy) as lease:
+    with acquired(store, policy) as lease:
         yield store, lease
 
 
@@ -195,7 +195,7 @@ def test_a_renewed_lease_counts_from_when_that_renewal_was_begun(home: Home) -> 
 
 
 def test_a_lease_that_was_removed_is_lost(home: Home) -> None:
-    with hold(store_of(home), STEADY) as lease:
+    with acquired(store_of(home), STEADY) as lease:
         home.break_lease()
         with pytest.raises(LeaseLost, match=r"was removed|ran out"):
             _checked_for(lease, 2 * STEADY.ttl)
@@ -257,9 +257,9 @@ def test_a_store_without_conditional_writes_is_refused_unless_the_job_says_unsaf
         BucketLease(kind(home.place), LeasePolicy()).acquire()
     assert "lease: unsafe" in caught.value.remedy
     assert home.names() == []
-    with hold(kind(home.place), LeasePolicy(safe=False)) as lease:
+    with acquired(kind(home.place), LeasePolicy(safe=False)) as lease:
         lease.check()
-        with pytest.raises(Locked), hold(kind(home.place), LeasePolicy(safe=False)):
+        with pytest.raises(Locked), acquired(kind(home.place), LeasePolicy(safe=False)):
             pass
     assert json.loads(home.get("lease"))["released"] is True
 

@@ -18,7 +18,7 @@ from venice_batch.errors import ItemError, Unavailable
 from venice_batch.state import AnswerSetAside, Result, State, schema
 from venice_batch.state.bucket_results import BucketResults
 from venice_batch.state.index import Index
-from venice_batch.state.store_retry import Patience
+from venice_batch.state.store_retry import StoreRetry
 from venice_batch.storage import open_store
 from venice_batch.storage.s3.store import S3Store
 
@@ -42,7 +42,7 @@ class Flaky(S3Store):
 
 
 @contextmanager
-def results_at(home: Home, work: Path, patience: Patience | None = None) -> Iterator[tuple[BucketResults, Flaky]]:
+def results_at(home: Home, work: Path, retry: StoreRetry | None = None) -> Iterator[tuple[BucketResults, Flaky]]:
     """Results with an empty manifest, as a run on a new machine has them before it looks for any."""
     work.mkdir(exist_ok=True)
     manifest = work / "manifest"
@@ -50,7 +50,7 @@ def results_at(home: Home, work: Path, patience: Patience | None = None) -> Iter
     index = Index(manifest)
     store = Flaky(home.place / "results")
     try:
-        yield BucketResults(store, index, work, patience or Patience(0), conditional=True), store
+        yield BucketResults(store, index, work, retry or StoreRetry(0), conditional=True), store
     finally:
         index.close()
         connection.close()
@@ -84,7 +84,7 @@ def test_facts_of_any_size_and_language_fit(home: Home, tmp_path: Path) -> None:
     with results_at(home, tmp_path / "a") as (results, _):
         offer(results, headers={"x": "y" * 4000}, request_id="ü" * 5000, nested=nested)
     with results_at(home, tmp_path / "b") as (results, _):
-        [found] = results.adopt([KEY], everything=False)
+        [found] = results.find_unrecorded([KEY], everything=False)
         assert found.facts["price_usd"] == "0.02"
         assert found.facts["request_id"].startswith("üüü")
         assert "headers" not in found.facts
@@ -98,7 +98,7 @@ def test_finding_asks_nothing_of_the_bucket(home: Home) -> None:
         home.delete(NAME)
         assert state.results.find(KEY) is not None
         assert state.results.find(key(2)) is None
-        assert not state.results.was_bad(KEY)
+        assert not state.results.was_set_aside(KEY)
 
 
 def test_the_bytes_come_from_the_bucket_once_and_then_from_here(home: Home) -> None:
@@ -179,13 +179,13 @@ def test_an_answer_that_is_no_picture_is_set_aside_and_remembered(home: Home) ->
             event = state.results.set_aside(found)
             assert event == AnswerSetAside(KEY, number)
             assert state.results.find(KEY) is None
-            assert state.results.was_bad(KEY)
+            assert state.results.was_set_aside(KEY)
             state.commit([STARTED, event])
     assert home.names("results/") == [f"{NAME}.bad-1", f"{NAME}.bad-2"]
     assert home.get(f"{NAME}.bad-2") == b"second"
     with home.writing() as state:
         assert state.results.find(KEY) is None
-        assert state.results.was_bad(KEY)
+        assert state.results.was_set_aside(KEY)
         assert list(state.results.keys()) == []
         keep(state, KEY, b"third")
         assert list(state.results.keys()) == [KEY]
@@ -194,8 +194,8 @@ def test_an_answer_that_is_no_picture_is_set_aside_and_remembered(home: Home) ->
 def test_bad_answers_are_remembered_without_a_manifest(home: Home, tmp_path: Path) -> None:
     home.put_result(f"{KEY}.bad-3")
     with results_at(home, tmp_path / "a") as (results, _):
-        assert results.adopt([], everything=True) == []
-        assert results.was_bad(KEY)
+        assert results.find_unrecorded([], everything=True) == []
+        assert results.was_set_aside(KEY)
         assert results.set_aside(offer(results)).number == 4
 
 
@@ -203,7 +203,7 @@ def test_bad_answers_are_remembered_without_a_manifest(home: Home, tmp_path: Pat
 
 
 def test_an_answer_waits_for_a_store_that_comes_back(home: Home, tmp_path: Path) -> None:
-    with results_at(home, tmp_path / "a", Patience(60, pause=0.01)) as (results, store):
+    with results_at(home, tmp_path / "a", StoreRetry(60, pause=0.01)) as (results, store):
         store.fails = 3
         assert offer(results) == results.find(KEY)
     assert home.get(NAME) == b"picture"
@@ -236,10 +236,10 @@ def test_a_second_purchase_of_an_undelivered_answer_delivers_the_first(home: Hom
 
 
 def test_giving_up_ends_the_wait_at_once(home: Home, tmp_path: Path) -> None:
-    patience = Patience(600, pause=600)
-    with results_at(home, tmp_path / "a", patience) as (results, store):
+    retry = StoreRetry(600, pause=600)
+    with results_at(home, tmp_path / "a", retry) as (results, store):
         store.fails = 100
-        threading.Timer(0.1, patience.gave_up.set).start()
+        threading.Timer(0.1, retry.cancelled.set).start()
         with pytest.raises(Unavailable):
             offer(results)
         assert store.fails == 99

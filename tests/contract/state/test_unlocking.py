@@ -10,7 +10,7 @@ import pytest
 from tests.contract.state.conftest import Home, begun, key, moved
 from venice_batch.errors import LeaseLost, Locked
 from venice_batch.state import LeasePolicy, lease
-from venice_batch.state.bucket_lease import BucketLease, break_lease, find, hold
+from venice_batch.state.bucket_lease import BucketLease, acquired, break_lease, find
 from venice_batch.storage import open_store
 
 POLICY = LeasePolicy(3.0)
@@ -25,7 +25,7 @@ def test_nobody_holds_what_was_never_held_or_was_given_back(home: Home) -> None:
 
 def test_a_lease_that_is_held_names_its_holder_and_how_long_it_lasts(home: Home) -> None:
     store = open_store(home.place)
-    with hold(store, POLICY):
+    with acquired(store, POLICY):
         held = find(store, POLICY)
     assert held is not None
     assert '"pid"' in held.owner
@@ -43,7 +43,7 @@ def test_who_lives_after_all_stops_and_the_next_one_gets_through(home: Home) -> 
         break_lease(store, POLICY, held)
         with pytest.raises(LeaseLost):
             _checked_for(living, seconds=10)
-        with hold(store, POLICY):
+        with acquired(store, POLICY):
             pass
     finally:
         living.release()
@@ -58,7 +58,7 @@ def _checked_for(living: BucketLease, seconds: float) -> None:
 
 def test_a_lease_that_was_renewed_meanwhile_is_not_broken(home: Home) -> None:
     store = open_store(home.place)
-    with hold(store, POLICY) as living:
+    with acquired(store, POLICY) as living:
         held = find(store, POLICY)
         assert held is not None
         end = time.monotonic() + 10
@@ -90,6 +90,6 @@ def test_a_folder_tells_who_holds_it_and_nothing_is_made_by_asking(tmp_path: Pat
     state = tmp_path / "state"
     assert lease.holder(state) is None
     assert not state.exists()
-    with lease.hold(state):
+    with lease.acquired(state):
         assert '"pid"' in (lease.holder(state) or "")
     assert lease.holder(state) is None

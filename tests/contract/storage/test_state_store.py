@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from venice_batch.errors import OutputError
-from venice_batch.state.conditional_writes import probe
+from venice_batch.state.conditional_writes import check_conditional_writes
 from venice_batch.storage import Changed, Exists, StateStore
 
 
@@ -25,7 +25,7 @@ def store(state_store: StateStore) -> StateStore:
 
 
 def test_the_probe_of_a_lease_accepts_it_and_leaves_nothing(store: StateStore) -> None:
-    probe(store)
+    check_conditional_writes(store)
     assert list(store.list()) == []
 
 

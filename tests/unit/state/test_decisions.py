@@ -34,11 +34,11 @@ def test_a_release_ends_with_its_answer(state: State) -> None:
 def test_twins_of_all_jobs_are_found_by_the_answer_that_they_wait_for(state: State) -> None:
     held = [replace(moved(key, "flagged", job), result="key") for job in ("two", "one") for key in ("b.png", "a.png")]
     state.commit([*held, moved("c.png", "flagged"), replace(moved("d.png", "flagged"), result="other")])
-    found = [(item.job, row.key, row.result) for item, row in state.held_with("key")]
+    found = [(item.job, row.key, row.result) for item, row in state.items_held_by("key")]
     assert found == [(job, key, "key") for job in ("one", "two") for key in ("a.png", "b.png")]
-    assert state.held_with("") == []
+    assert state.items_held_by("") == []
     state.commit([moved("a.png", "done", "one")])
-    assert len(state.held_with("key")) == 3
+    assert len(state.items_held_by("key")) == 3
 
 
 def test_the_events_of_a_decision_go_through_a_journal() -> None:

@@ -16,15 +16,15 @@ import pytest
 
 from venice_batch.errors import Locked, Unavailable
 from venice_batch.state import to_read, to_write
-from venice_batch.state.lease import NETWORK_FILE_SYSTEMS, hold, refuse_network_file_system
+from venice_batch.state.lease import NETWORK_FILE_SYSTEMS, acquired, refuse_network_file_system
 
 ROOT = Path(__file__).parents[3]
 
 _HOLDER = """
 import sys
 from pathlib import Path
-from venice_batch.state.lease import hold
-with hold(Path(sys.argv[1])):
+from venice_batch.state.lease import acquired
+with acquired(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -46,7 +46,7 @@ def holder(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
 def test_a_second_process_is_refused_at_once_and_told_who_holds_it(tmp_path: Path) -> None:
     with holder(tmp_path) as process:
         begun = time.monotonic()
-        with pytest.raises(Locked, match="another run holds") as caught, hold(tmp_path):
+        with pytest.raises(Locked, match="another run holds") as caught, acquired(tmp_path):
             pass
         assert time.monotonic() - begun < 10
         assert f'"pid": {process.pid}' in caught.value.message
@@ -55,11 +55,11 @@ def test_a_second_process_is_refused_at_once_and_told_who_holds_it(tmp_path: Pat
 
 def test_a_state_is_held_while_it_is_open_for_writing(tmp_path: Path) -> None:
     with to_write(tmp_path):
-        with pytest.raises(Locked), hold(tmp_path):
+        with pytest.raises(Locked), acquired(tmp_path):
             pass
         with to_read(tmp_path) as state:
             assert state.counts("job") == {}
-    with hold(tmp_path):
+    with acquired(tmp_path):
         pass
 
 
@@ -67,28 +67,28 @@ def test_a_killed_holder_frees_the_lease(tmp_path: Path) -> None:
     with holder(tmp_path) as process:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-        with hold(tmp_path):
+        with acquired(tmp_path):
             pass
 
 
 def test_the_lease_is_freed_when_the_work_fails(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), hold(tmp_path):
+    with pytest.raises(ZeroDivisionError), acquired(tmp_path):
         raise ZeroDivisionError
-    with hold(tmp_path):
+    with acquired(tmp_path):
         pass
 
 
 def test_a_refused_process_leaves_the_holders_name(tmp_path: Path) -> None:
-    with hold(tmp_path):
+    with acquired(tmp_path):
         before = (tmp_path / "lease").read_text()
-        with pytest.raises(Locked), hold(tmp_path):
+        with pytest.raises(Locked), acquired(tmp_path):
             pass
         assert (tmp_path / "lease").read_text() == before
 
 
 def test_a_longer_name_of_an_earlier_holder_is_gone(tmp_path: Path) -> None:
     (tmp_path / "lease").write_text("x" * 5000)
-    with hold(tmp_path):
+    with acquired(tmp_path):
         owner = json.loads((tmp_path / "lease").read_text())
         assert owner["pid"] == os.getpid()
 
@@ -100,7 +100,7 @@ def test_an_emulated_run_takes_the_lease_of_the_real_state(tmp_path: Path) -> No
 
 def test_a_folder_that_cannot_be_written_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(Unavailable, match="cannot write the state folder") as caught, hold(tmp_path / "file" / "x"):
+    with pytest.raises(Unavailable, match="cannot write the state folder") as caught, acquired(tmp_path / "file" / "x"):
         pass
     assert caught.value.remedy
 

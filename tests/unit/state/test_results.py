@@ -145,13 +145,13 @@ def test_the_manifest_needs_no_headers(results: FolderResults) -> None:
 
 
 def test_a_bad_answer_is_remembered(results: FolderResults) -> None:
-    assert not results.was_bad(KEY)
+    assert not results.was_set_aside(KEY)
     keep(results)
     found = results.find(KEY)
     assert found is not None
     results.set_aside(found)
-    assert results.was_bad(KEY)
-    assert not results.was_bad("ab" + "1" * 62)
+    assert results.was_set_aside(KEY)
+    assert not results.was_set_aside("ab" + "1" * 62)
 
 
 _KILLED = """

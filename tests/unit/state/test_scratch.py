@@ -1,4 +1,4 @@
-"""A run's own folder: private, gone at the end, and a dead run's cleared away without touching a living one's."""
+"""A run's own folder: open_scratch, gone at the end, and a dead run's cleared away without touching a living one's."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from venice_batch.errors import Unavailable
 from venice_batch.state import FolderResults, to_write
 from venice_batch.state.file_cache import FileCache
-from venice_batch.state.scratch import ARRIVED, private
-from venice_batch.state.store_retry import Patience
+from venice_batch.state.scratch import ARRIVED, open_scratch
+from venice_batch.state.store_retry import StoreRetry
 from venice_batch.storage import Access, S3Place
 
 KEY = "ab" + "0" * 62
@@ -25,7 +25,7 @@ def family(temporary: Path) -> Path:
 
 def dead_run(temporary: Path, place: S3Place, *, answer: bool) -> Path:
     """Leave a folder as a killed run does."""
-    with private(STATE, place, temporary) as scratch:
+    with open_scratch(STATE, place, temporary) as scratch:
         folder = scratch.folder
     folder.mkdir(parents=True)
     (folder / "copy").write_bytes(b"half")
@@ -38,7 +38,7 @@ def dead_run(temporary: Path, place: S3Place, *, answer: bool) -> Path:
 
 
 def test_the_folder_is_private_and_gone_at_the_end(tmp_path: Path) -> None:
-    with private(STATE, STATE, tmp_path) as scratch:
+    with open_scratch(STATE, STATE, tmp_path) as scratch:
         for folder in (scratch.folder, scratch.folder.parent):
             assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         (scratch.folder / "a").mkdir()
@@ -47,10 +47,10 @@ def test_the_folder_is_private_and_gone_at_the_end(tmp_path: Path) -> None:
 
 
 def test_two_runs_have_two_folders_and_leave_each_other_alone(tmp_path: Path) -> None:
-    with private(STATE, STATE, tmp_path) as one:
-        with private(STATE, STATE, tmp_path) as two:
+    with open_scratch(STATE, STATE, tmp_path) as one:
+        with open_scratch(STATE, STATE, tmp_path) as two:
             assert one.folder != two.folder
-            assert list(two.dead()) == []
+            assert list(two.dead_runs()) == []
             assert one.folder.is_dir()
         assert one.folder.is_dir()
 
@@ -59,16 +59,16 @@ def test_what_a_dead_run_left_is_shown_once_and_removed(tmp_path: Path) -> None:
     left = dead_run(tmp_path, STATE, answer=False)
     (left.parent / "stray").write_bytes(b"")
     (left.parent / "link").symlink_to("/")
-    with private(STATE, STATE, tmp_path) as scratch:
-        assert list(scratch.dead()) == [left]
+    with open_scratch(STATE, STATE, tmp_path) as scratch:
+        assert list(scratch.dead_runs()) == [left]
         assert list(scratch.folder.parent.iterdir()) == [scratch.folder]
-        assert list(scratch.dead()) == []
+        assert list(scratch.dead_runs()) == []
 
 
 def test_what_cannot_be_rescued_stays(tmp_path: Path) -> None:
     left = dead_run(tmp_path, STATE, answer=True)
-    with private(STATE, STATE, tmp_path) as scratch:
-        found = scratch.dead()
+    with open_scratch(STATE, STATE, tmp_path) as scratch:
+        found = scratch.dead_runs()
         assert next(found) == left
         found.close()
     assert FolderResults(left / ARRIVED).find(KEY) is not None
@@ -77,16 +77,16 @@ def test_what_cannot_be_rescued_stays(tmp_path: Path) -> None:
 def test_an_answer_of_another_part_waits_for_its_own_run(tmp_path: Path) -> None:
     answered = dead_run(tmp_path, STATE / "emulated", answer=True)
     empty = dead_run(tmp_path, STATE / "emulated", answer=False)
-    with private(STATE, STATE, tmp_path) as scratch:
-        assert list(scratch.dead()) == []
+    with open_scratch(STATE, STATE, tmp_path) as scratch:
+        assert list(scratch.dead_runs()) == []
         assert answered.is_dir()
         assert not empty.exists()
-    with private(STATE, STATE / "emulated", tmp_path) as scratch:
-        assert list(scratch.dead()) == [answered]
+    with open_scratch(STATE, STATE / "emulated", tmp_path) as scratch:
+        assert list(scratch.dead_runs()) == [answered]
 
 
 def test_an_answer_that_was_not_delivered_outlives_its_run(tmp_path: Path) -> None:
-    with private(STATE, STATE, tmp_path) as scratch:
+    with open_scratch(STATE, STATE, tmp_path) as scratch:
         results = FolderResults(scratch.folder / ARRIVED)
         (scratch.folder / "cache").mkdir()
         file = results.incoming(KEY)
@@ -97,24 +97,24 @@ def test_an_answer_that_was_not_delivered_outlives_its_run(tmp_path: Path) -> No
 
 def test_the_same_prefix_of_another_store_is_another_state(tmp_path: Path) -> None:
     other = S3Place("bucket", "state/", Access(endpoint_url="http://127.0.0.1:1"))
-    with private(STATE, STATE, tmp_path) as one, private(other, other, tmp_path) as two:
+    with open_scratch(STATE, STATE, tmp_path) as one, open_scratch(other, other, tmp_path) as two:
         assert one.folder.parent != two.folder.parent
 
 
 def test_a_place_that_is_taken_is_refused_with_a_remedy(tmp_path: Path) -> None:
-    with private(STATE, STATE, tmp_path) as scratch:
+    with open_scratch(STATE, STATE, tmp_path) as scratch:
         name = scratch.folder.parent
     name.write_bytes(b"")
     with (
         pytest.raises(Unavailable, match="cannot make a folder for temporary files") as caught,
-        private(STATE, STATE, tmp_path),
+        open_scratch(STATE, STATE, tmp_path),
     ):
         pass
     assert "TMPDIR" in caught.value.remedy
     name.unlink()
     (tmp_path / "elsewhere").mkdir()
     name.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(Unavailable), private(STATE, STATE, tmp_path):
+    with pytest.raises(Unavailable), open_scratch(STATE, STATE, tmp_path):
         pass
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
@@ -138,14 +138,14 @@ def test_the_least_used_copies_are_dropped_first_and_lent_ones_stay_readable(tmp
     cache = FileCache(tmp_path / "cache", most=25)
     for name in "abc":
         (tmp_path / name).write_bytes(name.encode() * 10)
-        cache.take(name, tmp_path / name)
-        assert cache.lend("a", tmp_path / f"a-after-{name}")
-    assert not cache.lend("b", tmp_path / "spare")
-    assert cache.lend("c", tmp_path / "spare")
+        cache.move_in(name, tmp_path / name)
+        assert cache.link_to("a", tmp_path / f"a-after-{name}")
+    assert not cache.link_to("b", tmp_path / "spare")
+    assert cache.link_to("c", tmp_path / "spare")
     assert {path.name for path in (tmp_path / "cache").iterdir()} == {"a", "c"}
     cache.drop("a")
     cache.drop("a")
-    assert not cache.lend("a", tmp_path / "none")
+    assert not cache.link_to("a", tmp_path / "none")
     assert (tmp_path / "a-after-a").read_bytes() == b"a" * 10
 
 
@@ -153,11 +153,11 @@ def test_a_copy_larger_than_the_cache_is_not_kept(tmp_path: Path) -> None:
     cache = FileCache(tmp_path / "cache", most=5)
     (tmp_path / "a").write_bytes(b"x" * 10)
     cache.add("a", tmp_path / "a")
-    assert not cache.lend("a", tmp_path / "b")
+    assert not cache.link_to("a", tmp_path / "b")
     assert (tmp_path / "a").is_file()
 
 
-# Patience
+# StoreRetry
 
 
 class Clock:
@@ -179,5 +179,5 @@ def test_a_store_is_asked_again_until_the_time_is_over() -> None:
         raise Unavailable("nobody answers")
 
     with pytest.raises(Unavailable):
-        Patience(seconds=5, pause=0, clock=Clock()).insist(failing)
+        StoreRetry(seconds=5, pause=0, clock=Clock()).run(failing)
     assert len(tries) == 5

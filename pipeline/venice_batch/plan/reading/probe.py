@@ -162,7 +162,7 @@ def stored_results(state: State, rule: OnFlagged) -> FindStored:
         result = state.results.find(key)
         if result is None or not result.flags:
             return None if result is None else StoredResult(known_of_result(result))
-        set_aside = state.results.was_bad(key)
+        set_aside = state.results.was_set_aside(key)
         action = flagged_action(result.flags, rule, released=state.released(result), set_aside=set_aside)
         return StoredResult(known_of_result(result), action)
 

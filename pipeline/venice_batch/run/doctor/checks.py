@@ -33,7 +33,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class Check:
     """One thing to look at.
 
     Attributes:
@@ -50,11 +50,11 @@ class Probe:
 
 
 @dataclass
-class _Under:
+class _RunningCheck:
     """A probe under way; what it has found so far counts even if it never ends."""
 
-    probe: Probe
-    problems_found: list[Finding] = field(default_factory=list)
+    probe: Check
+    findings: list[Finding] = field(default_factory=list)
     thread: threading.Thread = field(init=False)
 
     def __post_init__(self) -> None:
@@ -65,27 +65,27 @@ class _Under:
     def _work(self) -> None:
         try:
             for finding in self.probe.work():
-                self.problems_found.append(finding)
+                self.findings.append(finding)
         except Exception as error:  # noqa: BLE001 - whatever it is, the other checks go on
-            self.problems_found.append(of_error(self.probe.check, error, self.probe.code))
+            self.findings.append(finding_of(self.probe.check, error, self.probe.code))
 
     def ended(self, deadline: float) -> list[Finding]:
         self.thread.join(max(0.0, deadline - time.monotonic()))
-        found = list(self.problems_found)
+        found = list(self.findings)
         if self.thread.is_alive():
             late = f"no answer within {self.probe.seconds:.0f} s"
             found.append(Finding(self.probe.check, "bad", late, "see to the network and try again", self.probe.code))
         return found
 
 
-def examine(probes: Sequence[Probe]) -> Iterator[Finding]:
-    """Make all probes at the same time and yield their findings in order. Never raises what a probe raises."""
+def run_checks(checks: Sequence[Check]) -> Iterator[Finding]:
+    """Make all checks at the same time and yield their findings in order. Never raises what a probe raises."""
     begun = time.monotonic()
-    for under in [_Under(probe) for probe in probes]:
+    for under in [_RunningCheck(probe) for probe in checks]:
         yield from under.ended(begun + under.probe.seconds)
 
 
-def of_error(check: str, error: Exception, code: Exit = Exit.UNAVAILABLE) -> Finding:
+def finding_of(check: str, error: Exception, code: Exit = Exit.UNAVAILABLE) -> Finding:
     """Return what an error means; ours bring their remedy and exit code along."""
     if isinstance(error, VeniceBatchError):
         return Finding(check, "bad", error.message, error.remedy, error.exit_code)
@@ -94,7 +94,7 @@ def of_error(check: str, error: Exception, code: Exit = Exit.UNAVAILABLE) -> Fin
     return Finding(check, "bad", f"the check itself failed: {type(error).__name__}: {error}", "", Exit.BUG)
 
 
-def most_serious(problems_found: Iterable[Finding]) -> Exit:
+def most_serious(findings: Iterable[Finding]) -> Exit:
     """Return the exit code that speaks for all bad findings: 0 where there is none."""
-    codes = {finding.code for finding in problems_found if finding.level == "bad"}
+    codes = {finding.code for finding in findings if finding.level == "bad"}
     return next((code for code in (*PRECEDENCE, *Exit) if code in codes), Exit.DONE)

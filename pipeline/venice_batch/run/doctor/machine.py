@@ -15,7 +15,7 @@ from pathlib import Path
 
 from venice_batch.errors import Exit, Unavailable
 from venice_batch.imaging.encode import codecs
-from venice_batch.run.doctor.checks import Finding, Probe
+from venice_batch.run.doctor.checks import Check, Finding
 from venice_batch.state.lease import refuse_network_file_system
 
 _LIBRARIES = ("Pillow", "httpx2", "boto3", "pydantic", "click", "PyYAML")
@@ -29,12 +29,12 @@ _SLOW = 20.0
 _MEGA, _GIGA = 1e6, 1e9
 
 
-def probes(temporary: Path) -> list[Probe]:
+def checks(temporary: Path) -> list[Check]:
     """Return the checks that need neither job nor network."""
     return [
-        Probe("software", _software),
-        Probe("Pillow", _codecs),
-        Probe("TMPDIR", partial(disk, "TMPDIR", temporary, "set TMPDIR to a larger or faster disk")),
+        Check("software", _software),
+        Check("Pillow", _codecs),
+        Check("TMPDIR", partial(disk, "TMPDIR", temporary, "set TMPDIR to a larger or faster disk")),
     ]
 
 

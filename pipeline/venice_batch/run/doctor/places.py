@@ -15,10 +15,10 @@ from pathlib import Path
 from venice_batch.errors import Exit, SourceError, VeniceBatchError
 from venice_batch.job import FolderSource, Job
 from venice_batch.plan.reading.sources import candidates
-from venice_batch.run.doctor.checks import Finding, Probe, of_error
+from venice_batch.run.doctor.checks import Check, Finding, finding_of
 from venice_batch.run.doctor.machine import disk, local_state
 from venice_batch.state import LeasePolicy, bucket_lease, lease
-from venice_batch.state.conditional_writes import probe as probe_conditions
+from venice_batch.state.conditional_writes import check_conditional_writes
 from venice_batch.storage import Exists, StateStore
 
 #: A bucket's client is patient, and an endpoint that does not exist takes it long to give up.
@@ -27,12 +27,12 @@ _SECONDS = 20.0
 _MOST = 100
 
 
-def probes(job: Job) -> list[Probe]:
+def checks(job: Job) -> list[Check]:
     """Return the checks of source, output and state."""
     return [
-        Probe("source", partial(_source, job), Exit.USAGE, _SECONDS),
-        Probe("output", partial(_output, job), seconds=_SECONDS),
-        Probe("state", partial(_state, job), seconds=_SECONDS),
+        Check("source", partial(_source, job), Exit.USAGE, _SECONDS),
+        Check("output", partial(_output, job), seconds=_SECONDS),
+        Check("state", partial(_state, job), seconds=_SECONDS),
     ]
 
 
@@ -75,7 +75,7 @@ def _output(job: Job) -> Iterator[Finding]:
         except Exists:
             yield Finding("output", "ok", "conditional put")
         except VeniceBatchError as error:
-            yield of_error("output", error)
+            yield finding_of("output", error)
         else:
             remedy = "a file that somebody else puts there during a run may be replaced; see `output.existing`"
             yield Finding("output", "warn", "the store ignores conditions of a put", remedy)
@@ -111,7 +111,7 @@ def _state_store(job: Job, store: StateStore) -> Iterator[Finding]:
         remedy = "see to it that never two runs start at once, or use a store with conditional writes"
         yield Finding("state", "warn", "lease: unsafe", remedy)
     else:
-        yield _tried("state", "conditional put", lambda: probe_conditions(store))
+        yield _tried("state", "conditional put", lambda: check_conditional_writes(store))
 
 
 def _tried(check: str, what: str, work: Callable[[], object]) -> Finding:

@@ -9,7 +9,7 @@ from functools import partial
 from venice_batch.errors import CatalogueError, Exit
 from venice_batch.plan.model import dollars
 from venice_batch.plan.pipeline import Pipeline
-from venice_batch.run.doctor.checks import Finding, Probe
+from venice_batch.run.doctor.checks import Check, Finding
 from venice_batch.venice import Account, Api, Breaker, Cancel, Catalogue, Client, Gate, Lanes
 from venice_batch.venice.account import RateLimits
 from venice_batch.venice.connectivity import addresses, handshake, ping, proxy
@@ -21,13 +21,13 @@ _LAZY = 3.0
 _SOON = dt.timedelta(days=14)
 
 
-def probes(api: Api, pipeline: Pipeline | None) -> list[Probe]:
+def checks(api: Api, pipeline: Pipeline | None) -> list[Check]:
     """Return the checks of one API; those that need a key only where there is one."""
-    found = [Probe("network", partial(_way, api)), Probe("API", partial(_greeted, api))]
+    found = [Check("network", partial(_way, api)), Check("API", partial(_greeted, api))]
     if api.key is not None:
-        found.append(Probe("key", partial(_key, api), seconds=2 * _SECONDS))
+        found.append(Check("key", partial(_key, api), seconds=2 * _SECONDS))
     if pipeline is not None:
-        found.append(Probe("models", partial(_models, api, pipeline), seconds=2 * _SECONDS))
+        found.append(Check("models", partial(_models, api, pipeline), seconds=2 * _SECONDS))
     return found
 
 

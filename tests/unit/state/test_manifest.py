@@ -176,8 +176,8 @@ def test_a_run_counts_its_own_calls_and_a_day_those_of_all_jobs(state: State) ->
 
 def test_spending_is_told_by_step_and_by_the_model_that_served(state: State) -> None:
     state.commit([started(), *(reserved(call, micros=call) for call in range(1, 5))])
-    part_digest = Settled(2, "spent", "answered", 1.0, 200, 1, None, "other-model")
-    state.commit([settled(1, "spent"), part_digest, settled(3, "uncertain"), settled(4, "released")])
+    served = Settled(2, "spent", "answered", 1.0, 200, 1, None, "other-model")
+    state.commit([settled(1, "spent"), served, settled(3, "uncertain"), settled(4, "released")])
     told = [(row.step, row.model, row.spent, row.uncertain, row.calls) for row in state.spending("job")]
     assert told == [("upscale", "", 1, 3, 2), ("upscale", "other-model", 2, 0, 1)]
     assert state.spending("job", run=1) == state.spending("job")

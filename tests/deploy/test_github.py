@@ -1,4 +1,4 @@
-"""The workflow: valid by the schema of GitHub Actions, with few rights, and never two at a time."""
+"""The workflow: valid by the schema of GitHub Actions, with few rights, and never two at a time. The issue forms."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ WORKFLOW = document("github-actions.yml")
 STEPS = WORKFLOW["jobs"]["run"]["steps"]
 
 
-def validated(file: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", str(file)]
+def validated(file: Path, schema: str = "workflows") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.github-{schema}", str(file)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -60,3 +60,8 @@ def test_the_job_and_the_script_are_where_it_looks_for_them() -> None:
 def test_what_fills_the_places_of_the_job_is_passed_on() -> None:
     job = (ROOT / "configs" / "nightly-s3.yaml").read_text("utf-8")
     assert set(re.findall(r"\$\{(\w+)", job)) == set(WORKFLOW["jobs"]["run"]["env"])
+
+
+def test_the_issue_forms_are_valid_by_their_schema() -> None:
+    forms = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").iterdir())
+    assert {form.name: validated(form, "issue-forms").returncode for form in forms} == {"bug.yml": 0, "idea.yml": 0}

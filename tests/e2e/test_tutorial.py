@@ -17,7 +17,7 @@ _VARYING = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ|about \d+ s")
 #: Where the tutorial's reader works.
 _WORK = "/home/you/venice-batch/demo/tutorial"
 #: Where a person's terminal draws a bar and wipes it out again.
-_PROGRESS = re.compile(r"^\d+ of \d+ items, .*\n", re.MULTILINE)
+_PROGRESS = re.compile(r"^\d+ of \d+ items(, .*)?\n", re.MULTILINE)
 
 
 def _steps() -> Iterator[tuple[str, str]]:

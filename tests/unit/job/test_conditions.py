@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -9,7 +10,21 @@ from hypothesis import strategies as st
 
 from venice_batch.imaging.facts import READ_FORMATS
 from venice_batch.steps.canonical_json import digest
-from venice_batch.steps.conditions import KEYS, All, AnyOf, BadCondition, Compare, Known, Not, parse
+from venice_batch.steps.conditions import (
+    KEYS,
+    MEASURES,
+    All,
+    AnyOf,
+    BadCondition,
+    ColumnIs,
+    Compare,
+    Condition,
+    Decided,
+    Known,
+    Not,
+    parse,
+)
+from venice_batch.steps.row_conditions import needs_picture, resolve
 
 PHOTO = Known(width=1000, height=800, has_alpha=False, format="JPEG", bytes=500_000)
 
@@ -70,6 +85,42 @@ def test_every_test_waits_for_what_is_not_known_yet(key: str) -> None:
 )
 def test_an_unknown_part_decides_only_where_the_others_do_not(condition: object, holds: bool | None) -> None:  # noqa: FBT001
     assert parse(condition).holds(Known(width=1000)) is holds
+
+
+ANY_FORMAT = {"any": [{"format": ["JPEG"]}, {"not": {"format": ["PNG"]}}]}
+
+#: Every measure of two pictures, one wide and one high: no two measures of a picture are the same number.
+WIDE = Known(width=300, height=200, bytes=7_000)
+MEASURED: dict[str, tuple[int | str, int | str]] = {
+    "width": (300, 210),
+    "height": (200, 320),
+    "max_side": (300, 320),
+    "min_side": (200, 210),
+    "pixels": (60_000, 67_200),
+    "bytes": (7_000, 8_000),
+    "aspect_ratio": ("3:2", "21:32"),
+}
+HIGH = Known(width=210, height=320, bytes=8_000)
+
+
+@pytest.mark.parametrize("picture", [0, 1], ids=["wide", "high"])
+@pytest.mark.parametrize("measure", MEASURES)
+def test_a_measure_is_compared_with_its_bound_exactly(measure: str, picture: int) -> None:
+    known, bound = (WIDE, HIGH)[picture], MEASURED[measure][picture]
+    number = Fraction(bound.replace(":", "/")) if isinstance(bound, str) else Fraction(bound)
+    above = f"{number.numerator * 1000 + 1}:{number.denominator * 1000}" if isinstance(bound, str) else bound + 1
+    assert parse({f"{measure}_at_least": bound}).holds(known) is True
+    assert parse({f"{measure}_below": bound}).holds(known) is False
+    assert parse({f"{measure}_at_least": above}).holds(known) is False
+    assert parse({f"{measure}_below": above}).holds(known) is True
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("missing", ["width", "height", "bytes"])
+def test_a_measure_waits_for_just_what_it_is_made_of(measure: str, missing: str) -> None:
+    known = replace(WIDE, **{missing: None})
+    needed = {measure} if measure in {"width", "height", "bytes"} else {"width", "height"}
+    assert (known.measure(measure) is None) is (missing in needed)
 
 
 def test_a_ratio_is_exact() -> None:
@@ -211,3 +262,41 @@ def test_a_test_of_columns_that_makes_no_sense_is_told(condition: object, told: 
 
 def test_a_number_in_a_test_of_columns_is_the_text_that_was_written() -> None:
     assert parse({"metadata": {"size": [42, "41"]}}).to_json() == {"metadata": {"size": ["41", "42"]}}
+
+
+@pytest.mark.parametrize(
+    ("condition", "stored"),
+    [
+        (parse({"aspect_ratio_below": 0.8}), {"aspect_ratio_below": "4:5"}),
+        (
+            parse({"bytes_at_least": "2KB", "has_alpha": True}),
+            {"all": [{"bytes_at_least": "2000"}, {"has_alpha": True}]},
+        ),
+        (parse({"any": [{"format": "jpg"}, {"not": {"format": "png"}}]}), ANY_FORMAT),
+        (parse({"metadata": {"title": "present"}}), {"metadata": {"title": "present"}}),
+        (Decided(wanted=False), {"settled": False}),
+    ],
+)
+def test_the_json_that_stored_fingerprints_were_taken_of_stays(condition: Condition, stored: object) -> None:
+    assert condition.to_json() == stored
+
+
+def test_spaces_around_a_value_do_not_count() -> None:
+    test = parse({"metadata": {"category": " shoes "}})
+    assert test == ColumnIs("category", ("shoes",))
+    assert test.has("shoes ")
+    assert not test.has("sho es")
+    assert not ColumnIs("category", None).has("  ")
+
+
+def test_what_a_row_has_decided_needs_no_picture() -> None:
+    assert not needs_picture(Decided(wanted=False))
+    assert not needs_picture(ColumnIs("category", None))
+    assert needs_picture(parse({"not": {"has_alpha": True}}))
+
+
+def test_a_row_decides_its_part_and_leaves_every_test_of_the_picture() -> None:
+    condition = parse({"metadata": {"kind": "shoes"}, "has_alpha": True, "width_below": 5})
+    assert resolve(condition, lambda _: "shoes") == parse({"has_alpha": True, "width_below": 5})
+    assert resolve(condition, lambda _: "bags") == Decided(wanted=False)
+    assert resolve(parse({"metadata": {"kind": "shoes"}}), lambda _: "shoes") is None

@@ -98,7 +98,7 @@ def loads(text: str, file: Path, *, environ: Mapping[str, str], overrides: Seque
     reader = _Reader(root, file, Problems(places(root), [*problems, *found, *unset]))
     job = reader.job()
     if job is None:
-        raise JobError(reader.problems_found.in_order())
+        raise JobError(reader.problems.in_order())
     return job
 
 
@@ -137,8 +137,8 @@ def _without_secrets(overrides: Sequence[str], environ: Mapping[str, str], probl
 class _Reader:
     """Reads the sections one by one, so that a mistake in one does not hide those in the others."""
 
-    def __init__(self, root: Node, file: Path, problems_found: Problems) -> None:
-        self.problems_found = problems_found
+    def __init__(self, root: Node, file: Path, problems: Problems) -> None:
+        self.problems = problems
         self._file = file
         self._context: dict[str, Any] = {"folder": file.absolute().parent}
         data = plain(root)
@@ -154,7 +154,7 @@ class _Reader:
         self._put_behind(preset)
         source = self._source()
         steps = (
-            step_list.read(self._data["steps"], self._kind(), self.problems_found, self._context)
+            step_list.read(self._data["steps"], self._kind(), self.problems, self._context)
             if self._has("steps")
             else ()
         )
@@ -164,10 +164,10 @@ class _Reader:
         if head and output:
             self._report_buckets(head, output)
             output = self._finished_files(output, preset)
-        if self.problems_found.problems or not (head and source and output and budget and api and run and notify):
+        if self.problems.found or not (head and source and output and budget and api and run and notify):
             return None
-        transparency.report(steps, output, _place_of(preset), self.problems_found)
-        if self.problems_found.problems:
+        transparency.report(steps, output, _place_of(preset), self.problems)
+        if self.problems.found:
             return None
         access = _access(output.s3)
         path = output.path.with_access(access)
@@ -186,7 +186,7 @@ class _Reader:
             else head.state.with_access(access.for_state()),
             lease=head.lease,
             notify=notify,
-            places=self.problems_found.places,
+            places=self.problems.places,
         )
 
     def _put_behind(self, preset: Preset | None) -> None:
@@ -201,22 +201,22 @@ class _Reader:
         if preset is not None and specs:
             what = f"preset {preset.name} brings renditions of its own"
             hint = f"keep one of the two; venice-batch presets {preset.name} shows what it stands for"
-            self.problems_found.about_key(("output", "renditions"), what, hint)
+            self.problems.about_key(("output", "renditions"), what, hint)
         if preset is not None:
             specs = tuple(RenditionSpec.model_validate(each) for each in preset.renditions)
-        renditions.report(specs, output.name, _place_of(preset), self.problems_found)
+        renditions.report(specs, output.name, _place_of(preset), self.problems)
         return output.model_copy(update={"renditions": specs})
 
     def _report_buckets(self, head: Head, output: Output) -> None:
         """Report what only makes sense with a bucket, or only without one."""
         if _is_remote(output.path) and head.state is None:
             what = "state is missing: an output on S3 is often public, and ledger and held pictures must not be"
-            self.problems_found.about_key(("state",), what, "write state: s3://BUCKET/PREFIX/, or a local folder")
+            self.problems.about_key(("state",), what, "write state: s3://BUCKET/PREFIX/, or a local folder")
         if output.s3 is not None and not _is_remote(output.path) and not _is_remote(head.state):
-            self.problems_found.about_key(("output", "s3"), "neither output nor state lies in a bucket", "remove it")
+            self.problems.about_key(("output", "s3"), "neither output nor state lies in a bucket", "remove it")
         if "lease" in head.model_fields_set and not _is_remote(head.state):
             what = "lease belongs to a state on S3"
-            self.problems_found.about_key(("lease",), what, "remove it: a local state is locked by the system")
+            self.problems.about_key(("lease",), what, "remove it: a local state is locked by the system")
 
     def _report_empty(self, value: object, path: ValuePath) -> None:
         """Report every place without a value; only a step's fields may be left empty."""
@@ -227,15 +227,15 @@ class _Reader:
             for place, item in enumerate(value):
                 self._report_empty(item, (*path, place))
         elif value is None and not _may_be_empty(path):
-            self.problems_found.about_nothing(path)
+            self.problems.about_nothing(path)
 
     def _report_top(self) -> None:
         for key in self._data:
             if key not in TOP_KEYS:
-                self.problems_found.about_key((key,), *unknown_key(key, TOP_KEYS, ()))
+                self.problems.about_key((key,), *unknown_key(key, TOP_KEYS, ()))
         for key in ("source", "steps", "output"):
             if key not in self._data and not (key == "steps" and self._has("preset")):
-                self.problems_found.about_key((key,), f"{key} is missing", _EXAMPLES[key])
+                self.problems.about_key((key,), f"{key} is missing", _EXAMPLES[key])
 
     def _only(self, *keys: str) -> dict[str, object]:
         return {key: self._data[key] for key in keys if key in self._data}
@@ -244,7 +244,7 @@ class _Reader:
         return self._data.get(key) is not None
 
     def _validate(self, model: type[_Section], value: object, path: ValuePath = (), **more: Any) -> _Section | None:
-        return validate(model, value, path, self.problems_found, context=self._context, **more)
+        return validate(model, value, path, self.problems, context=self._context, **more)
 
     def _section(self, name: str, model: type[_Section], **more: Any) -> _Section | None:
         value = self._data.get(name)
@@ -255,7 +255,7 @@ class _Reader:
         value = self._data.get("notify")
         if value is not None and not isinstance(value, dict):
             # `validate` would repeat the value, which may be a secret address.
-            self.problems_found.about_value(("notify",), *NOT_A_MAPPING)
+            self.problems.about_value(("notify",), *NOT_A_MAPPING)
             return None
         return self._section("notify", Notify)
 
@@ -278,22 +278,20 @@ class _Reader:
         if not isinstance(source, FolderSource):
             return source
         if source.s3 is not None and not _is_remote(source.path):
-            self.problems_found.about_key(("source", "s3"), "the source does not lie in a bucket", "remove it")
+            self.problems.about_key(("source", "s3"), "the source does not lie in a bucket", "remove it")
         return source.model_copy(update={"path": source.path.with_access(_access(source.s3)), "s3": None})
 
     def _report_source(self, value: object) -> None:
         kinds = [key for key in _SOURCES if isinstance(value, dict) and key in value]
         if len(kinds) > 1:
             what = f"two sources: {' and '.join(kinds)}"
-            self.problems_found.about_key(("source", kinds[1]), what, "keep one; write a second job for the other")
+            self.problems.about_key(("source", kinds[1]), what, "keep one; write a second job for the other")
             return
         for key in value if isinstance(value, dict) else ():
             if key not in known_fields(FolderSource):
-                self.problems_found.about_key(
-                    ("source", key), *unknown_key(key, (*_SOURCES, *_FOLDER_ONLY), ("source",))
-                )
-        if not self.problems_found.any_below(("source",)):
-            self.problems_found.about_value(("source",), f"{quoted(value)} names no source", _EXAMPLES["source"])
+                self.problems.about_key(("source", key), *unknown_key(key, (*_SOURCES, *_FOLDER_ONLY), ("source",)))
+        if not self.problems.any_below(("source",)):
+            self.problems.about_value(("source",), f"{quoted(value)} names no source", _EXAMPLES["source"])
 
 
 _FOLDER_ONLY = ("include", "exclude", "keys", "s3")

@@ -11,7 +11,7 @@ from venice_batch.job.yaml_tree import MAX_DEPTH, Entries, Items, Mark, Node, Sc
 from venice_batch.steps.table import STEPS
 
 #: Keys of the outer mapping of a step; every other one is a field and lies below the step's name.
-STEP_KEYS = frozenset({"id", "when", "expect"})
+STEP_KEYS = ("id", "when", "expect")
 
 #: Sections that may be written as one text, and what that text is short for.
 SHORT_FOR = {"source": "path", "output": "path"}

@@ -20,18 +20,18 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 class Problems:
-    """Collects problems; one value gets one problem, the first."""
+    """Collects problems in `found`; one value gets one problem, the first."""
 
-    def __init__(self, places: Places, problems: Iterable[Problem]) -> None:
-        self.problems = list(problems)
+    def __init__(self, places: Places, found: Iterable[Problem]) -> None:
+        self.found = list(found)
         self.places = places
         self._seen: set[Path] = set()
         # Every path with a problem at or below it. A value that could not be filled in is already reported, too:
         # what then does not fit about it is no news.
         self._touched: set[Path] = set()
-        spoiled = {(problem.file, problem.line, problem.column) for problem in self.problems}
-        for path, mark in places.values.items() if spoiled else ():
-            if (mark.file, mark.line, mark.column) in spoiled:
+        reported = {(problem.file, problem.line, problem.column) for problem in self.found}
+        for path, mark in places.values.items() if reported else ():
+            if (mark.file, mark.line, mark.column) in reported:
                 self._touch(path)
 
     def about_value(self, path: Path, what: str, instead: str = "") -> None:
@@ -57,13 +57,13 @@ class Problems:
 
     def in_order(self) -> list[Problem]:
         """Return the problems of the file from top to bottom, then those of options."""
-        return sorted(self.problems, key=lambda found: (found.file.startswith("--set "), found.line, found.column))
+        return sorted(self.found, key=lambda each: (each.file.startswith("--set "), each.line, each.column))
 
     def _add(self, path: Path, problem: Problem) -> None:
         if path not in self._seen:
             self._seen.add(path)
             self._touch(path)
-            self.problems.append(problem)
+            self.found.append(problem)
 
     def _touch(self, path: Path) -> None:
         self._touched.update(path[:length] for length in range(len(path) + 1))
@@ -80,7 +80,7 @@ def validate(
     model: type[_Model],
     value: object,
     path: Path,
-    problems_found: Problems,
+    problems: Problems,
     *,
     context: Mapping[str, Any],
     unknown: Callable[[str], tuple[str, str] | None] = lambda _: None,
@@ -91,7 +91,7 @@ def validate(
         model: the section's model.
         value: plain values; None stands for a section without any key.
         path: where the section stands.
-        problems_found: receives the problems.
+        problems: receives the problems.
         context: pydantic's validation context.
         unknown: gives what and instead for an unknown key that deserves its own answer.
 
@@ -101,13 +101,13 @@ def validate(
     if value is not None and not isinstance(value, dict):
         known = known_fields(model)
         hint = f"write a mapping of {', '.join(known[:6])}" if known else "remove it"
-        problems_found.about_value(path, f"{quoted(value)} where a mapping is expected", hint)
+        problems.about_value(path, f"{quoted(value)} where a mapping is expected", hint)
         return None
     try:
         return model.model_validate(value or {}, context=context)
     except ValidationError as error:
         for detail in error.errors(include_url=False):
-            _report(detail, model, path, problems_found, unknown)
+            _report(detail, model, path, problems, unknown)
     return None
 
 
@@ -115,7 +115,7 @@ def _report(
     detail: ErrorDetails,
     model: type[BaseModel],
     path: Path,
-    problems_found: Problems,
+    problems: Problems,
     unknown: Callable[[str], tuple[str, str] | None],
 ) -> None:
     context = detail.get("ctx", {})
@@ -123,11 +123,11 @@ def _report(
     if detail["type"] == "extra_forbidden":
         inner = _section_at(model, detail["loc"])
         what, instead = unknown(str(full[-1])) or unknown_key(str(full[-1]), known_fields(inner), full[:-1])
-        problems_found.about_key(full, what, instead)
+        problems.about_key(full, what, instead)
     elif detail["type"] == "missing":
-        problems_found.about_key(full, f"{_label(full).removesuffix(': ')} is missing", f"write {full[-1]}: ...")
+        problems.about_key(full, f"{_label(full).removesuffix(': ')} is missing", f"write {full[-1]}: ...")
     else:
-        problems_found.about_value(full, *_explain(detail, context))
+        problems.about_value(full, *_explain(detail, context))
 
 
 def _section_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> type[BaseModel]:
@@ -152,7 +152,7 @@ def unknown_key(key: str, known: Sequence[str], path: Path) -> tuple[str, str]:
     return what, f"known: {', '.join(known)}" if known else "remove it: there are no fields"
 
 
-#: pydantic's verdicts in the words of a person who edits a text file: what, and what to write instead.
+#: pydantic's errors in the words of a person who edits a text file: what, and what to write instead.
 _WORDS: Mapping[str, tuple[str, str]] = {
     "refused": ("{what}", "{instead}"),
     "greater_than": ("{value} is out of range", "write a number above {gt:,g}"),

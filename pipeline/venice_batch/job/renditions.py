@@ -92,22 +92,22 @@ class RenditionSpec(Strict):
         return f"{name[:place]}{self.suffix}{name[place:]}"
 
 
-def report(specs: Sequence[RenditionSpec], name: str, path: Path, problems_found: Problems) -> None:
+def report(specs: Sequence[RenditionSpec], name: str, path: Path, problems: Problems) -> None:
     """Report what is wrong between the finished files of one item.
 
     Args:
         specs: the entries of ``output.renditions``.
         name: ``output.name``.
         path: where the list stands.
-        problems_found: receives the problems.
+        problems: receives the problems.
     """
     met: dict[str, int] = {}
     for number, spec in enumerate(specs):
-        _report_format(spec, name, (*path, number, "format"), problems_found)
+        _report_format(spec, name, (*path, number, "format"), problems)
         file = spec.template(name).replace("{ext}", spec.extension)
         first = met.setdefault(file.casefold(), number)
         if first != number:
-            problems_found.about_value(
+            problems.about_value(
                 (*path, number),
                 f"{file} is the name of rendition {first}, too (counted from 0)",
                 "give one of them a suffix, such as -small"
@@ -116,16 +116,12 @@ def report(specs: Sequence[RenditionSpec], name: str, path: Path, problems_found
             )
 
 
-def _report_format(spec: RenditionSpec, name: str, path: Path, problems_found: Problems) -> None:
+def _report_format(spec: RenditionSpec, name: str, path: Path, problems: Problems) -> None:
     ending = name.rpartition(".")[2].lower()
     promised = _FORMAT_OF.get(ending, spec.format)
     if promised != spec.format:
-        problems_found.about_value(
-            path, f"the output's name ends in .{ending}, and this is {spec.format}", "write .{ext}"
-        )
+        problems.about_value(path, f"the output's name ends in .{ending}, and this is {spec.format}", "write .{ext}")
     # Asked only where it can be missing: the answer takes loading Pillow.
     elif spec.format in {"avif", "webp"} and FORMATS[spec.format][0] not in imaging.writable_formats():
         what = f"the Pillow of this machine cannot write {spec.format}"
-        problems_found.about_value(
-            path, what, "install a Pillow that can (its wheels on PyPI do), or write jpeg or png"
-        )
+        problems.about_value(path, what, "install a Pillow that can (its wheels on PyPI do), or write jpeg or png")

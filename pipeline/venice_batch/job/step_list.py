@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from venice_batch.job.model import StepHead, StepSpec
@@ -21,16 +22,26 @@ from venice_batch.steps.table import STEPS
 #: Far more than a picture survives; keeps the checks between steps quick.
 MAX_STEPS = 100
 
-_EXAMPLE = "- edit: {prompt: ...}"
+_EXAMPLE = "write - edit: {prompt: ...}"
 
 
-def read(value: object, kind: str, problems_found: Problems, context: Mapping[str, Any]) -> tuple[StepSpec, ...]:
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """One item of the list, taken apart: name (empty: no step, and reported), fields, and the keys around them."""
+
+    path: Path
+    name: str = ""
+    fields: object = None
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+def read(value: object, kind: str, problems: Problems, context: Mapping[str, Any]) -> tuple[StepSpec, ...]:
     """Read the steps.
 
     Args:
         value: the plain value of ``steps``.
         kind: what the source is: ``path``, ``prompts``, ``urls``, or empty when that is not known.
-        problems_found: receives every problem.
+        problems: receives every problem.
         context: pydantic's validation context (`folder`).
 
     Returns:
@@ -38,118 +49,130 @@ def read(value: object, kind: str, problems_found: Problems, context: Mapping[st
     """
     path: Path = ("steps",)
     if not isinstance(value, list):
-        problems_found.about_value(path, f"{quoted(value)} where a list of steps is expected", f"write {_EXAMPLE}")
+        problems.about_value(path, f"{quoted(value)} where a list of steps is expected", _EXAMPLE)
         return ()
     if len(value) > MAX_STEPS:
-        problems_found.about_key(
-            path, f"{len(value):,} steps, more than {MAX_STEPS}", "split the work into several jobs"
-        )
+        what = f"{len(value):,} steps, more than {MAX_STEPS}"
+        problems.about_key(path, what, "split the work into several jobs")
         return ()
     if not value:
-        problems_found.about_value(path, "there is no step", f"write {_EXAMPLE}")
-    raw = [_Raw.of(item, (*path, number), problems_found) for number, item in enumerate(value)]
-    ids = _ids(raw, problems_found)
-    specs = [item.spec(item_id, problems_found, context) for item, item_id in zip(raw, ids, strict=True)]
-    _check_order(raw, kind, problems_found)
-    _check_references(raw, specs, ids, kind, problems_found)
+        problems.about_value(path, "there is no step", _EXAMPLE)
+    reader = _Reader(problems, context)
+    items = [reader.item(each, (*path, number)) for number, each in enumerate(value)]
+    ids = reader.ids(items)
+    specs = [reader.spec(item, step_id) for item, step_id in zip(items, ids, strict=True)]
+    _check_order(items, kind, problems)
+    _check_references(items, specs, ids, kind, problems)
     return tuple(spec for spec in specs if spec is not None)
 
 
-class _Raw:
-    """One item of the list, taken apart: name, fields, and what stands beside them."""
+class _Reader:
+    """Reads items one by one, so that a mistake in one does not hide those in the others."""
 
-    def __init__(self, path: Path, name: str, fields: object, beside: Mapping[str, object]) -> None:
-        self.path = path
-        self.name = name  # empty: not a step, reported
-        self.fields = fields
-        self.beside = beside
+    def __init__(self, problems: Problems, context: Mapping[str, Any]) -> None:
+        self._problems = problems
+        self._context = context
 
-    @classmethod
-    def of(cls, item: object, path: Path, problems_found: Problems) -> _Raw:
+    def item(self, value: object, path: Path) -> _Item:
         """Take an item apart; what cannot be a step is reported."""
-        if isinstance(item, str):
-            item = {item: None}
-            bare = True
-        else:
-            bare = False
+        item = {value: None} if isinstance(value, str) else value
         if not isinstance(item, dict) or not item:
-            problems_found.about_value(path, f"{quoted(item)} is not a step", f"write {_EXAMPLE}")
-            return cls(path, "", None, {})
+            self._problems.about_value(path, f"{quoted(value)} is not a step", _EXAMPLE)
+            return _Item(path)
         names = [key for key in item if key in STEPS]
         if len(names) > 1:
-            hint = "begin each step with its own -"
-            problems_found.about_key((*path, names[1]), f"two steps in one item: {names[0]} and {names[1]}", hint)
-            return cls(path, "", None, {})
+            what = f"two steps in one item: {names[0]} and {names[1]}"
+            self._problems.about_key((*path, names[1]), what, "begin each step with its own -")
+            return _Item(path)
         name = names[0] if names else ""
-        _report_unknown(item, name, path, problems_found, bare=bare)
-        return cls(path, name, _with_strays(item, name), {key: item[key] for key in item if key in STEP_KEYS})
+        for key in item:
+            if key not in STEPS and key not in STEP_KEYS:
+                self._report_unknown(key, name, path, alone=isinstance(value, str))
+        if not name and all(key in STEP_KEYS for key in item):
+            self._problems.about_value(path, "no step is named here", f"known: {', '.join(STEPS)}")
+        options = {key: item[key] for key in item if key in STEP_KEYS}
+        return _Item(path, name, _with_misplaced(item, name), options)
 
-    def spec(self, step_id: str, problems_found: Problems, context: Mapping[str, Any]) -> StepSpec | None:
+    def _report_unknown(self, key: str, name: str, path: Path, *, alone: bool) -> None:
+        if not name:
+            self._problems.about_key(path if alone else (*path, key), f"unknown step {quoted(key)}", _nearest_step(key))
+        elif key in known_fields(STEPS[name].fields):
+            hint = f"indent it further than {name}, or write {name}: {{{key}: ...}}"
+            self._problems.about_key((*path, key), f"{key} stands beside {name}, not inside it", hint)
+        else:
+            known = (*STEP_KEYS, *known_fields(STEPS[name].fields))
+            self._problems.about_key((*path, key), *unknown_key(key, known, path))
+
+    def ids(self, items: Sequence[_Item]) -> list[str]:
+        """Give every step an id: the chosen one, else the step's name with -2, -3 … where that is taken."""
+        chosen = [self._chosen_id(item) for item in items]
+        taken: set[str] = set()
+        for item, step_id in zip(items, chosen, strict=True):
+            if step_id and step_id in taken:
+                what = f"{step_id} names an earlier step too"
+                self._problems.about_value((*item.path, "id"), what, "choose another id")
+            taken.add(step_id)
+        return [step_id or _free(item.name or "step", taken) for item, step_id in zip(items, chosen, strict=True)]
+
+    def _chosen_id(self, item: _Item) -> str:
+        if "id" not in item.options:
+            return ""
+        head = validate(StepHead, {"id": item.options["id"]}, item.path, self._problems, context={})
+        return "" if head is None else head.id or ""
+
+    def spec(self, item: _Item, step_id: str) -> StepSpec | None:
         """Validate fields, condition and expectations."""
-        when, expect = self._when(problems_found), self._expect(problems_found, context)
-        if columns_of(when) and not context.get("columns"):
-            what = f"there is no metadata whose column {quoted(columns_of(when)[0])} could be looked at"
-            problems_found.about_value((*self.path, "when"), what, "add source.metadata, or test the picture only")
-        if not self.name:
+        when, expect = self._when(item), self._expect(item)
+        columns = columns_of(when)
+        if columns and not self._context.get("columns"):
+            what = f"there is no metadata whose column {quoted(columns[0])} could be looked at"
+            hint = "add source.metadata, or test the picture only"
+            self._problems.about_value((*item.path, "when"), what, hint)
+        if not item.name:
             return None
-        model = STEPS[self.name].fields
-        path = (*self.path, self.name)
-        fields = validate(model, self.fields, path, problems_found, context=context, unknown=_picture_field)
-        return None if fields is None else StepSpec(step_id, self.name, fields, when, expect)
+        fields = validate(
+            STEPS[item.name].fields,
+            item.fields,
+            (*item.path, item.name),
+            self._problems,
+            context=self._context,
+            unknown=_picture_field,
+        )
+        return None if fields is None else StepSpec(step_id, item.name, fields, when, expect)
 
-    def _expect(self, problems_found: Problems, context: Mapping[str, Any]) -> ExpectFields | None:
-        if "expect" not in self.beside or not self.name:
+    def _expect(self, item: _Item) -> ExpectFields | None:
+        if "expect" not in item.options or not item.name:
             return None
-        path = (*self.path, "expect")
-        if not STEPS[self.name].paid:
-            what = f"{self.name} is done on this machine: there is no answer to expect anything of"
-            problems_found.about_key(path, what, "move expect to a paid step, or remove it")
+        path = (*item.path, "expect")
+        if not STEPS[item.name].paid:
+            what = f"{item.name} is done on this machine: there is no answer to expect anything of"
+            self._problems.about_key(path, what, "move expect to a paid step, or remove it")
             return None
-        expect = validate(ExpectFields, self.beside["expect"], path, problems_found, context=context)
-        if expect is not None and expect.aspect_within is not None and self.name == "generate":
+        expect = validate(ExpectFields, item.options["expect"], path, self._problems, context=self._context)
+        if expect is not None and expect.aspect_within is not None and item.name == "generate":
             what = "generate is sent no picture whose shape could be kept"
-            problems_found.about_key(
-                (*path, "aspect_within"), what, "remove it; min_width and min_height ask for a size"
-            )
+            hint = "remove it; min_width and min_height ask for a size"
+            self._problems.about_key((*path, "aspect_within"), what, hint)
         return expect
 
-    def _when(self, problems_found: Problems) -> Condition | None:
-        if "when" not in self.beside:
+    def _when(self, item: _Item) -> Condition | None:
+        if "when" not in item.options:
             return None
-        path = (*self.path, "when")
         try:
-            return parse(self.beside["when"])
+            return parse(item.options["when"])
         except BadCondition as bad:
             for fault in bad.faults:
-                report = problems_found.about_key if fault.about_key else problems_found.about_value
-                report((*path, *fault.path), fault.what, fault.instead)
+                report = self._problems.about_key if fault.about_key else self._problems.about_value
+                report((*item.path, "when", *fault.path), fault.what, fault.instead)
         return None
 
 
-def _report_unknown(item: Mapping[str, object], name: str, path: Path, problems_found: Problems, *, bare: bool) -> None:
-    for key in item:
-        if key in STEPS or key in STEP_KEYS:
-            continue
-        if name and key in known_fields(STEPS[name].fields):
-            hint = f"indent it further than {name}, or write {name}: {{{key}: ...}}"
-            problems_found.about_key((*path, key), f"{key} stands beside {name}, not inside it", hint)
-        elif name:
-            problems_found.about_key(
-                (*path, key), *unknown_key(key, (*STEP_KEYS, *known_fields(STEPS[name].fields)), path)
-            )
-        else:
-            place = path if bare else (*path, key)
-            problems_found.about_key(place, f"unknown step {quoted(key)}", _nearest_step(key))
-    if not name and all(key in STEP_KEYS for key in item):
-        problems_found.about_value(path, "no step is named here", f"known: {', '.join(STEPS)}")
-
-
-def _with_strays(item: Mapping[str, object], name: str) -> object:
+def _with_misplaced(item: Mapping[str, object], name: str) -> object:
     """Return the fields, with those that stand beside the step by mistake: they are reported, but not missing."""
     fields = item.get(name)
     known = known_fields(STEPS[name].fields) if name else ()
-    strays = {key: value for key, value in item.items() if key in known}
-    return {**strays, **(fields or {})} if strays and isinstance(fields, dict | None) else fields
+    misplaced = {key: value for key, value in item.items() if key in known}
+    return {**misplaced, **(fields or {})} if misplaced and isinstance(fields, dict | None) else fields
 
 
 def _nearest_step(key: str) -> str:
@@ -163,24 +186,6 @@ def _picture_field(key: str) -> tuple[str, str] | None:
     return None
 
 
-def _ids(raw: Sequence[_Raw], problems_found: Problems) -> list[str]:
-    """Give every step an id: the chosen one, else the step's name with -2, -3 … where that is taken."""
-    chosen = [_chosen_id(item, problems_found) for item in raw]
-    taken: set[str] = set()
-    for item, written in zip(raw, chosen, strict=True):
-        if written and written in taken:
-            problems_found.about_value((*item.path, "id"), f"{written} names an earlier step too", "choose another id")
-        taken.add(written)
-    return [written or _free(item.name or "step", taken) for item, written in zip(raw, chosen, strict=True)]
-
-
-def _chosen_id(item: _Raw, problems_found: Problems) -> str:
-    if "id" not in item.beside:
-        return ""
-    section = validate(StepHead, {"id": item.beside["id"]}, item.path, problems_found, context={})
-    return section.id or "" if section is not None else ""
-
-
 def _free(name: str, taken: set[str]) -> str:
     candidate, number = name, 1
     while candidate in taken:
@@ -190,42 +195,39 @@ def _free(name: str, taken: set[str]) -> str:
     return candidate
 
 
-def _check_order(raw: Sequence[_Raw], kind: str, problems_found: Problems) -> None:
-    for number, item in enumerate(raw):
+def _check_order(items: Sequence[_Item], kind: str, problems: Problems) -> None:
+    for number, item in enumerate(items):
         if item.name != "generate":
             continue
+        path = (*item.path, item.name)
         if number > 0:
-            problems_found.about_key(
-                (*item.path, item.name), "generate can only be the first step", "move it to the top"
-            )
+            problems.about_key(path, "generate can only be the first step", "move it to the top")
         elif kind not in {"prompts", ""}:
-            hint = "write source: {prompts: FILE}"
-            problems_found.about_key((*item.path, item.name), "generate starts from prompts, not from pictures", hint)
-        if number == 0 and "when" in item.beside:
-            problems_found.about_key((*item.path, "when"), "there is no picture before the first step", "remove when")
-    if kind == "prompts" and raw and raw[0].name not in {"generate", ""}:
-        hint = "begin with - generate: {model: ...}"
-        problems_found.about_value(raw[0].path, "a job that starts from prompts begins with generate", hint)
+            what = "generate starts from prompts, not from pictures"
+            problems.about_key(path, what, "write source: {prompts: FILE}")
+        if number == 0 and "when" in item.options:
+            problems.about_key((*item.path, "when"), "there is no picture before the first step", "remove when")
+    if kind == "prompts" and items and items[0].name not in {"generate", ""}:
+        what = "a job that starts from prompts begins with generate"
+        problems.about_value(items[0].path, what, "begin with - generate: {model: ...}")
 
 
 def _check_references(
-    raw: Sequence[_Raw], specs: Sequence[StepSpec | None], ids: Sequence[str], kind: str, problems_found: Problems
+    items: Sequence[_Item], specs: Sequence[StepSpec | None], ids: Sequence[str], kind: str, problems: Problems
 ) -> None:
     for number, spec in enumerate(specs):
-        fields = spec.fields if spec is not None else None
-        if not isinstance(fields, MultiEditFields):
+        if spec is None or not isinstance(spec.fields, MultiEditFields):
             continue
-        for place, ref in enumerate(fields.images):
-            path = (*raw[number].path, "multi-edit", "images", place)
+        for place, ref in enumerate(spec.fields.images):
+            path = (*items[number].path, "multi-edit", "images", place)
             if isinstance(ref, Source) and kind == "prompts":
-                problems_found.about_value(
-                    path, "there is no source picture in a job that starts from prompts", "write current"
-                )
+                what = "there is no source picture in a job that starts from prompts"
+                problems.about_value(path, what, "write current")
             if isinstance(ref, BesideRef) and kind in {"prompts", "urls"}:
-                hint = "write {file: PATH}, or a source with a path"
-                problems_found.about_value(path, "only pictures of a folder or bucket have files beside them", hint)
+                what = "only pictures of a folder or bucket have files beside them"
+                problems.about_value(path, what, "write {file: PATH}, or a source with a path")
             if isinstance(ref, StepRef) and ref.id not in ids[:number]:
-                problems_found.about_value(path, *_no_such_step(ref.id, ids, number))
+                problems.about_value(path, *_no_such_step(ref.id, ids, number))
 
 
 def _no_such_step(wanted: str, ids: Sequence[str], number: int) -> tuple[str, str]:

@@ -26,29 +26,27 @@ _JPEG_NAMES = frozenset({"jpg", "jpeg"})
 _HINT = "add a step - flatten: {color: white}"
 
 
-def report(steps: Sequence[StepSpec], output: Output, path: Path, problems_found: Problems) -> None:
+def report(steps: Sequence[StepSpec], output: Output, path: Path, problems: Problems) -> None:
     """Report steps and finished files that would lose the transparency of every item.
 
     Args:
         steps: of the job, without mistakes of their own.
         output: the job's.
         path: where the renditions stand.
-        problems_found: receives the problems.
+        problems: receives the problems.
     """
-    may, converts = _walked(steps)
+    may, converts = _alpha_along(steps)
     what = "every picture is transparent here, and JPEG cannot keep that"
     for number in (number for number, before in converts if before == {True}):
-        problems_found.about_value(
-            ("steps", number, "convert", "format"), what, f"{_HINT} before it, or write png or webp"
-        )
+        problems.about_value(("steps", number, "convert", "format"), what, f"{_HINT} before it, or write png or webp")
     if may != {True}:
         return
     for number, spec in enumerate(output.renditions):
         if _is_opaque(spec):
             hint = f"{_HINT}, write background: white, or choose png or webp"
-            problems_found.about_value((*path, number, "format"), what, hint)
+            problems.about_value((*path, number, "format"), what, hint)
     if not output.renditions and _is_named_jpeg(output.name):
-        problems_found.about_value(("output", "name"), what, f"write .{{ext}}, or {_HINT}")
+        problems.about_value(("output", "name"), what, f"write .{{ext}}, or {_HINT}")
 
 
 def at_risk(job: Job, source: bool | None = None) -> bool:  # noqa: FBT001 - one of three values, not a switch
@@ -58,13 +56,13 @@ def at_risk(job: Job, source: bool | None = None) -> bool:  # noqa: FBT001 - one
         job: the job.
         source: whether the input is transparent somewhere; None: not known, as most are not.
     """
-    may, converts = _walked(job.steps, source)
+    may, converts = _alpha_along(job.steps, source)
     opaque = any(map(_is_opaque, job.output.renditions))
     opaque = opaque or (not job.output.renditions and _is_named_jpeg(job.output.name))
     return (opaque and True in may) or any(True in before for _, before in converts)
 
 
-def _walked(
+def _alpha_along(
     steps: Sequence[StepSpec],
     source: bool | None = None,  # noqa: FBT001 - as above
 ) -> tuple[_May, list[tuple[int, _May]]]:
@@ -73,17 +71,17 @@ def _walked(
     converts = []
     for number, spec in enumerate(steps):
         step = build(spec.id, spec.name, spec.fields, spec.when)
-        verdicts = {alpha: _is_done(step, alpha) for alpha in may}
-        doing = frozenset(alpha for alpha, done in verdicts.items() if done is not False)
+        holds = {alpha: _holds(step, alpha) for alpha in may}
+        doing = frozenset(alpha for alpha, done in holds.items() if done is not False)
         if isinstance(step, LocalStep) and isinstance(step.operation, Convert) and step.operation.format == "JPEG":
             # Where its condition may not hold, nothing is certain about it.
-            converts.append((number, doing | {None} if None in verdicts.values() else doing))
-        skipping = frozenset(alpha for alpha, done in verdicts.items() if done is not True)
+            converts.append((number, doing | {None} if None in holds.values() else doing))
+        skipping = frozenset(alpha for alpha, done in holds.items() if done is not True)
         may = skipping | {step.after(replace(_OF_ANY_SIZE, has_alpha=alpha)).has_alpha for alpha in doing}
     return may, converts
 
 
-def _is_done(step: Step, alpha: bool | None) -> bool | None:  # noqa: FBT001 - one of three values, not a switch
+def _holds(step: Step, alpha: bool | None) -> bool | None:  # noqa: FBT001 - one of three values, not a switch
     return True if step.when is None else step.when.holds(Known(has_alpha=alpha))
 
 

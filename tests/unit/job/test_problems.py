@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
+from venice_batch.steps.table import STEPS
+
 Complaints = Callable[..., list[str]]
 
 HEAD = "version: 1\nname: a\nsource: ./in\noutput: ./out\n"
@@ -66,10 +68,7 @@ BAD_FILES = [
         "a step nothing is near",
         _with_step("zzz: {a: 1}"),
         [
-            (
-                '6:5: unknown step "zzz"; known: upscale, background-remove, edit, multi-edit, generate, orient, srgb,'
-                " fit, resize, trim, pad, flatten, crop, overlay, convert"
-            ),
+            f'6:5: unknown step "zzz"; known: {", ".join(STEPS)}',
         ],
     ),
     (

@@ -43,6 +43,35 @@ def test_orient_turns_a_picture_that_lies_on_its_side(tmp_path: Path) -> None:
     assert (facts.size, facts.orientation) == ((300, 600), 1)
 
 
+#: Fields for the steps that need some, so that they have something to do.
+EXAMPLES: dict[str, dict[str, object]] = {
+    "fit": {"max_side": 100},
+    "resize": {"width": 50, "height": 50, "mode": "fill"},
+    "pad": {"aspect_ratio": "1:1", "color": "transparent"},
+    "crop": {"width": "50%", "height": 20},
+    "overlay": {"file": "logo.png"},
+    "convert": {"format": "webp"},
+}
+
+
+@pytest.mark.parametrize("name", [kind.name for kind in STEPS.values() if not kind.paid])
+def test_every_local_step_makes_a_picture_as_it_was_foretold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGBA", (20, 20), (0, 0, 255, 128)).save("logo.png")
+    with Image.open(picture(tmp_path, orientation=6)) as drawn:
+        drawn.paste("blue", (100, 50, 300, 200))  # something within the border, for trim
+        drawn.save("in.jpg", exif=drawn.getexif())
+    one = local(name, **EXAMPLES.get(name, {}))
+    made = imaging.probe(reshaped((orient(), one), tmp_path / "in.jpg", tmp_path / "out"))
+    known = one.after(Known(width=300, height=600, has_alpha=False, format="JPEG"))
+    assert known.width in {None, made.width}
+    assert known.height in {None, made.height}
+    assert known.has_alpha in {None, made.has_alpha}
+    assert name == "orient" or known.format in {None, made.format}
+
+
 @pytest.mark.parametrize(
     "idle",
     [

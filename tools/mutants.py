@@ -23,7 +23,7 @@ MODULES: Mapping[str, tuple[str, Sequence[str]]] = {
     "gate": ("venice/gate.py", ["tests/contract/venice/test_gate.py"]),
     "lease": ("state/lease.py", ["tests/unit/state/test_lease.py"]),
     "prices": ("venice/prices.py", ["tests/unit/plan/test_pricing.py"]),
-    "conditions": ("steps/conditions.py", ["tests/unit/job/test_conditions.py"]),
+    "conditions": ("steps/conditions.py", ["tests/unit/steps/test_conditions.py"]),
 }
 _COPIED = ("tests", "tools", "docs", "configs", "README.md", "LICENSE")
 

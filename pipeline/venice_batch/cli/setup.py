@@ -51,8 +51,7 @@ def presets(name: str | None, *, as_json: bool) -> int:
     if as_json:
         about = ("name", "description", "leaves", "rules")
         documents = [
-            {key: getattr(preset, key) for key in about} | {"checked": CHECKED} | preset.as_written()
-            for preset in chosen
+            {key: getattr(preset, key) for key in about} | {"checked": CHECKED} | preset.as_job() for preset in chosen
         ]
         print_json("presets", documents if name is None else documents[0])
     elif name is None:
@@ -70,7 +69,7 @@ def _preset_yaml(preset: Preset) -> str:
         lines += [f"- {rule.text}", f"  {rule.source}{'' if rule.official else ' (not the marketplace itself)'}"]
     lines.append(f"Yours to see to: {preset.leaves}")
     comments = "".join(f"# {line}\n" for line in lines)
-    return comments + yaml.safe_dump(preset.as_written(), sort_keys=False, default_flow_style=None, width=120)
+    return comments + yaml.safe_dump(preset.as_job(), sort_keys=False, default_flow_style=None, width=120)
 
 
 def completion(shell: str) -> int:

@@ -104,7 +104,7 @@ def loads(text: str, file: Path, *, environ: Mapping[str, str], overrides: Seque
 
 def _text(path: Path) -> str:
     try:
-        # A few bytes a character at most; one byte more than that settles that the file is too long.
+        # A few bytes a character at most; one byte more than that shows that the file is too long.
         with path.open("rb") as file:
             content = file.read(4 * MAX_CHARACTERS + 1)
     except FileNotFoundError:
@@ -151,7 +151,7 @@ class _Reader:
         self._report_top()
         head = self._validate(Head, self._only(*Head.model_fields))
         preset = PRESETS[head.preset] if head and head.preset else None
-        self._put_behind(preset)
+        self._append_preset(preset)
         source = self._source()
         steps = (
             step_list.read(self._data["steps"], self._kind(), self.problems, self._context)
@@ -189,11 +189,11 @@ class _Reader:
             places=self.problems.places,
         )
 
-    def _put_behind(self, preset: Preset | None) -> None:
+    def _append_preset(self, preset: Preset | None) -> None:
         """Put the preset's steps behind the job's own, which then need not be there."""
-        own = self._data.get("steps")
-        if preset is not None and (own is None or isinstance(own, list)):
-            self._data["steps"] = [*(own or []), *preset.written_steps()]
+        steps = self._data.get("steps")
+        if preset is not None and (steps is None or isinstance(steps, list)):
+            self._data["steps"] = [*(steps or []), *preset.job_steps()]
 
     def _finished_files(self, output: Output, preset: Preset | None) -> Output:
         """Return the output with the finished files of the job or its preset; what is wrong about them is reported."""

@@ -226,7 +226,7 @@ class StepHead(Strict):
 
 @dataclass(frozen=True, slots=True)
 class StepSpec:
-    """One step as written.
+    """One step as the job file has it.
 
     Attributes:
         id: unique in the job; the step's name unless the user chose one.
@@ -234,7 +234,7 @@ class StepSpec:
         fields: the step's field model.
         when: do the step only where this holds; None: always.
         expect: what the job asks of the answer of a paid step. No part of what is bought: a change buys nothing and
-            judges nothing anew, since an answer keeps the verdict of the expectations that it was bought under.
+            checks nothing again, since a result keeps the verdict of the expectations that it was bought under.
     """
 
     id: str

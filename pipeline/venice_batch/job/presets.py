@@ -17,8 +17,8 @@ PresetName = Literal["amazon-main", "shopify-product", "ebay", "etsy"]
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """One rule of a marketplace.
+class Requirement:
+    """One thing that a marketplace asks of a picture.
 
     Attributes:
         text: what it asks for.
@@ -46,18 +46,18 @@ class Preset:
 
     name: PresetName
     description: str
-    rules: tuple[Rule, ...]
+    rules: tuple[Requirement, ...]
     leaves: str
     steps: tuple[tuple[str, Mapping[str, object]], ...]
     renditions: tuple[Mapping[str, object], ...]
 
-    def written_steps(self) -> list[object]:
+    def job_steps(self) -> list[object]:
         """Return the steps as items of the list ``steps`` of a job file."""
         return [{name: dict(fields)} if fields else name for name, fields in self.steps]
 
-    def as_written(self) -> dict[str, object]:
+    def as_job(self) -> dict[str, object]:
         """Return what stands for the preset in a job file: the steps, and the output's renditions."""
-        return {"steps": self.written_steps(), "output": {"renditions": [dict(each) for each in self.renditions]}}
+        return {"steps": self.job_steps(), "output": {"renditions": [dict(each) for each in self.renditions]}}
 
 
 #: Repeats the text of Seller Central, which can only be read with an account.
@@ -66,15 +66,15 @@ _AMAZON = Preset(
     "amazon-main",
     "the main picture of an Amazon listing: white square, filled by the product",
     (
-        Rule("a pure white background, RGB 255, 255, 255", _AMAZON_RULES),
-        Rule("the product fills at least 85 % of the picture", _AMAZON_RULES),
-        Rule(
+        Requirement("a pure white background, RGB 255, 255, 255", _AMAZON_RULES),
+        Requirement("the product fills at least 85 % of the picture", _AMAZON_RULES),
+        Requirement(
             "the longest side has 500 to 10,000 pixels; 1,000 or more for zoom, 1,600 or more for the best zoom",
             _AMAZON_RULES,
         ),
-        Rule("JPEG is preferred to TIFF, PNG and GIF; animations are refused", _AMAZON_RULES),
-        Rule("a square is recommended", "https://mercatuslab.com/blog/amazon-product-image-requirements"),
-        Rule("files of up to 10 MB", "https://changethisfile.com/blog/convert-images-for-amazon-seller-central"),
+        Requirement("JPEG is preferred to TIFF, PNG and GIF; animations are refused", _AMAZON_RULES),
+        Requirement("a square is recommended", "https://mercatuslab.com/blog/amazon-product-image-requirements"),
+        Requirement("files of up to 10 MB", "https://changethisfile.com/blog/convert-images-for-amazon-seller-central"),
     ),
     "begin with background-remove: a photo's own background does not turn white; small pictures are not enlarged (add"
     " upscale); no text, logo or watermark may be in the picture",
@@ -88,10 +88,10 @@ _SHOPIFY = Preset(
     "shopify-product",
     "a product picture for a Shopify shop: a square of 2048 pixels",
     (
-        Rule("2048 x 2048 pixels show square products best", _SHOPIFY_SIZES),
-        Rule("at most 5000 x 5000 pixels, or 25 megapixels", _SHOPIFY_SIZES),
-        Rule("files smaller than 20 MB", _SHOPIFY_SIZES),
-        Rule(
+        Requirement("2048 x 2048 pixels show square products best", _SHOPIFY_SIZES),
+        Requirement("at most 5000 x 5000 pixels, or 25 megapixels", _SHOPIFY_SIZES),
+        Requirement("files smaller than 20 MB", _SHOPIFY_SIZES),
+        Requirement(
             "one shape for all products, a square in most themes",
             "https://isopeel.com/guides/shopify-product-image-requirements",
         ),
@@ -107,11 +107,13 @@ _EBAY = Preset(
     "ebay",
     "a picture of an eBay listing: nothing added, 1600 pixels",
     (
-        Rule("the longest side has at least 500 pixels", _EBAY_POLICY, official=True),
-        Rule("no added borders, text, artwork or watermarks", _EBAY_POLICY, official=True),
-        Rule("1,000 pixels or more on the longest side, JPEG at quality 90 or more", _EBAY_QUALITY, official=True),
-        Rule("about 1600 x 1600 pixels", "https://www.usepixora.com/resource/ebay-photo-requirements-guide"),
-        Rule("files of up to 12 MB", "https://plomz.com/guide/ebay-image-requirements-for-sellers-2026"),
+        Requirement("the longest side has at least 500 pixels", _EBAY_POLICY, official=True),
+        Requirement("no added borders, text, artwork or watermarks", _EBAY_POLICY, official=True),
+        Requirement(
+            "1,000 pixels or more on the longest side, JPEG at quality 90 or more", _EBAY_QUALITY, official=True
+        ),
+        Requirement("about 1600 x 1600 pixels", "https://www.usepixora.com/resource/ebay-photo-requirements-guide"),
+        Requirement("files of up to 12 MB", "https://plomz.com/guide/ebay-image-requirements-for-sellers-2026"),
     ),
     "nothing is padded, since added borders are against the policy; small pictures are not enlarged (add upscale)",
     (("flatten", {"color": "white"}),),
@@ -126,13 +128,13 @@ _ETSY = Preset(
     "etsy",
     "a photo of an Etsy listing: large, in its own shape",
     (
-        Rule(
+        Requirement(
             "pictures show the item itself, no rendering or stock photo",
             "https://www.etsy.com/de-en/legal/policy/listing-image-requirements/253962679005",
             official=True,
         ),
-        Rule("2,000 pixels are recommended, 635 the least for the first photo", _ETSY_SIZES),
-        Rule("JPEG, PNG or GIF, files of up to 10 MB", "https://hauld.app/blog/etsy-listing-photo-checklist"),
+        Requirement("2,000 pixels are recommended, 635 the least for the first photo", _ETSY_SIZES),
+        Requirement("JPEG, PNG or GIF, files of up to 10 MB", "https://hauld.app/blog/etsy-listing-photo-checklist"),
     ),
     "sources disagree whether the 2,000 pixels are the shorter side or the longer; 3,000 on the longer give both up to"
     " 3:2. An edited or generated scene may break the first rule",

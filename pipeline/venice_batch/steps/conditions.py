@@ -260,7 +260,7 @@ def parse(value: object) -> Condition:
 
 
 class _Parser:
-    """Reads a condition to its end, so that one fault does not hide the others; what has a fault is read as None."""
+    """Reads a condition to its end, so that one fault does not hide the others; a part with a fault is None."""
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []

@@ -88,7 +88,7 @@ class FileRef:
 
     Attributes:
         path: absolute.
-        sha256: of its bytes, in hex, as the plan saw them; empty in a recipe, filled in for a purchase.
+        sha256: of its bytes, in hex, as the plan saw them; empty in a job, known for a purchase.
     """
 
     path: Path
@@ -107,7 +107,7 @@ class BesideRef:
     """A file of the source that lies next to the item's own picture, such as a mask.
 
     Attributes:
-        name: as the job says it, relative to the folder of the picture; ``{stem}`` and the like are still to be filled.
+        name: as the job file has it, with its placeholders, relative to the folder of the picture.
         key: in the source; empty until it is known for an item.
         version: of the file as it was listed, etag and size or size and mtime.
         sha256: of its bytes, in hex; empty for an object of a bucket, whose version tells its content.

@@ -146,7 +146,7 @@ def _render_reference(ref: ImageRef, value: Value, folder: Path) -> ImageRef:
 
 
 def is_open(path: Path, folder: Path) -> bool:
-    """Whether the name of a file is still to be filled in."""
+    """Whether the name of a file still has placeholders."""
     return bool(names(_relative(path, folder)))
 
 

@@ -28,24 +28,24 @@ Anchor: TypeAlias = Annotated[
 ]
 
 
-def length(written: int | str) -> Length:
+def length(text: int | str) -> Length:
     """Return a checked length: ``12``, ``12px`` or ``5%``."""
-    match = _LENGTH.fullmatch(str(written))
+    match = _LENGTH.fullmatch(str(text))
     if match is None:
-        raise ValueError(f"not a length: {written!r}")
+        raise ValueError(f"not a length: {text!r}")
     amount = Fraction(match[1])
     return Length(amount / 100, relative=True) if match[2] == "%" else Length(amount)
 
 
-def pair(written: str) -> Size:
+def pair(text: str) -> Size:
     """Return a checked size, ``2000x1500``, as two numbers of pixels."""
-    width, height = written.split("x")
+    width, height = text.split("x")
     return int(width), int(height)
 
 
-def ratio(written: str) -> Fraction:
+def ratio(text: str) -> Fraction:
     """Return a checked shape, ``4:5``, as width / height."""
-    width, height = written.split(":")
+    width, height = text.split(":")
     return Fraction(int(width), int(height))
 
 

@@ -33,7 +33,7 @@ def test_a_preset_is_what_its_yaml_says(job: Loader, preset: Preset) -> None:
         "version": 1,
         "name": "a",
         "source": "./in",
-        "steps": ["background-remove", *preset.written_steps()],
+        "steps": ["background-remove", *preset.job_steps()],
         "output": {"path": "./out", "renditions": [dict(each) for each in preset.renditions]},
     }
     long = job(yaml.safe_dump(spelt, sort_keys=False, default_flow_style=None))

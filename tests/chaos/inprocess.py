@@ -25,11 +25,14 @@ from tests.contract.venice.conftest import TimedGate
 from tests.e2e.conftest import Vendor
 from venice_batch.job import FolderSource, Job, load
 from venice_batch.plan.model import PlannedItem
+from venice_batch.plan.pricing import PriceList
 from venice_batch.plan.selection import ItemFilter
 from venice_batch.run.budget import RunBudget
-from venice_batch.run.driver import Driver, RunContext
+from venice_batch.run.driver import Driver
 from venice_batch.run.engines.threads import Threads
 from venice_batch.run.observer import Observer, Summary
+from venice_batch.run.recorder import Recorder
+from venice_batch.run.scheduler import RunContext
 from venice_batch.run.session import Session, session
 from venice_batch.run.worker import Worker
 from venice_batch.state import Event, RunStarted, State
@@ -106,7 +109,7 @@ def write_job(folder: Path, *steps: object, **sections: Any) -> Job:
     return load(file, environ={})
 
 
-class Mourned(Session):
+class JoiningSession(Session):
     """A session that waits for its driver's threads before it closes the client under them."""
 
     @contextmanager
@@ -158,7 +161,7 @@ def carry_out(begun: Session, chance: random.Random, *, dies_at: int = 0, after:
 def summarised(begun: Session) -> Summary:
     """Execute the plan as far as the money reaches."""
     parts = {each.name: getattr(begun, each.name) for each in fields(begun)}
-    return Mourned(**parts).execute(Silent(), partial=True)
+    return JoiningSession(**parts).execute(Silent(), partial=True)
 
 
 def _lose_some(root: Place, kept: frozenset[Path], chance: random.Random) -> None:
@@ -214,9 +217,9 @@ def drive(begun: Session, vendor: Vendor, parts: Parts, scratch: Path) -> Summar
             decoders=2,
         )
         engine = Threads(worker, 64)
-        context = RunContext(
-            begun.known.catalogue, parts.lanes, parts.gate, parts.cancel, engine, budget, Silent(), lambda _: None
-        )
+        prices = PriceList(begun.known.catalogue)
+        recorder = Recorder(job.name, state, budget, prices, observer=Silent())
+        context = RunContext(prices, parts.lanes, parts.gate, parts.cancel, engine, recorder, lambda _: None)
         try:
             return Driver(begun.pipeline, begun.plan, state, context).run()
         finally:

@@ -180,8 +180,8 @@ def _period_start(cap: Cap, now: float) -> float:
     return 0.0 if start is None else start(now)
 
 
-def _failed(reservation: Reservation, fate: str, why: str, now: float, failure: CallFailed | None) -> Event:
+def _failed(reservation: Reservation, outcome: str, why: str, now: float, failure: CallFailed | None) -> Event:
     if failure is None:
-        return Settled(reservation.call, fate, why, now)
+        return Settled(reservation.call, outcome, why, now)
     told = (failure.status, failure.attempts, failure.request_id)
-    return Settled(reservation.call, fate, why, now, *told, sent_at=failure.begun_at)
+    return Settled(reservation.call, outcome, why, now, *told, sent_at=failure.begun_at)

@@ -11,43 +11,22 @@ import queue
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 
 from venice_batch.errors import VeniceBatchError
 from venice_batch.plan.model import TO_DO, Plan
 from venice_batch.plan.money import micros
 from venice_batch.plan.pipeline import Pipeline
-from venice_batch.plan.pricing import PriceList
-from venice_batch.run.budget import RunBudget
-from venice_batch.run.engines import Engine
-from venice_batch.run.observer import Observer, Summary
+from venice_batch.run.observer import Summary
 from venice_batch.run.queues import Queues
-from venice_batch.run.recorder import Recorder
-from venice_batch.run.scheduler import Scheduler
+from venice_batch.run.scheduler import RunContext, Scheduler
 from venice_batch.run.stop_rules import Signal, interrupted, signal_name
 from venice_batch.run.tasks import Buy, Outcome
-from venice_batch.state import OutputRow, State
-from venice_batch.venice import Cancel, Catalogue, Gate, Lanes
+from venice_batch.state import State
 
 #: Items in flight beside those that the lanes have room for, so that reading and writing go on meanwhile.
 _SPARE_ITEMS = 4
-
-
-@dataclass(frozen=True)
-class RunContext:
-    """The parts that are made once for a run; `owner` returns what is known of a finished file, by its path."""
-
-    catalogue: Catalogue
-    lanes: Lanes
-    gate: Gate
-    cancel: Cancel
-    engine: Engine
-    budget: RunBudget
-    observer: Observer
-    owner: Callable[[str], OutputRow | None]
-    now: Callable[[], float] = time.time
 
 
 class Driver:
@@ -60,15 +39,7 @@ class Driver:
         self._plan = plan
         self._state = state
         self._context = context
-        self._prices = PriceList(context.catalogue)
-        self._recorder = Recorder(
-            self._job.name,
-            state,
-            budget=context.budget,
-            prices=self._prices,
-            observer=context.observer,
-            now=context.now,
-        )
+        self._recorder = context.recorder
         self._inbox: queue.SimpleQueue[Outcome | Signal] = queue.SimpleQueue()
         #: What was taken out of the inbox and not acted upon yet.
         self._received: deque[Outcome | Signal] = deque()
@@ -76,16 +47,7 @@ class Driver:
         self._engine.start(self._inbox.put)
         self._waiting = deque(plan.to_do)
         self._queues = Queues(context.lanes, self._engine.capacity)
-        self._scheduler = Scheduler(
-            pipeline,
-            state,
-            self._recorder,
-            self._queues,
-            self._prices,
-            gate=context.gate,
-            cancel=context.cancel,
-            owner=context.owner,
-        )
+        self._scheduler = Scheduler(pipeline, state, context, self._queues)
         self._deadline: float | None = None
         self._signalled: Signal | None = None
 
@@ -125,7 +87,7 @@ class Driver:
             # Whatever it is, the calls in flight are paid for.
             self._await_calls()
             if isinstance(error, VeniceBatchError) and self._signalled is not None:
-                self._context.observer.note(error.message)
+                self._recorder.observer.note(error.message)
                 raise interrupted(self._signalled) from error
             raise
         finally:
@@ -138,7 +100,7 @@ class Driver:
             scheduler.start(self._waiting.popleft())
 
     def _has_room(self) -> bool:
-        windows = sum(self._context.lanes.lane(self._prices.of(step)[1]).window() for step in self._paid)
+        windows = sum(self._context.lanes.lane(self._context.prices.of(step)[1]).window() for step in self._paid)
         most = min(2 * self._engine.capacity, 2 * windows + _SPARE_ITEMS)
         return self._scheduler.in_flight < max(_SPARE_ITEMS, most)
 
@@ -164,7 +126,7 @@ class Driver:
                 self._received.append(self._inbox.get_nowait())
         signals: list[Signal] = []
         self._scheduler.complete(self._outcomes(signals))
-        self._context.observer.money(self._recorder.budget.spent, self._recorder.budget.uncertain)
+        self._recorder.observer.money(self._recorder.budget.spent, self._recorder.budget.uncertain)
         return all(self._interrupt(number) for number in signals)
 
     def _outcomes(self, signals: list[Signal]) -> Iterator[Outcome]:
@@ -190,7 +152,7 @@ class Driver:
         self._deadline = time.monotonic() + self._job.run.drain
         name = signal_name(number)
         calls = self._queues.calls_in_flight
-        self._context.observer.note(f"{name}: no new calls; {calls} in flight get {self._job.run.drain:g} s to land")
+        self._recorder.observer.note(f"{name}: no new calls; {calls} in flight get {self._job.run.drain:g} s to land")
         self._scheduler.interrupt(interrupted(number))
         return True
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
 
 from venice_batch.errors import MoneyError
@@ -17,6 +19,25 @@ from venice_batch.state import Begun, Event, ItemId, ItemMoved, State
 from venice_batch.steps.chain import Purchase
 from venice_batch.steps.paid import PaidStep
 from venice_batch.venice import Answer, CallFailed
+
+
+@dataclass(frozen=True, slots=True)
+class ItemState:
+    """A state of the manifest that an item moves to.
+
+    Attributes:
+        name: of the state.
+        code: a short word for `reason`.
+        reason: why, for people.
+        lasting: trying again without a change is pointless.
+        result: the key of the answer that is held back, if one is.
+    """
+
+    name: str
+    code: str = ""
+    reason: str = ""
+    lasting: bool = False
+    result: str = ""
 
 
 class Recorder:
@@ -33,11 +54,11 @@ class Recorder:
         self,
         job: str,
         state: State,
-        *,
         budget: RunBudget,
         prices: PriceList,
+        *,
         observer: Observer,
-        now: Callable[[], float],
+        now: Callable[[], float] = time.time,
     ) -> None:
         self.ended: Counter[str] = Counter()
         self.left = Decimal(0)
@@ -66,47 +87,20 @@ class Recorder:
         """Return who the item is in the manifest."""
         return ItemId(self._job, item.key, item.variant)
 
-    def end(
-        self,
-        in_flight: InFlightItem,
-        state: str,
-        code: str = "",
-        reason: str = "",
-        *,
-        lasting: bool = False,
-        result: str = "",
-    ) -> None:
-        """Record the state in which the item leaves this run.
-
-        Args:
-            in_flight: the item.
-            state: which.
-            code: a short word for `reason`.
-            reason: why, for people.
-            lasting: trying again without a change is pointless.
-            result: the key of the answer that is held back, if one is.
-        """
+    def end(self, in_flight: InFlightItem, ended: ItemState) -> None:
+        """Record the state in which the item leaves this run."""
         item = in_flight.item
-        self._move(item, state, code, reason, lasting=lasting, result=result)
-        self.ended[state] += 1
-        if state in {"pending", "waiting"}:
+        self._move(item, ended)
+        self.ended[ended.name] += 1
+        if ended.name in {"pending", "waiting"}:
             rest = sum((self._prices.of(step)[0] for step in in_flight.remaining()), Decimal(0))
             # What another item buys for it was not counted in the plan either.
             self.left += min(item.cost.high, rest)
-        self.observer.item(item, state, reason)
+        self.observer.item(item, ended.name, ended.reason)
 
-    def _move(
-        self,
-        item: PlannedItem,
-        state: str,
-        code: str = "",
-        reason: str = "",
-        *,
-        lasting: bool = False,
-        result: str = "",
-    ) -> None:
-        who, version, now = self.id(item), item.candidate.version, self._now()
-        self.record(ItemMoved(who, version, item.fingerprint, state, now, code, reason, lasting=lasting, result=result))
+    def _move(self, item: PlannedItem, to: ItemState) -> None:
+        told = (to.code, to.reason, to.lasting, to.result)
+        self.record(ItemMoved(self.id(item), item.candidate.version, item.fingerprint, to.name, self._now(), *told))
 
     # Money: every reservation ends in exactly one of settle, mark_uncertain, release.
 
@@ -117,7 +111,7 @@ class Recorder:
             return False
         reservations, events = made
         if not in_flight.reserved:
-            self._move(in_flight.item, "running")
+            self._move(in_flight.item, ItemState("running"))
         in_flight.reserved.update(reservations)
         self.record(*events)
         return True

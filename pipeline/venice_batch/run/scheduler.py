@@ -9,45 +9,41 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from venice_batch.errors import ItemError, MoneyError, VeniceBatchError
 from venice_batch.plan.model import PlannedItem
 from venice_batch.plan.pipeline import Pipeline
 from venice_batch.plan.pricing import PriceList, known_of, known_of_result
 from venice_batch.plan.selection import FlaggedAction, flagged_action
+from venice_batch.run import tasks
+from venice_batch.run.engines import Engine
 from venice_batch.run.publish import output_events
 from venice_batch.run.queues import AcceptedResult, InFlightItem, Queues
-from venice_batch.run.recorder import Recorder
+from venice_batch.run.recorder import ItemState, Recorder
 from venice_batch.run.stop_rules import AttemptLimits, StopRules, served_another
-from venice_batch.run.tasks import (
-    Bought,
-    Buy,
-    CallEnded,
-    CheckAnswer,
-    FinishedFile,
-    InputRead,
-    ItemFailed,
-    Outcome,
-    ProbeStage,
-    Publish,
-    Published,
-    ReadInput,
-    ResultsUpdated,
-    RunFailed,
-    SetAside,
-    StageProbed,
-    Task,
-)
 from venice_batch.state import OutputPlanned, OutputRow, Result, SourceRead, State
 from venice_batch.steps.canonical_json import canonical
 from venice_batch.steps.chain import Finished, Purchase, Stage, Undecided
 from venice_batch.steps.input_key import InputKey
-from venice_batch.venice import Cancel, FailureClass, Gate
+from venice_batch.venice import Cancel, FailureClass, Gate, Lanes
 
 #: Origins of inputs that the API reads by itself.
 _BY_ADDRESS = frozenset({"url", "object"})
 _NOT_SENT = frozenset({"gate-closed", "cancelled"})
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """The parts that are made once for a run; `owner` returns what is known of a finished file, by its path."""
+
+    prices: PriceList
+    lanes: Lanes
+    gate: Gate
+    cancel: Cancel
+    engine: Engine
+    recorder: Recorder
+    owner: Callable[[str], OutputRow | None]
 
 
 class Scheduler:
@@ -59,30 +55,15 @@ class Scheduler:
         published_flagged: items published with a flagged result that nobody released.
     """
 
-    def __init__(
-        self,
-        pipeline: Pipeline,
-        state: State,
-        recorder: Recorder,
-        queues: Queues,
-        prices: PriceList,
-        *,
-        gate: Gate,
-        cancel: Cancel,
-        owner: Callable[[str], OutputRow | None],
-    ) -> None:
-        """Start with no item in flight; `owner` returns what is known of a finished file, by its path."""
+    def __init__(self, pipeline: Pipeline, state: State, context: RunContext, queues: Queues) -> None:
         self.cause: VeniceBatchError | None = None
         self.budget_stop: MoneyError | None = None
         self.published_flagged = 0
         self._pipeline = pipeline
         self._state = state
-        self._recorder = recorder
+        self._context = context
+        self._recorder = context.recorder
         self._queues = queues
-        self._prices = prices
-        self._gate = gate
-        self._cancel = cancel
-        self._owner = owner
         self._numbers = itertools.count(1)
         self._in_flight: dict[int, InFlightItem] = {}
         self._unaffordable: deque[InFlightItem] = deque()
@@ -106,7 +87,7 @@ class Scheduler:
         """Admit an item; one that costs money ends at once when there is none left."""
         in_flight = InFlightItem.admitted(next(self._numbers), item)
         if self.budget_stop is not None and item.cost.high > 0:
-            self._recorder.end(in_flight, "waiting", "money", self.budget_stop.message)
+            self._recorder.end(in_flight, ItemState("waiting", "money", self.budget_stop.message))
             return
         self._in_flight[in_flight.number] = in_flight
         if item.input_key.origin == "unread" and not item.candidate.columns:
@@ -120,10 +101,10 @@ class Scheduler:
             return
         for in_flight, purchase, lane in self._queues.next_purchases():
             self._recorder.begin(in_flight, purchase)
-            price = self._prices.of(purchase.step)[0]
-            self._queues.enqueue(Buy(in_flight.number, purchase, in_flight.input, price, lane))
+            price = self._context.prices.of(purchase.step)[0]
+            self._queues.enqueue(tasks.Buy(in_flight.number, purchase, in_flight.input, price, lane))
 
-    def complete(self, outcomes: Iterable[Outcome]) -> None:
+    def complete(self, outcomes: Iterable[tasks.Outcome]) -> None:
         """Act upon outcomes, then let items that could not be afforded try again: others may have released money."""
         for outcome in outcomes:
             self._complete(outcome)
@@ -137,14 +118,14 @@ class Scheduler:
         for in_flight in waiting:
             if self.budget_stop is None:
                 self.budget_stop = self._recorder.budget_error(in_flight)
-            self._end(in_flight, "waiting", "money", self.budget_stop.message)
+            self._end(in_flight, ItemState("waiting", "money", self.budget_stop.message))
 
     def stop(self, cause: VeniceBatchError) -> None:
         """Begin no further call. The first cause is the one that the user sees (rule 6)."""
         if self.cause is not None:
             return
         self.cause = cause
-        self._cancel.set()
+        self._context.cancel.set()
         self._leave_pending(self._in_flight.keys() - self._queues.busy())
 
     def interrupt(self, cause: VeniceBatchError) -> None:
@@ -155,39 +136,39 @@ class Scheduler:
     def abandon(self) -> None:
         """Leave what is in flight as it is: dispatched calls are uncertain, everything else is for the next run."""
         for number, task in self._queues.dispatched.items():
-            if isinstance(task, Buy):
+            if isinstance(task, tasks.Buy):
                 step = task.purchase.step
                 self._recorder.mark_uncertain(self._in_flight[number], step, "left when the run was interrupted")
         self._leave_pending(self._in_flight)
 
     # Outcomes
 
-    def _complete(self, outcome: Outcome) -> None:
+    def _complete(self, outcome: tasks.Outcome) -> None:
         task = outcome.task
         in_flight = self._in_flight[task.item]
         self._queues.complete(task)
         match outcome:
-            case InputRead():
+            case tasks.InputRead():
                 self._input_read(in_flight, outcome)
-            case StageProbed():
+            case tasks.StageProbed():
                 current = replace(in_flight.position.current, known=known_of(outcome.facts))
                 in_flight.position = replace(in_flight.position, current=current)
                 self._advance(in_flight)
-            case Bought():
+            case tasks.Bought():
                 self._bought(in_flight, outcome)
-            case CallEnded():
+            case tasks.CallEnded():
                 self._call_ended(in_flight, outcome)
-            case ResultsUpdated():
+            case tasks.ResultsUpdated():
                 self._recorder.record(*outcome.events)
                 self._advance(in_flight)
-            case Published():
+            case tasks.Published():
                 self._published(in_flight, outcome)
-            case ItemFailed() | RunFailed():
-                if isinstance(outcome, RunFailed) and outcome.billed and isinstance(task, Buy):
+            case tasks.ItemFailed() | tasks.RunFailed():
+                if isinstance(outcome, tasks.RunFailed) and outcome.billed and isinstance(task, tasks.Buy):
                     self._recorder.mark_uncertain(in_flight, task.purchase.step, "answered, but not kept")
                 self._failed(in_flight, task, outcome.error)
 
-    def _input_read(self, in_flight: InFlightItem, outcome: InputRead) -> None:
+    def _input_read(self, in_flight: InFlightItem, outcome: tasks.InputRead) -> None:
         item, candidate = in_flight.item, in_flight.item.candidate
         in_flight.input = replace(in_flight.input, sha256=outcome.sha256)
         if not candidate.url:
@@ -201,7 +182,7 @@ class Scheduler:
             in_flight.position = item.chain.start(input_key, known_of(outcome.facts))
         self._advance_leader(in_flight)
 
-    def _bought(self, in_flight: InFlightItem, outcome: Bought) -> None:
+    def _bought(self, in_flight: InFlightItem, outcome: tasks.Bought) -> None:
         purchase, bad = outcome.task.purchase, bool(outcome.reason)
         self._recorder.record(*outcome.events)
         self._recorder.settle(in_flight, purchase.step, outcome.answer, "bad answer" if bad else "answered")
@@ -209,13 +190,13 @@ class Scheduler:
         self._attempts.answered(purchase, bad=bad)
         if bad and self._attempts.too_often_bad(purchase):
             reason = f"step {purchase.step.id!r}: the answer is no picture: {outcome.reason}"
-            self._end(in_flight, "failed", "bad-answer", reason)
+            self._end(in_flight, ItemState("failed", "bad-answer", reason))
             self._count_ended(failed=True)
         else:
             self._advance_leader(in_flight)
         self._stop_if(served_another(purchase.step, outcome.task.lane, outcome.answer.model_served))
 
-    def _call_ended(self, in_flight: InFlightItem, outcome: CallEnded) -> None:
+    def _call_ended(self, in_flight: InFlightItem, outcome: tasks.CallEnded) -> None:
         failure, purchase = outcome.failure, outcome.task.purchase
         step = purchase.step
         if failure.failure_class is FailureClass.UNCERTAIN or failure.billed:
@@ -229,30 +210,33 @@ class Scheduler:
                 self._advance_leader(in_flight)
             case FailureClass.RUN_STOPS:
                 if failure.code not in _NOT_SENT:
-                    self.stop((self._gate.cause or failure).as_run_error())
+                    self.stop((self._context.gate.cause or failure).as_run_error())
                 self._leave_pending([in_flight.number])
             case FailureClass.ITEM_FAILS if failure.code == "url-unreachable" and by_address:
                 self._read_input(in_flight)
             case failure_class:
                 lasting = failure_class is FailureClass.ITEM_FAILS
-                self._end(in_flight, "failed", failure.code, f"step {step.id!r}: {failure.message}", lasting=lasting)
+                self._end(
+                    in_flight,
+                    ItemState("failed", failure.code, f"step {step.id!r}: {failure.message}", lasting=lasting),
+                )
                 self._count_ended(failed=True)
                 error = failure.as_run_error()
                 self._stop_if(self._rules.refused(step.id, failure.text) if lasting else self._rules.gave_up(error))
 
-    def _published(self, in_flight: InFlightItem, outcome: Published) -> None:
+    def _published(self, in_flight: InFlightItem, outcome: tasks.Published) -> None:
         self._recorder.record(*output_events(self._recorder.id(in_flight.item), outcome.files))
         if outcome.error is not None:
             self._failed(in_flight, outcome.task, outcome.error)
             return
         self.published_flagged += any(not accepted.released for accepted in in_flight.accepted.values())
-        self._end(in_flight, "done", *in_flight.remarks())
+        self._end(in_flight, ItemState("done", *in_flight.remarks()))
         if in_flight.paid:
             self._count_ended(failed=False)
 
-    def _failed(self, in_flight: InFlightItem, task: Task, error: VeniceBatchError) -> None:
+    def _failed(self, in_flight: InFlightItem, task: tasks.Task, error: VeniceBatchError) -> None:
         """End the item for an error of its own; leave it for the next run where the run, or its input, is to blame."""
-        reading = isinstance(task, ReadInput)
+        reading = isinstance(task, tasks.ReadInput)
         if not isinstance(error, ItemError):
             self.stop(error)
             self._leave_pending([in_flight.number])
@@ -260,7 +244,7 @@ class Scheduler:
             self._leave_pending([in_flight.number])
         else:
             state = "invalid" if reading and error.lasting else "failed"
-            self._end(in_flight, state, error.code, error.told, lasting=error.lasting)
+            self._end(in_flight, ItemState(state, error.code, error.told, lasting=error.lasting))
 
     # An item's way through its chain
 
@@ -296,7 +280,7 @@ class Scheduler:
             return False
         known = known_of_result(found)
         if known is None:
-            self._queues.enqueue(CheckAnswer(in_flight.number, purchase.result))
+            self._queues.enqueue(tasks.CheckAnswer(in_flight.number, purchase.result))
             return False
         self._recorder.release(in_flight, purchase.step, "bought already")
         if found.flags and not self._accept_flagged(in_flight, purchase, found):
@@ -314,7 +298,7 @@ class Scheduler:
             return False
         state, word = ("failed", "not fit to publish") if way == "fail" else ("flagged", "held back")
         reason = f"step {purchase.step.id!r}: {word}: {', '.join(found.flags)}"
-        self._end(in_flight, state, "+".join(found.flags), reason, lasting=True, result=found.key)
+        self._end(in_flight, ItemState(state, "+".join(found.flags), reason, lasting=True, result=found.key))
         return False
 
     def _flagged_action(self, found: Result) -> FlaggedAction:
@@ -331,23 +315,23 @@ class Scheduler:
         # One call gives all variants: those that are held for good, or released, stay.
         found = [each for each in map(self._state.results.find, purchase.results) if each is not None and each.flags]
         again = tuple(each.key for each in found if self._flagged_action(each) == "retry")
-        self._queues.enqueue(SetAside(in_flight.number, again))
+        self._queues.enqueue(tasks.SetAside(in_flight.number, again))
         return True
 
     def _purchase(self, in_flight: InFlightItem, purchase: Purchase) -> None:
         step = purchase.step
         if self.cause is None and self._attempts.too_often_lost(purchase):
             reason = f"step {step.id!r}: the answer was lost after the request was sent; it may have been charged"
-            self._end(in_flight, "uncertain", "uncertain", reason)
+            self._end(in_flight, ItemState("uncertain", "uncertain", reason))
         elif self.cause is None and self._attempts.too_often_bad(purchase):
             # Another item with the same bytes bought it that often: this one's money would go the same way.
-            self._end(in_flight, "failed", "bad-answer", f"step {step.id!r}: every answer was no picture")
+            self._end(in_flight, ItemState("failed", "bad-answer", f"step {step.id!r}: every answer was no picture"))
         elif self._leads(in_flight, purchase):
             if in_flight.lacks_input_of(purchase):
                 self._read_input(in_flight)
             elif self._recorder.reserve(in_flight):
                 self._attempts.recall(purchase, was_bad=self._state.results.was_set_aside(purchase.results[0]))
-                self._queues.make_ready(in_flight, purchase, self._prices.of(step)[1])
+                self._queues.make_ready(in_flight, purchase, self._context.prices.of(step)[1])
             else:
                 self._wait_for_money(in_flight)
 
@@ -370,13 +354,13 @@ class Scheduler:
         self._resume(self._queues.end_lead(in_flight))
 
     def _read_input(self, in_flight: InFlightItem) -> None:
-        self._queues.enqueue(ReadInput(in_flight.number, in_flight.input))
+        self._queues.enqueue(tasks.ReadInput(in_flight.number, in_flight.input))
 
     def _probe(self, in_flight: InFlightItem, stage: Stage) -> None:
         if in_flight.lacks_bytes(stage):
             self._read_input(in_flight)
         else:
-            self._queues.enqueue(ProbeStage(in_flight.number, stage, in_flight.input))
+            self._queues.enqueue(tasks.ProbeStage(in_flight.number, stage, in_flight.input))
 
     def _publish(self, in_flight: InFlightItem, stage: Stage) -> None:
         if in_flight.lacks_bytes(stage):
@@ -384,25 +368,15 @@ class Scheduler:
             return
         kinds, who = self._pipeline.outputs, self._recorder.id(in_flight.item)
         names = zip(in_flight.item.outputs, kinds, strict=True)
-        files = tuple(FinishedFile(name, kind.rendition, self._owner(name)) for name, kind in names)
+        files = tuple(tasks.FinishedFile(name, kind.rendition, self._context.owner(name)) for name, kind in names)
         self._recorder.record(*(OutputPlanned(who, file.name) for file in files))
-        self._queues.enqueue(Publish(in_flight.number, stage, in_flight.input, files))
+        self._queues.enqueue(tasks.Publish(in_flight.number, stage, in_flight.input, files))
 
     # An item's end
 
-    def _end(
-        self,
-        in_flight: InFlightItem,
-        state: str,
-        code: str = "",
-        reason: str = "",
-        *,
-        lasting: bool = False,
-        result: str = "",
-        why: str = "not needed",
-    ) -> None:
+    def _end(self, in_flight: InFlightItem, ended: ItemState, why: str = "not needed") -> None:
         """Record how the item ended, release what it did not spend, and let those parked behind it go on."""
-        self._recorder.end(in_flight, state, code, reason, lasting=lasting, result=result)
+        self._recorder.end(in_flight, ended)
         self._recorder.release_all(in_flight, why)
         del self._in_flight[in_flight.number]
         self._queues.release(in_flight.input)
@@ -410,11 +384,11 @@ class Scheduler:
 
     def _leave_pending(self, numbers: Iterable[int]) -> None:
         """Leave items for the next run, as they are."""
-        reason, why = "the run stopped before it was done", "the run stopped"
+        stopped = ItemState("pending", "stopped", "the run stopped before it was done")
         for number in sorted(numbers):
             # The end of one may be the end of those parked behind it.
             if number in self._in_flight:
-                self._end(self._in_flight[number], "pending", "stopped", reason, why=why)
+                self._end(self._in_flight[number], stopped, "the run stopped")
 
     def _count_ended(self, *, failed: bool) -> None:
         """Count an item whose paid calls came to an end: what this machine refused says nothing about the API."""

@@ -18,14 +18,17 @@ from venice_batch.plan.model import TO_DO, Plan, PlanWarning
 from venice_batch.plan.money import Cap, caps, micros
 from venice_batch.plan.pipeline import Pipeline
 from venice_batch.plan.planner import PlanInputs, make_plan
+from venice_batch.plan.pricing import PriceList
 from venice_batch.plan.reading.load_pipeline import make_pipeline
 from venice_batch.plan.reading.sources import refuse_overlap
 from venice_batch.plan.selection import ItemFilter
 from venice_batch.run.budget import RunBudget
-from venice_batch.run.driver import Driver, RunContext
+from venice_batch.run.driver import Driver
 from venice_batch.run.engines.threads import Threads
 from venice_batch.run.observer import Observer, SteadyObserver, Summary
 from venice_batch.run.ownership import claim_output
+from venice_batch.run.recorder import Recorder
+from venice_batch.run.scheduler import RunContext
 from venice_batch.run.vanished import apply_rule
 from venice_batch.run.worker import Worker, decoders
 from venice_batch.state import (
@@ -228,7 +231,9 @@ class Session:
             real = self.state.root == self.job.state
             trial = stack.enter_context(to_read(self.job.state / EMULATED)) if real else None
             owner = functools.partial(self._owner, trial=trial)
-            yield RunContext(self.known.catalogue, lanes, gate, cancel, engine, budget, observer, owner)
+            prices = PriceList(self.known.catalogue)
+            recorder = Recorder(job.name, self.state, budget, prices, observer=observer)
+            yield RunContext(prices, lanes, gate, cancel, engine, recorder, owner)
 
     def _owner(self, path: str, trial: State | None) -> OutputRow | None:
         """Return what is known of a finished file; a real run may replace what a trial on the emulator wrote."""

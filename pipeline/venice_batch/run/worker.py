@@ -13,27 +13,10 @@ from venice_batch import imaging
 from venice_batch.errors import ItemError, Unavailable, VeniceBatchError
 from venice_batch.imaging import Facts
 from venice_batch.plan.reading.probe import file_hash
+from venice_batch.run import tasks
 from venice_batch.run.inputs import Inputs, changed
 from venice_batch.run.materialize import Checked, Materializer, Spare, naming, set_aside_results
 from venice_batch.run.publish import Existing, Publisher
-from venice_batch.run.tasks import (
-    Bought,
-    Buy,
-    CallEnded,
-    CheckAnswer,
-    InputRead,
-    InputRef,
-    ItemFailed,
-    Outcome,
-    ProbeStage,
-    Publish,
-    ReadInput,
-    ResultsUpdated,
-    RunFailed,
-    SetAside,
-    StageProbed,
-    Task,
-)
 from venice_batch.state import Result, Results
 from venice_batch.steps.answer_checks.expectations import Expect, expect_of_call
 from venice_batch.steps.answer_checks.verdict import facts_to_store
@@ -76,46 +59,46 @@ class Worker:
         self._materializer = Materializer(results, self._inputs, scratch, decoders)
         self._publisher = Publisher(self._materializer, output, existing)
 
-    def release(self, ref: InputRef) -> None:
+    def release(self, ref: tasks.InputRef) -> None:
         """Remove the copy of an input whose item ended."""
         self._inputs.release(ref)
 
-    def do(self, task: Task) -> Outcome:
+    def do(self, task: tasks.Task) -> tasks.Outcome:
         """Carry out one task. Never raises: what goes wrong is part of the outcome."""
         return self._guarded(lambda: self._do(task), task)
 
-    def _guarded(self, work: Callable[[], Outcome], task: Task) -> Outcome:
+    def _guarded(self, work: Callable[[], tasks.Outcome], task: tasks.Task) -> tasks.Outcome:
         try:
             return work()
         except ItemError as error:
-            return ItemFailed(task, error)
+            return tasks.ItemFailed(task, error)
         except VeniceBatchError as error:
-            return RunFailed(task, error)
+            return tasks.RunFailed(task, error)
         except OSError as error:
-            return RunFailed(task, _disk(error))
+            return tasks.RunFailed(task, _disk(error))
         except Exception as error:  # noqa: BLE001 - a worker that dies would leave its item hanging for ever
-            return RunFailed(task, _bug(error))
+            return tasks.RunFailed(task, _bug(error))
 
-    def _do(self, task: Task) -> Outcome:
+    def _do(self, task: tasks.Task) -> tasks.Outcome:
         match task:
-            case ReadInput():
+            case tasks.ReadInput():
                 return self._read_input(task)
-            case Buy():
+            case tasks.Buy():
                 return self._buy(task)
-            case CheckAnswer():
+            case tasks.CheckAnswer():
                 result = self._results.find(task.result)
-                return ResultsUpdated(
+                return tasks.ResultsUpdated(
                     task, () if result is None or result.judged else self._materializer.check(result)[1]
                 )
-            case ProbeStage():
+            case tasks.ProbeStage():
                 return self._probe(task)
-            case SetAside():
+            case tasks.SetAside():
                 found = filter(None, map(self._results.find, task.results))
-                return ResultsUpdated(task, set_aside_results(self._results, found))
-            case Publish():
+                return tasks.ResultsUpdated(task, set_aside_results(self._results, found))
+            case tasks.Publish():
                 return self._publisher.publish(task)
 
-    def _read_input(self, task: ReadInput) -> InputRead:
+    def _read_input(self, task: tasks.ReadInput) -> tasks.InputRead:
         with self._materializer.temporary() as spare:
             file = spare()
             sha256 = self._inputs.read(task.input, file)
@@ -123,17 +106,17 @@ class Worker:
                 facts = imaging.verify(file)
             # Only now: a source full of damaged pictures must not fill the disk with copies.
             self._inputs.keep(replace(task.input, sha256=sha256), file)
-        return InputRead(task, sha256, facts)
+        return tasks.InputRead(task, sha256, facts)
 
-    def _probe(self, task: ProbeStage) -> StageProbed:
+    def _probe(self, task: tasks.ProbeStage) -> tasks.StageProbed:
         with self._materializer.temporary() as spare:
             file = self._materializer.durable(task.stage, task.input, spare)
             with self._materializer.decoding:
-                return StageProbed(task, imaging.probe(reshaped(task.stage.local, file, spare())))
+                return tasks.StageProbed(task, imaging.probe(reshaped(task.stage.local, file, spare())))
 
     # Buying
 
-    def _buy(self, task: Buy) -> Outcome:
+    def _buy(self, task: tasks.Buy) -> tasks.Outcome:
         step, purchase = task.purchase.step, task.purchase
         if self._is_changed(task):
             # The answer would be to another picture.
@@ -143,32 +126,34 @@ class Worker:
             arriving = tuple(self._results.incoming(key) for key in purchase.results)
             return self._sent(task, lambda: step.send(self._client, inputs, arriving, task.lane), arriving, expect)
 
-    def _sent(self, task: Buy, send: Callable[[], Answer], arriving: Sequence[Path], expect: Expect) -> Outcome:
+    def _sent(
+        self, task: tasks.Buy, send: Callable[[], Answer], arriving: Sequence[Path], expect: Expect
+    ) -> tasks.Outcome:
         """Make the call and keep its answer; from here on the ledger must count whatever goes wrong."""
         try:
             answer = send()
         except CallFailed as failure:
             for path in arriving:
                 path.unlink(missing_ok=True)
-            return CallEnded(task, failure)
+            return tasks.CallEnded(task, failure)
         except VeniceBatchError:
             # The gate's own check of the lease: the first byte was not written yet.
             raise
         except Exception as error:  # noqa: BLE001 - the client says what it foresees; this may be charged, too
-            return RunFailed(task, _bug(error), billed=True)
+            return tasks.RunFailed(task, _bug(error), billed=True)
         outcome = self._guarded(lambda: self._kept(task, answer, expect), task)
-        if isinstance(outcome, ItemFailed):
-            return RunFailed(task, Unavailable(outcome.error.message, remedy=outcome.error.remedy), billed=True)
-        return replace(outcome, billed=True) if isinstance(outcome, RunFailed) else outcome
+        if isinstance(outcome, tasks.ItemFailed):
+            return tasks.RunFailed(task, Unavailable(outcome.error.message, remedy=outcome.error.remedy), billed=True)
+        return replace(outcome, billed=True) if isinstance(outcome, tasks.RunFailed) else outcome
 
-    def _kept(self, task: Buy, answer: Answer, expect: Expect) -> Bought:
+    def _kept(self, task: tasks.Buy, answer: Answer, expect: Expect) -> tasks.Bought:
         purchase = task.purchase
         bare = replace(answer, paths=())
         if self._is_changed(task):
             # Under the old one's name it would be found for ever by whoever has that picture again.
             for path in answer.paths:
                 path.unlink(missing_ok=True)
-            return Bought(task, bare, "the source was replaced while the API read it")
+            return tasks.Bought(task, bare, "the source was replaced while the API read it")
         facts = facts_to_store(answer, expect, str(task.price / purchase.step.variants), time.time())
         # The first variant last: where it is durable, all of them are, and a crash in between is seen as a lost answer.
         arrived = list(zip(purchase.results, answer.paths, strict=False))
@@ -178,7 +163,7 @@ class Worker:
         if len(arrived) < len(purchase.results):
             reasons.append(f"it holds {len(arrived)} of {len(purchase.results)} pictures")
         events = tuple(event for _, found in checked for event in found)
-        return Bought(task, bare, next(filter(None, reasons), ""), events)
+        return tasks.Bought(task, bare, next(filter(None, reasons), ""), events)
 
     def _checked(self, result: Result) -> Checked | None:
         """Check an answer that has just been kept; None: it was checked before, or this machine cannot right now.
@@ -193,7 +178,7 @@ class Worker:
         except ItemError:
             return None
 
-    def _is_changed(self, task: Buy) -> bool:
+    def _is_changed(self, task: tasks.Buy) -> bool:
         """Whether an input that the API reads from a signed address is no longer what was listed."""
         return any(
             self._inputs.is_changed(task.input, picture.input_key.value)
@@ -201,13 +186,13 @@ class Worker:
             if isinstance(picture, Stage) and _by_address(picture, task) == "object"
         )
 
-    def _call_inputs(self, task: Buy, spare: Spare) -> tuple[list[Input], Expect]:
+    def _call_inputs(self, task: tasks.Buy, spare: Spare) -> tuple[list[Input], Expect]:
         step = task.purchase.step
         ready = [self._call_input(picture, task, spare) for picture in task.purchase.inputs]
         base = ready[0][1] if ready else None
         return [picture for picture, _ in ready], expect_of_call(step.name, step.expect(base), step.expects, base)
 
-    def _call_input(self, picture: Stage | Outside, task: Buy, spare: Spare) -> tuple[Input, Facts | None]:
+    def _call_input(self, picture: Stage | Outside, task: tasks.Buy, spare: Spare) -> tuple[Input, Facts | None]:
         """Return a picture in a form that the API takes, and its facts where they are known here."""
         if isinstance(picture, UrlRef):
             return Url(picture.url), None
@@ -227,7 +212,7 @@ class Worker:
             return sendable(file, spare(), limits, picture.local)
 
 
-def _by_address(picture: Stage, task: Buy) -> str:
+def _by_address(picture: Stage, task: tasks.Buy) -> str:
     """Return the origin of a picture that the API reads by itself, from an address; empty where its bytes are sent."""
     by_address = picture.input_key.origin in {"url", "object"} and picture.result is None and not task.input.sha256
     return picture.input_key.origin if by_address else ""

@@ -22,16 +22,15 @@ from venice_batch.plan.pipeline import Pipeline
 from venice_batch.plan.pricing import PriceList
 from venice_batch.plan.reading.load_pipeline import make_pipeline
 from venice_batch.run.budget import RunBudget
-from venice_batch.run.driver import RunContext
-from venice_batch.run.engines import Engine
 from venice_batch.run.queues import Queues
 from venice_batch.run.recorder import Recorder
-from venice_batch.run.scheduler import Scheduler
+from venice_batch.run.scheduler import RunContext, Scheduler
 from venice_batch.run.tasks import (
     Bought,
     Buy,
     CallEnded,
     InputRead,
+    InputRef,
     Outcome,
     Publish,
     Published,
@@ -73,6 +72,20 @@ class Silent:
         self.notes.append(text)
 
 
+class NoEngine:
+    """Where a test has the scheduler alone: nobody hands it a task."""
+
+    capacity = 64
+
+    def start(self, completed: Callable[[Outcome], None]) -> None: ...
+
+    def submit(self, task: Task) -> None: ...
+
+    def release(self, ref: InputRef) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class RecordingState(State):
     """A real state that keeps every group of events in `log`, once it is durable."""
 
@@ -111,10 +124,8 @@ class Desk:
     queues: Queues
     recorder: Recorder
     scheduler: Scheduler
-    gate: Gate
-    cancel: Cancel
+    context: RunContext
     observer: Silent
-    prices: PriceList
     hashes: dict[str, str] = field(default_factory=dict)
     _seen: int = 0
 
@@ -125,7 +136,7 @@ class Desk:
     ) -> PlannedItem:
         """Return a new item; those with the same `digit` have the same bytes."""
         chain = self.pipeline.chain
-        cost = sum((self.prices.of(step)[0] for step in chain.paid), Decimal(0)) if high is None else high
+        cost = sum((self.context.prices.of(step)[0] for step in chain.paid), Decimal(0)) if high is None else high
         self.hashes[name] = digest or (digit or f"{len(name)}") * 64
         return PlannedItem(
             Candidate(name, "v"),
@@ -217,13 +228,6 @@ def plan_of(items: Sequence[PlannedItem]) -> Plan:
     return Plan(tuple(items), 0, (), (), (), {}, Coverage(covered=True), 0.0, ())
 
 
-def context_of(desk: Desk, engine: Engine) -> RunContext:
-    lanes = Lanes({}, cancel=Cancel(), default_rpm=6000)
-    return RunContext(
-        catalogue_of(), lanes, desk.gate, Cancel(), engine, desk.budget, desk.observer, lambda _: None, lambda: 1.0
-    )
-
-
 @pytest.fixture
 def open_desk(tmp_path: Path) -> Iterator[OpenDesk]:
     """Begin a run of these steps (upscale by default) with a budget in cents; or the next start, `after` another."""
@@ -247,12 +251,12 @@ def open_desk(tmp_path: Path) -> Iterator[OpenDesk]:
             state = after.state if after else RecordingState(stack.enter_context(to_write(tmp_path / "state")))
             limits = () if cents is None else (Cap("max_usd", cents * 10_000, 0),)
             budget, cancel, observer = RunBudget(limits, 1, state.next_call(), 1.0), Cancel(), Silent()
-            queues = Queues(Lanes({}, cancel=cancel, default_rpm=6000), calls)
             prices, gate = PriceList(catalogue_of()), Gate(cancel)
-            recorder = Recorder("work", state, budget=budget, prices=prices, observer=observer, now=lambda: 1.0)
-            scheduler = Scheduler(
-                pipeline, state, recorder, queues, prices, gate=gate, cancel=cancel, owner=lambda _: None
-            )
-            return Desk(pipeline, state, budget, queues, recorder, scheduler, gate, cancel, observer, prices)
+            recorder = Recorder("work", state, budget, prices, observer=observer, now=lambda: 1.0)
+            lanes = Lanes({}, cancel=cancel, default_rpm=6000)
+            context = RunContext(prices, lanes, gate, cancel, NoEngine(), recorder, lambda _: None)
+            queues = Queues(lanes, calls)
+            scheduler = Scheduler(pipeline, state, context, queues)
+            return Desk(pipeline, state, budget, queues, recorder, scheduler, context, observer)
 
         yield make

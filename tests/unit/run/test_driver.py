@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
-from tests.unit.run.conftest import Desk, OpenDesk, context_of, plan_of
+from tests.unit.run.conftest import Desk, OpenDesk, plan_of
 from venice_batch.errors import MoneyError, Unavailable
 from venice_batch.run.driver import Driver
 from venice_batch.run.observer import Summary
@@ -41,7 +41,7 @@ class RecordingEngine:
 
 def drive(desk: Desk, engine: RecordingEngine, *names: str) -> Summary:
     items = [desk.item(name) for name in names]
-    return Driver(desk.pipeline, plan_of(items), desk.state, context_of(desk, engine)).run()
+    return Driver(desk.pipeline, plan_of(items), desk.state, replace(desk.context, engine=engine)).run()
 
 
 def well(desk: Desk, task: Task) -> Outcome:

@@ -272,7 +272,7 @@ def test_the_first_cause_is_kept(open_desk: OpenDesk) -> None:
 def test_the_status_that_closed_the_gate_is_the_cause_whichever_outcome_comes_first(open_desk: OpenDesk) -> None:
     desk = open_desk()
     (call,) = desk.buying()
-    desk.gate.status_read(Attempt(), 402)
+    desk.context.gate.status_read(Attempt(), 402)
     desk.complete(desk.failed(call, "key-refused"))
     assert isinstance(desk.scheduler.cause, MoneyError)
 
@@ -281,7 +281,7 @@ def test_a_stop_wakes_whoever_waits_for_the_api(open_desk: OpenDesk) -> None:
     desk = open_desk()
     desk.scheduler.stop(DISK)
     with pytest.raises(Cancelled):
-        desk.cancel.check()
+        desk.context.cancel.check()
 
 
 def test_items_that_fail_more_often_than_the_job_allows_stop_the_run(open_desk: OpenDesk) -> None:

@@ -39,7 +39,7 @@ COUNTED = {"reserved", "begun", "spent", "uncertain"}
 START = 1_767_225_600.0  # 2026-01-01, midnight UTC
 #: The day is the tightest, so that turning it matters most.
 LIMITS = {"max_usd": 500, "max_usd_per_day": 200, "max_usd_per_month": 700}
-BUDGET = Budget(*(Decimal(amount) / MICRO for amount in LIMITS.values()))
+BUDGET = Budget(**{name: Decimal(amount) / MICRO for name, amount in LIMITS.items()})
 ANSWER = Answer(
     paths=(Path("a"),),
     content_type="image/png",

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 COPIES = ROOT / "build" / "mutants"
 #: What is mutated, and the tests that are to notice it.
 MODULES: Mapping[str, tuple[str, Sequence[str]]] = {
-    "scheduler": ("run/scheduler.py", ["tests/unit/run"]),
+    "scheduler": ("run/scheduler.py", ["tests/unit/run/test_scheduler.py"]),
     "budget": ("run/budget.py", ["tests/unit/run/test_budget.py"]),
     "gate": ("venice/gate.py", ["tests/contract/venice/test_gate.py"]),
     "lease": ("state/lease.py", ["tests/unit/state/test_lease.py"]),
@@ -48,7 +48,9 @@ def prepare(name: str) -> Path:
         f'only_mutate = ["src/venice_batch/{module}"]',
         f"also_copy = {list(_COPIED)}",
         f"pytest_add_cli_args_test_selection = {list(tests)}",
-        # A fault of ours may be a wait that never ends.
+        # Many sessions of pytest in one process: what one leaves to the garbage collector is no fault of the next.
+        'pytest_add_cli_args = ["-W", "ignore::pytest.PytestUnraisableExceptionWarning"]',
+        # A change may make a wait that never ends.
         "timeout_multiplier = 10.0",
     ]
     (copy / "pyproject.toml").write_text("\n".join(lines) + "\n", "utf-8")

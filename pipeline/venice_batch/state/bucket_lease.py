@@ -1,8 +1,9 @@
 """The lease of a state in a bucket: an object that its holder renews, and that others may take over when it is old.
 
-Whether it is old is told by the server's clock alone: the date of its answer against the date of the object. How long
-the holder may trust it is told by the holder's clock of time since boot, which runs on while the machine sleeps. So no
-two clocks are ever compared. Every write is conditional on what was read before; of many contenders one gets through.
+Whether it is old is decided by the server's clock alone: the date of its answer against the date of the object. How
+long the holder may trust it is decided by the holder's clock of time since boot, which runs on while the machine
+sleeps. So no two clocks are ever compared. Every write is conditional on what was read before; of many contenders one
+gets through.
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ class BucketResults(Results):
     def set_aside(self, result: Result) -> AnswerSetAside:
         """Store the bytes once more under ``<key>.bad-<n>`` and remove the object (see `Results.set_aside`).
 
-        Not copied inside the store: the bytes are here anyway, having been looked at, and a copy would lose the facts.
+        Not copied inside the store: the bytes are on this machine anyway, and a copy would lose the facts.
         """
         key = result.key
         event = AnswerSetAside(key, 1 + max(self._bad.get(key, 0), self._index.last_bad(key)))
@@ -156,7 +156,7 @@ class BucketResults(Results):
     # Finding
 
     def find(self, key: str) -> Result | None:
-        """Return what this run stored or the manifest knows (see `Results.find`); the bucket is not asked."""
+        """Return what this run stored or the manifest knows (see `Results.find`); no request is made."""
         with self._lock:
             fresh, hidden = self._fresh.get(key), key in self._hidden
         if fresh is not None:

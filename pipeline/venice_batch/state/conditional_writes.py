@@ -1,4 +1,4 @@
-"""Whether a store honours conditional writes: asked with a tiny object before anything depends on it."""
+"""Whether a store honours conditional writes: tried with a tiny object before anything depends on it."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class ResultStored:
-    """An answer is durable under its key, with these facts (JSON); once looked at, they hold the verdict."""
+    """An answer is durable under its key, with these facts (JSON); once it was checked, they hold the verdict."""
 
     key: str
     facts: str

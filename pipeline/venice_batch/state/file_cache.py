@@ -16,7 +16,7 @@ _MOST = 256 << 20
 class FileCache:
     """Files by key, together of at most so many bytes. Safe for several threads.
 
-    What is lent is a hard link: dropping a file here takes nothing from who is reading it.
+    A caller gets a hard link: dropping a file here takes nothing from who is reading it.
     """
 
     def __init__(self, folder: Path, most: int = _MOST) -> None:

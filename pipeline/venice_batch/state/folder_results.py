@@ -2,7 +2,7 @@
 
 Order of writing (rule 3): the answer streams to a temporary file in its final folder, is made durable, then the facts
 are written, then the bytes are renamed to their key. That rename is the commit: bytes under a key are whole, and
-their facts exist. Only after it is the picture looked at; the verdict then joins the facts. A crash at any instant
+their facts exist. Only after it is the picture checked; the verdict then joins the facts. A crash at any instant
 leaves either nothing, or a temporary file that nobody reads, or a whole result, judged or still to be judged.
 """
 

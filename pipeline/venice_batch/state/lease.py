@@ -20,28 +20,9 @@ from typing import Protocol
 from venice_batch.errors import Locked, Unavailable
 
 #: File systems on which flock is emulated, absent or not seen by other hosts: two runs could both hold the lease.
-NETWORK_FILE_SYSTEMS = frozenset(
-    {
-        "nfs",
-        "nfs4",
-        "cifs",
-        "smb3",
-        "smbfs",
-        "ceph",
-        "glusterfs",
-        "fuse.glusterfs",
-        "lustre",
-        "afs",
-        "beegfs",
-        "fuse.sshfs",
-        "fuse.s3fs",
-        "fuse.rclone",
-        "fuse.gcsfuse",
-        "fuse.goofys",
-        "fuse.davfs",
-        "davfs",
-    }
-)
+_NETWORK = """nfs nfs4 cifs smb3 smbfs ceph glusterfs fuse.glusterfs lustre afs beegfs fuse.sshfs fuse.s3fs fuse.rclone
+    fuse.gcsfuse fuse.goofys fuse.davfs davfs"""
+NETWORK_FILE_SYSTEMS = frozenset(_NETWORK.split())
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
@@ -101,7 +82,7 @@ def holder(state: Path) -> str | None:
             f"cannot look at {state / 'lease'}: {error.strerror}", remedy="give this user the right to read it"
         ) from error
     try:
-        # Shared, so that two that look do not take each other for a holder.
+        # Shared, so that two readers do not take each other for a holder.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return os.read(descriptor, 1000).decode("utf-8", "replace").strip() or "unknown"

@@ -92,7 +92,7 @@ class State:
     def scratch(self) -> Path:
         """A private folder of this run, for whatever need not outlive it."""
         if self._scratch is None:
-            raise TypeError("a state in a folder that is only asked has no folder of its own")
+            raise TypeError("a state in a folder that is only read has no private folder")
         return self._scratch
 
     def give_up(self) -> None:

@@ -142,7 +142,7 @@ def _store_to_read(place: Place, work: Path) -> Iterator[State]:
     with closing(journal.load(work / FILE)) as connection, closing(Index(work / FILE)) as index:
         connection.execute("PRAGMA query_only = ON")
         results = BucketResults(_part(place, _RESULTS), index, work, retry, conditional=True)
-        # Beside a run the end of the journal is always open; only what is plainly missing has it looked for.
+        # Beside a run the end of the journal is always open; only a gap in it makes lost answers worth a search.
         complete = journal.whole and journal.number > 0
         state = State(place, connection, results, scratch=work, complete=complete)
         state.find_unrecorded_answers()

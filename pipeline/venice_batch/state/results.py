@@ -30,7 +30,7 @@ class Result:
 
     @property
     def judged(self) -> bool:
-        """Whether the picture has been looked at."""
+        """Whether the picture has been checked."""
         return "verdict" in self.facts
 
     @property
@@ -82,7 +82,7 @@ class Results(ABC):
 
     @abstractmethod
     def note_verdict(self, result: Result, verdict: Facts) -> ResultStored:
-        """Keep what was found when the picture was looked at; return what the manifest should record."""
+        """Keep what the checks of the picture found; return what the manifest should record."""
 
     @abstractmethod
     def set_aside(self, result: Result) -> AnswerSetAside:
@@ -98,7 +98,7 @@ class Results(ABC):
 
     @abstractmethod
     def find(self, key: str) -> Result | None:
-        """Return the durable result for `key`, or None. Cheap: a bucket is not asked.
+        """Return the durable result for `key`, or None. Cheap: no request is made.
 
         Raises:
             Unavailable: what is stored was damaged since.
@@ -172,7 +172,7 @@ class Results(ABC):
 
         Args:
             keys: those that may have been answered.
-            everything: look at all there are, not only at `keys`.
+            everything: list all there are, not only `keys`.
         """
         return []
 

@@ -15,7 +15,7 @@ Done = TypeVar("Done")
 
 @dataclass(frozen=True)
 class StoreRetry:
-    """How long to insist, on top of the store's own repetitions.
+    """How long to try again, on top of the store's own repetitions.
 
     Attributes:
         seconds: after which no further try begins.

@@ -128,15 +128,15 @@ class LocalStore(Store):
         """Write through a temporary file in the target's own folder (see `Store.put`)."""
         target = self.root / key
         try:
-            self._make_room(target)
+            self._prepare_folder(target)
             self._disk.copy_whole(file, target, replace=replace)
             found = target.stat()
             return Entry(key, found.st_size, _version(found), modified=found.st_mtime)
         except OSError as error:
             raise Unavailable(f"cannot write {target}: {error.strerror}", remedy=_remedy(error)) from error
 
-    def _make_room(self, target: Path) -> None:
-        # A folder in the output may be a link that leads elsewhere: what counts is where it really ends. Looked at
+    def _prepare_folder(self, target: Path) -> None:
+        # A folder in the output may be a link that leads elsewhere: what counts is where it really ends. Checked
         # before anything is made, or folders would appear at the other end.
         if not _real(target.parent).is_relative_to(_real(self.root)):
             raise OutputError(f"{target} leads out of {self.root} through a link", remedy="remove the linked folder")

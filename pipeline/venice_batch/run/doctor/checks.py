@@ -1,4 +1,4 @@
-"""Probes, made all at once, each with a time limit; what one of them suffers never hides what another finds."""
+"""Checks, run all at once, each with a time limit; an error in one never hides what another finds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Finding:
     """One line of the examination.
 
     Attributes:
-        check: what was looked at.
+        check: its name.
         level: how it is.
         found: what was found.
         remedy: what to do about it.
@@ -34,7 +34,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing to look at.
+    """One thing to check.
 
     Attributes:
         check: its name, for what goes wrong in it.
@@ -51,38 +51,38 @@ class Check:
 
 @dataclass
 class _RunningCheck:
-    """A probe under way; what it has found so far counts even if it never ends."""
+    """A check under way; what it has found so far counts even if it never ends."""
 
-    probe: Check
+    check: Check
     findings: list[Finding] = field(default_factory=list)
     thread: threading.Thread = field(init=False)
 
     def __post_init__(self) -> None:
         # A daemon: a server that never answers must not keep the command from ending.
-        self.thread = threading.Thread(target=self._work, name=self.probe.check, daemon=True)
+        self.thread = threading.Thread(target=self._work, name=self.check.check, daemon=True)
         self.thread.start()
 
     def _work(self) -> None:
         try:
-            for finding in self.probe.work():
+            for finding in self.check.work():
                 self.findings.append(finding)
         except Exception as error:  # noqa: BLE001 - whatever it is, the other checks go on
-            self.findings.append(finding_of(self.probe.check, error, self.probe.code))
+            self.findings.append(finding_of(self.check.check, error, self.check.code))
 
     def ended(self, deadline: float) -> list[Finding]:
         self.thread.join(max(0.0, deadline - time.monotonic()))
         found = list(self.findings)
         if self.thread.is_alive():
-            late = f"no answer within {self.probe.seconds:.0f} s"
-            found.append(Finding(self.probe.check, "bad", late, "see to the network and try again", self.probe.code))
+            late = f"no answer within {self.check.seconds:.0f} s"
+            found.append(Finding(self.check.check, "bad", late, "see to the network and try again", self.check.code))
         return found
 
 
 def run_checks(checks: Sequence[Check]) -> Iterator[Finding]:
-    """Make all checks at the same time and yield their findings in order. Never raises what a probe raises."""
+    """Run all checks at the same time and yield their findings in order. Never raises what a check raises."""
     begun = time.monotonic()
-    for under in [_RunningCheck(probe) for probe in checks]:
-        yield from under.ended(begun + under.probe.seconds)
+    for running in [_RunningCheck(check) for check in checks]:
+        yield from running.ended(begun + running.check.seconds)
 
 
 def finding_of(check: str, error: Exception, code: Exit = Exit.UNAVAILABLE) -> Finding:

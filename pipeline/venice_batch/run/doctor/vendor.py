@@ -17,13 +17,13 @@ from venice_batch.venice.connectivity import addresses, handshake, ping, proxy
 _SECONDS = 10.0
 #: Seconds of difference at which a signature or a day's budget may go wrong, and at which S3 refuses everything.
 _SKEWED, _REFUSED = 30.0, 600.0
-_LAZY = 3.0
+_SLOW = 3.0
 _SOON = dt.timedelta(days=14)
 
 
 def checks(api: Api, pipeline: Pipeline | None) -> list[Check]:
     """Return the checks of one API; those that need a key only where there is one."""
-    found = [Check("network", partial(_way, api)), Check("API", partial(_greeted, api))]
+    found = [Check("network", partial(_network, api)), Check("API", partial(_ping, api))]
     if api.key is not None:
         found.append(Check("key", partial(_key, api), seconds=2 * _SECONDS))
     if pipeline is not None:
@@ -31,19 +31,19 @@ def checks(api: Api, pipeline: Pipeline | None) -> list[Check]:
     return found
 
 
-def _way(api: Api) -> Iterator[Finding]:
-    between = proxy(api)
-    if between:
-        yield Finding("network", "ok", f"through the proxy {between}, which looks up names by itself")
+def _network(api: Api) -> Iterator[Finding]:
+    proxied = proxy(api)
+    if proxied:
+        yield Finding("network", "ok", f"through the proxy {proxied}, which looks up names by itself")
         return
     yield Finding("network", "ok", f"{api.host}: {', '.join(addresses(api)[:4])}")
     version = handshake(api, _SECONDS)
     yield Finding("network", "ok", f"{version}, certificate trusted" if version else "connected, without TLS")
 
 
-def _greeted(api: Api) -> Iterator[Finding]:
+def _ping(api: Api) -> Iterator[Finding]:
     greeting = ping(api, _SECONDS)
-    slow = greeting.seconds > _LAZY
+    slow = greeting.seconds > _SLOW
     remedy = "a slow network makes every call slower; see to it" if slow else ""
     yield Finding("API", "warn" if slow else "ok", f"answered in {greeting.seconds * 1000:.0f} ms", remedy)
     if greeting.skew is None:
@@ -61,7 +61,7 @@ def _greeted(api: Api) -> Iterator[Finding]:
 
 
 def _client(api: Api) -> Client:
-    """Return a client that tries once: who examines wants to hear of the first failure."""
+    """Return a client that tries once: a check reports the first failure."""
     cancel = Cancel()
     return Client(
         api,

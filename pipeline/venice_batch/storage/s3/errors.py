@@ -1,4 +1,4 @@
-"""What botocore raises, told as our errors: what happened where, and what to do about it; never a secret."""
+"""botocore's exceptions translated to ours: what happened where, and what to do about it; never a secret."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may be said about an object by its key alone."""
+"""What an object's key alone says: hidden, unusable, content type."""
 
 from __future__ import annotations
 

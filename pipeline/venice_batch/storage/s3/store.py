@@ -59,7 +59,7 @@ class S3Store(StateStore):
             yield from page
 
     def _pages(self) -> Iterator[Sequence[Entry]]:
-        # A generator of its own: the client is made within it, so that what goes wrong there is told, too.
+        # A generator of its own: the client is made within it, so that what goes wrong there is translated, too.
         yield from listing.pages(self._client, self.place.bucket, self.place.prefix, self._paying)
 
     def stat(self, key: str) -> Entry | None:
@@ -101,7 +101,7 @@ class S3Store(StateStore):
             OutputError: the key leads out of the place.
         """
         keys.refuse_leading_out(key, str(self.place))
-        with self._translating(f"delete {self._shown(key)}", "s3:DeleteObject"):
+        with self._translating(f"delete {self._printable(key)}", "s3:DeleteObject"):
             self._client.delete_object(**self._at(key))
 
     # What a state needs beyond that
@@ -110,7 +110,7 @@ class S3Store(StateStore):
         """Return a small object whole (see `StateStore.get`)."""
         if not keys.is_relative(key):
             return None
-        with self._translating(f"read {self._shown(key)}", "s3:GetObject"):
+        with self._translating(f"read {self._printable(key)}", "s3:GetObject"):
             return transfer.blob(self._client, {**self._at(key), **self._paying})
 
     def write(
@@ -163,7 +163,7 @@ class S3Store(StateStore):
             "MetadataDirective": "REPLACE",
             **source._paying,
         }
-        with self._translating(f"copy {source._shown(there.key)} to {self._shown(key)}", "s3:PutObject"):
+        with self._translating(f"copy {source._printable(there.key)} to {self._printable(key)}", "s3:PutObject"):
             copied = transfer.copy(self._client, request)
         return Entry(key, there.size, f"{copied.etag}-{there.size}", modified=copied.date)
 
@@ -172,7 +172,7 @@ class S3Store(StateStore):
 
         Signed with SigV4 (at most 7 days, less where the credentials are temporary); no request is made.
         """
-        with self._translating(f"sign an address of {self._shown(key)}", "s3:GetObject"):
+        with self._translating(f"sign an address of {self._printable(key)}", "s3:GetObject"):
             return self._client.generate_presigned_url(
                 "get_object", Params={**self._at(key), **self._paying}, ExpiresIn=seconds
             )
@@ -190,7 +190,7 @@ class S3Store(StateStore):
     def _at(self, key: str) -> dict[str, Any]:
         return {"Bucket": self.place.bucket, "Key": self.place.prefix + key}
 
-    def _shown(self, key: str) -> str:
+    def _printable(self, key: str) -> str:
         return keys.printable(f"{self.place}{key}")
 
     def _translating(self, doing: str, right: str) -> AbstractContextManager[None]:
@@ -199,7 +199,7 @@ class S3Store(StateStore):
     def _head(self, key: str) -> Mapping[str, Any] | None:
         if not keys.is_relative(key):
             return None
-        with self._translating(f"look at {self._shown(key)}", "s3:GetObject"):
+        with self._translating(f"look at {self._printable(key)}", "s3:GetObject"):
             try:
                 return cast("Mapping[str, Any]", self._client.head_object(**self._at(key), **self._paying))
             except ClientError as error:
@@ -210,20 +210,20 @@ class S3Store(StateStore):
     def _download(self, key: str, into: Path, condition: Mapping[str, str]) -> str:
         if not keys.is_relative(key):
             raise Changed(key)  # on its way such a key would be made another, perhaps one outside of this place
-        with self._translating(f"read {self._shown(key)}", "s3:GetObject"):
+        with self._translating(f"read {self._printable(key)}", "s3:GetObject"):
             return transfer.download(self._client, {**self._at(key), **self._paying, **condition}, into)
 
     def _write(
         self, key: str, body: IO[bytes], metadata: dict[str, str], condition: dict[str, str]
     ) -> transfer.Written:
         keys.refuse_leading_out(key, str(self.place))
-        with self._translating(f"write {self._shown(key)}", "s3:PutObject"):
+        with self._translating(f"write {self._printable(key)}", "s3:PutObject"):
             return transfer.upload(self._client, self._written(key, metadata), body, condition, self._sleep)
 
     def _written(self, key: str, metadata: dict[str, str]) -> dict[str, Any]:
         """Return what every write says of its object. Never an ACL: buckets of today refuse every one."""
         access = self._access
-        said = {
+        headers = {
             "Metadata": metadata,
             "ContentType": keys.content_type(key),
             "CacheControl": access.cache_control,
@@ -231,7 +231,7 @@ class S3Store(StateStore):
             "ServerSideEncryption": access.sse,
             "SSEKMSKeyId": access.kms_key_id,
         }
-        return {**self._at(key), **{name: value for name, value in said.items() if value}}
+        return {**self._at(key), **{name: value for name, value in headers.items() if value}}
 
 
 def _opened(file: Path) -> IO[bytes]:

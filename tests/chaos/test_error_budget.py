@@ -148,7 +148,7 @@ def test_500_bad_inputs_and_60_refused_ones_never_come_near_a_block_and_the_run_
         states["invalid"] += begun.plan.counts()["invalid"]
         calls = Counter(call.fate for call in state.calls(job.name))
     assert states == {"invalid": BAD, "failed": REFUSED}
-    assert calls == {"released": REFUSED}
+    assert calls == {"released": REFUSED // 2, "uncertain": REFUSED // 2}, "a 422 may have been charged"
     print(f"{len(errors)} client errors, at most {_most_within(errors, WINDOW)} in a window, 0 blocks")  # noqa: T201 - a figure
 
 

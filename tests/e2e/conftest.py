@@ -158,7 +158,7 @@ class Work:
             env=environment(self.root.with_name("scratch"), self.vendor, env),
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=60,
+            timeout=180,
             check=False,
         )
         return Ended(done.returncode, done.stdout.decode("utf-8"), done.stderr.decode("utf-8"))

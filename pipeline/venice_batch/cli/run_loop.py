@@ -193,8 +193,8 @@ class RunLoop:
 
 
 def _refill(begun: Session, cause: VeniceBatchError) -> tuple[str, ...]:
-    """Return a hint at when DIEM is refilled, where waiting for that would help."""
+    """Return a hint at when DIEM is refilled, where waiting for that would help: an account without gets none."""
     at = begun.known.account.next_epoch
-    if at is None or "diem" not in begun.plan.balances or not waits_for_balance(cause):
+    if at is None or not begun.plan.balances.get("diem") or not waits_for_balance(cause):
         return ()
     return (f"wait: DIEM is refilled at {at.isoformat()}; --wait-for-balance 24h waits and goes on",)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from typing import NamedTuple
 
-from venice_batch.errors import ItemError
+from venice_batch.errors import CatalogueError, ItemError
 from venice_batch.imaging import UPSCALE_CAP, Facts, needs, oriented
 from venice_batch.job import transparency
 from venice_batch.plan.model import TO_DO, PlannedItem, Range
@@ -98,6 +98,13 @@ class PriceList:
             self._known[id(step)] = step, step.price(self._catalogue), step.lane(self._catalogue)
         _, price, lane = self._known[id(step)]
         return price, lane
+
+    def with_model(self, step: PaidStep, model: str) -> Decimal | None:
+        """Return the US dollars of the same call by another model; None where the catalogue has no such price."""
+        try:
+            return step.with_model(model).price(self._catalogue)
+        except CatalogueError:
+            return None
 
 
 class Pricer:

@@ -128,14 +128,17 @@ class RunBudget:
         return _failed(reservation, "released", why, now, failure)
 
     def settle(self, reservation: Reservation, answer: Answer, outcome: str) -> Event:
-        """Record an answered call as spent."""
+        """Record an answered call as spent; as released where the API takes nothing for it."""
         self.open -= reservation.micros
-        self.spent += reservation.micros
-        self._settled.append((answer.ended_at, reservation.micros))
+        if answer.charged:
+            self.spent += reservation.micros
+            self._settled.append((answer.ended_at, reservation.micros))
+        else:
+            self._count(-reservation.micros, reservation.at)
         self._update_balance(answer)
         return Settled(
             reservation.call,
-            "spent",
+            "spent" if answer.charged else "released",
             outcome,
             answer.ended_at,
             answer.status,

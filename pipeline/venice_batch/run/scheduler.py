@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from venice_batch.errors import ItemError, MoneyError, VeniceBatchError
+from venice_batch.errors import CatalogueError, ItemError, MoneyError, VeniceBatchError
 from venice_batch.plan.model import PlannedItem
 from venice_batch.plan.pipeline import Pipeline
 from venice_batch.plan.pricing import PriceList, known_of, known_of_result
@@ -21,12 +21,13 @@ from venice_batch.run.engines import Engine
 from venice_batch.run.publish import output_events
 from venice_batch.run.queues import AcceptedResult, InFlightItem, Queues
 from venice_batch.run.recorder import ItemState, Recorder
-from venice_batch.run.stop_rules import AttemptLimits, StopRules, served_another
+from venice_batch.run.stop_rules import AttemptLimits, StopRules, served_another, stopped_by
 from venice_batch.state import OutputPlanned, OutputRow, Result, SourceRead, State
 from venice_batch.steps.canonical_json import canonical
 from venice_batch.steps.chain import Finished, Purchase, Stage, Undecided
 from venice_batch.steps.input_key import InputKey
-from venice_batch.venice import Cancel, FailureClass, Gate, Lanes
+from venice_batch.steps.paid import PaidStep
+from venice_batch.venice import CallFailed, Cancel, FailureClass, Gate, Lanes
 
 #: Origins of inputs that the API reads by itself.
 _BY_ADDRESS = frozenset({"url", "object"})
@@ -68,7 +69,7 @@ class Scheduler:
         self._in_flight: dict[int, InFlightItem] = {}
         self._unaffordable: deque[InFlightItem] = deque()
         self._unaffordable_told = False
-        self._rules = StopRules(pipeline.job.run.max_failure_rate)
+        self._rules = StopRules(pipeline.job.run.max_failure_rate, pipeline.chain.paid)
         self._attempts = AttemptLimits(state.uncertain_results(), pipeline.job.run.uncertain)
 
     @property
@@ -184,45 +185,72 @@ class Scheduler:
 
     def _bought(self, in_flight: InFlightItem, outcome: tasks.Bought) -> None:
         purchase, bad = outcome.task.purchase, bool(outcome.reason)
+        step = purchase.step
         self._recorder.record(*outcome.events)
-        self._recorder.settle(in_flight, purchase.step, outcome.answer, "bad answer" if bad else "answered")
-        self._rules.answered(purchase.step.id)
+        self._recorder.settle(in_flight, step, outcome.answer, "bad answer" if bad else "answered")
+        cause = self._rules.answered(purchase, outcome.not_picture) or self._served_another(outcome)
         self._attempts.answered(purchase, bad=bad)
         if bad and self._attempts.too_often_bad(purchase):
-            reason = f"step {purchase.step.id!r}: the answer is no picture: {outcome.reason}"
+            reason = f"step {step.id!r}: the answer is no picture: {outcome.reason}"
             self._end(in_flight, ItemState("failed", "bad-answer", reason))
             self._count_ended(failed=True)
         else:
             self._advance_leader(in_flight)
-        self._stop_if(served_another(purchase.step, outcome.task.lane, outcome.answer.model_served))
+        self._stop_if(cause and stopped_by(cause, step, in_flight.item.key))
+
+    def _served_another(self, outcome: tasks.Bought) -> VeniceBatchError | None:
+        task, served = outcome.task, outcome.answer.model_served
+        step = task.purchase.step
+        if not step.kind or served is None or served.casefold() == task.lane.casefold():
+            return None
+        return served_another(task.price, task.lane, served, self._context.prices.with_model(step, served))
 
     def _call_ended(self, in_flight: InFlightItem, outcome: tasks.CallEnded) -> None:
         failure, purchase = outcome.failure, outcome.task.purchase
-        step = purchase.step
         if failure.failure_class is FailureClass.UNCERTAIN or failure.billed:
-            self._recorder.mark_uncertain(in_flight, step, failure.code, failure)
-            self._attempts.lost(purchase)
+            self._recorder.mark_uncertain(in_flight, purchase.step, failure.code, failure)
+            self._attempts.lost(purchase, failure)
         else:
-            self._recorder.release(in_flight, step, failure.code, failure)
+            self._recorder.release(in_flight, purchase.step, failure.code, failure)
         by_address = in_flight.item.input_key.origin in _BY_ADDRESS and not in_flight.input.sha256
         match failure.failure_class:
             case FailureClass.UNCERTAIN:
                 self._advance_leader(in_flight)
             case FailureClass.RUN_STOPS:
-                if failure.code not in _NOT_SENT:
-                    self.stop((self._context.gate.cause or failure).as_run_error())
-                self._leave_pending([in_flight.number])
+                self._stopped_by_call(in_flight, purchase.step, failure)
             case FailureClass.ITEM_FAILS if failure.code == "url-unreachable" and by_address:
                 self._read_input(in_flight)
-            case failure_class:
-                lasting = failure_class is FailureClass.ITEM_FAILS
-                self._end(
-                    in_flight,
-                    ItemState("failed", failure.code, f"step {step.id!r}: {failure.message}", lasting=lasting),
-                )
+            case FailureClass.ITEM_FAILS:
+                self._refused(in_flight, purchase, failure)
+            case _:
+                self._end(in_flight, _failed_call(purchase.step, failure))
                 self._count_ended(failed=True)
-                error = failure.as_run_error()
-                self._stop_if(self._rules.refused(step.id, failure.text) if lasting else self._rules.gave_up(error))
+                self._stop_if(self._rules.gave_up(failure.as_run_error()))
+
+    def _stopped_by_call(self, in_flight: InFlightItem, step: PaidStep, failure: CallFailed) -> None:
+        """Stop for what no item is to blame for; only what the job file asks for fails the item that met it."""
+        if failure.code in _NOT_SENT:
+            self._leave_pending([in_flight.number])
+            return
+        cause = self._context.gate.cause
+        error = failure.as_run_error()
+        # Whose call closed the gate first is not known here, and its item is not to blame.
+        self.stop(stopped_by(error, step, in_flight.item.key) if cause is None else cause.as_run_error())
+        if failure.ends_in is CatalogueError:
+            self._end(in_flight, _failed_call(step, failure))
+        else:
+            self._leave_pending([in_flight.number])
+
+    def _refused(self, in_flight: InFlightItem, purchase: Purchase, failure: CallFailed) -> None:
+        """Fail the item, and stop the run where all items must meet the same."""
+        # Without a status it was not the API but this machine: nothing lasting, and no word about the job.
+        by_api = failure.status is not None
+        cause = self._rules.refused(purchase, failure, in_flight.item.candidate.columns) if by_api else None
+        self._stop_if(cause and stopped_by(cause, purchase.step, in_flight.item.key))
+        # What stops the run is for the next run to try again, once the job or the API is another.
+        self._end(in_flight, _failed_call(purchase.step, failure, lasting=by_api and cause is None))
+        if by_api:
+            self._count_ended(failed=True)
 
     def _published(self, in_flight: InFlightItem, outcome: tasks.Published) -> None:
         self._recorder.record(*output_events(self._recorder.id(in_flight.item), outcome.files))
@@ -321,8 +349,7 @@ class Scheduler:
     def _purchase(self, in_flight: InFlightItem, purchase: Purchase) -> None:
         step = purchase.step
         if self.cause is None and self._attempts.too_often_lost(purchase):
-            reason = f"step {step.id!r}: the answer was lost after the request was sent; it may have been charged"
-            self._end(in_flight, ItemState("uncertain", "uncertain", reason))
+            self._end_lost(in_flight, purchase)
         elif self.cause is None and self._attempts.too_often_bad(purchase):
             # Another item with the same bytes bought it that often: this one's money would go the same way.
             self._end(in_flight, ItemState("failed", "bad-answer", f"step {step.id!r}: every answer was no picture"))
@@ -334,6 +361,15 @@ class Scheduler:
                 self._queues.make_ready(in_flight, purchase, self._context.prices.of(step)[1])
             else:
                 self._wait_for_money(in_flight)
+
+    def _end_lost(self, in_flight: InFlightItem, purchase: Purchase) -> None:
+        """End an item whose call was made, and perhaps charged, as often as the job allows."""
+        refusal = self._attempts.charged_refusal(purchase)
+        if refusal is not None:
+            self._end(in_flight, _failed_call(purchase.step, refusal, lasting=True))
+        else:
+            reason = "the answer was lost after the request was sent; it may have been charged"
+            self._end(in_flight, ItemState("uncertain", "uncertain", f"step {purchase.step.id!r}: {reason}"))
 
     def _leads(self, in_flight: InFlightItem, purchase: Purchase) -> bool:
         """Return whether the item may buy; else it is parked behind the one that does, or left as the run stopped."""
@@ -397,3 +433,7 @@ class Scheduler:
     def _stop_if(self, cause: VeniceBatchError | None) -> None:
         if cause is not None:
             self.stop(cause)
+
+
+def _failed_call(step: PaidStep, failure: CallFailed, *, lasting: bool = False) -> ItemState:
+    return ItemState("failed", failure.code, f"step {step.id!r}: {failure.message}", lasting=lasting)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+from decimal import Decimal
 from typing import Literal
 
 from venice_batch.errors import CatalogueError, Interrupted, ModelSwitched, Unavailable, VeniceBatchError
-from venice_batch.steps.chain import Purchase
+from venice_batch.steps.chain import Purchase, Stage
 from venice_batch.steps.paid import PaidStep
+from venice_batch.venice import CallFailed, FailureClass
+from venice_batch.venice.fields import MODEL_FIELDS
 
 #: A signal number, put into the driver's inbox by the handler.
 Signal = int
@@ -18,6 +21,8 @@ _TERM = 15
 _SAMPLE = 50
 #: So many first inputs of a step refused with one and the same text: the step is wrong, not the pictures.
 _ALIKE = 5
+#: So many distinct calls in a row answered with one and the same thing that is no picture: that is not the API.
+_SAME_ANSWERS = 3
 #: So many calls given up in a row without one answer in between: the API is down.
 _GIVEN_UP = 3
 #: Lost answers of one call in a run before its item is left for the next run: the first, and one more purchase.
@@ -37,44 +42,98 @@ def signal_name(number: Signal) -> str:
     return "SIGTERM" if number == _TERM else "Ctrl-C"
 
 
-def served_another(step: PaidStep, priced: str, served: str | None) -> ModelSwitched | None:
-    """Return why to stop when another model than the priced one answered: the plan's sum no longer holds then."""
-    if not step.kind or served is None or served.casefold() == priced.casefold():
+def served_another(price: Decimal, priced: str, served: str, served_price: Decimal | None) -> ModelSwitched | None:
+    """Return why to stop when another model answered than the one that was priced; None where it costs no more.
+
+    Args:
+        price: US dollars of the call, as planned.
+        priced: the model that was priced.
+        served: the model that answered.
+        served_price: what the call costs with that model; None: the catalogue cannot tell.
+    """
+    if served_price is not None and served_price <= price:
         return None
+    sums = "has no price in the catalogue" if served_price is None else f"costs {served_price} instead of {price} USD"
     return ModelSwitched(
-        f"step {step.id!r}: the API served {served} instead of {priced}, which was priced",
+        f"the API served {served} instead of {priced}, which was priced; {served} {sums}",
         remedy=f"write `model: {served}` in the step if that is what you want, then plan again",
     )
+
+
+def stopped_by(error: VeniceBatchError, step: PaidStep, item: str) -> VeniceBatchError:
+    """Return the error with the step and the item that met it."""
+    return type(error)(f"step {step.id!r}: {error.message} (met by {item})", remedy=error.remedy)
 
 
 class StopRules:
     """Watches outcomes and says when to stop, and why. Only the driver has one."""
 
-    def __init__(self, max_failure_rate: float) -> None:
+    def __init__(self, max_failure_rate: float, steps: Iterable[PaidStep]) -> None:
+        """Begin with no outcome; `steps` are as the job file has them, before any row fills them."""
         self._rate = max_failure_rate
+        self._written = {step.id: step.sent for step in steps}
         self._counts: Counter[str] = Counter()
-        self._firsts: defaultdict[str, list[str]] = defaultdict(list)
+        #: By step: what the API said to its first distinct inputs, by their names; empty where it answered.
+        self._firsts: defaultdict[str, dict[str, str]] = defaultdict(dict)
         self._given_up = 0
+        self._not_pictures: dict[str, str] = {}
 
-    def answered(self, step: str) -> None:
-        """Count a call that was answered."""
-        self._given_up = 0
-        if len(self._firsts[step]) < _ALIKE:
-            self._firsts[step].append("")
+    def answered(self, purchase: Purchase, not_picture: str = "") -> VeniceBatchError | None:
+        """Count a call that was answered; return why to stop, if it is time.
 
-    def refused(self, step: str, text: str) -> VeniceBatchError | None:
-        """Count an input that the API refused; return why to stop, if it is time."""
+        Args:
+            purchase: the call.
+            not_picture: what the answer was instead of a picture, the same for equal ones; empty where it was one.
+        """
         self._given_up = 0
-        firsts = self._firsts[step]
+        firsts = self._firsts[purchase.step.id]
+        if len(firsts) < _ALIKE:
+            firsts[_input_of(purchase)] = ""
+        if not not_picture or set(self._not_pictures.values()) != {not_picture}:
+            self._not_pictures.clear()
+        if not_picture:
+            self._not_pictures[purchase.claim] = not_picture
+        if len(self._not_pictures) < _SAME_ANSWERS:
+            return None
+        return Unavailable(
+            f"{_SAME_ANSWERS} calls in a row were answered with the same {not_picture.partition(' ')[0]}"
+            " and not with a picture",
+            remedy="something answers in place of the API: sign in to this network, or check the proxy and"
+            " VENICE_BASE_URL; then run again: it goes on",
+        )
+
+    def refused(self, purchase: Purchase, failure: CallFailed, columns: Container[str] = ()) -> VeniceBatchError | None:
+        """Count an input that the API refused; return why to stop, if every item must meet the same.
+
+        Args:
+            purchase: the call.
+            failure: the API's own words; what this machine could not do is none of its business.
+            columns: the names of the prompts row's columns: such a field is not the job's.
+        """
+        self._given_up = 0
+        firsts = self._firsts[purchase.step.id]
+        if self._concerns_every_item(purchase.step, failure, columns):
+            return failure.as_run_error()
         if len(firsts) >= _ALIKE:
             return None
-        firsts.append(text)
-        if len(firsts) == _ALIKE and text and set(firsts) == {text}:
+        firsts[_input_of(purchase)] = failure.text
+        if len(firsts) == _ALIKE and failure.text and set(firsts.values()) == {failure.text}:
             return CatalogueError(
-                f"step {step!r}: the API refused the first {_ALIKE} inputs with the same words: {text}",
+                f"the API refused the first {_ALIKE} inputs with the same words: {failure.text}",
                 remedy="correct the step in the job file",
             )
         return None
+
+    def _concerns_every_item(self, step: PaidStep, failure: CallFailed, columns: Container[str]) -> bool:
+        """Whether it is about the model, or about a field, that the job file writes for all items.
+
+        Only what is sent exactly as it is written counts: a text that was filled in is an item's own.
+        """
+        written = self._written[step.id].items()
+        same = {name for name, value in written if step.sent.get(name) == value and name not in columns}
+        if failure.code == "bad-model":
+            return step.model is None or not same.isdisjoint(MODEL_FIELDS)
+        return failure.code == "bad-parameter" and not same.isdisjoint(failure.fields)
 
     def gave_up(self, error: VeniceBatchError) -> VeniceBatchError | None:
         """Count a call that was given up after its retries; return why to stop, if it is time."""
@@ -93,6 +152,12 @@ class StopRules:
         return None
 
 
+def _input_of(purchase: Purchase) -> str:
+    """Return what tells distinct inputs apart: the base picture's history, or the call where none is sent."""
+    base = purchase.inputs[0] if purchase.inputs else None
+    return base.input_key.value if isinstance(base, Stage) else purchase.claim
+
+
 class AttemptLimits:
     """Counts per call, over all items of the run: items with the same bytes share one call."""
 
@@ -101,10 +166,18 @@ class AttemptLimits:
         self._losses: Counter[str] = Counter(dict.fromkeys(lost_before, 1))
         self._retries = uncertain == "retry"
         self._bad: dict[str, int] = {}
+        #: Refusals that may have been charged, by call: what was said.
+        self._charged_refusals: dict[str, CallFailed] = {}
 
-    def lost(self, purchase: Purchase) -> None:
-        """Count an answer that was lost after it may have been charged."""
+    def lost(self, purchase: Purchase, failure: CallFailed) -> None:
+        """Count an answer that was lost after it may have been charged, or a refusal that may have been."""
         self._losses[purchase.results[0]] += 1
+        if failure.failure_class is FailureClass.ITEM_FAILS:
+            self._charged_refusals[purchase.claim] = failure
+
+    def charged_refusal(self, purchase: Purchase) -> CallFailed | None:
+        """Return the last refusal of the call that may have been charged."""
+        return self._charged_refusals.get(purchase.claim)
 
     def too_often_lost(self, purchase: Purchase) -> bool:
         """Whether the job does not allow to buy it (again) after the losses so far."""

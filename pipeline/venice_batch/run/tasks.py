@@ -130,12 +130,14 @@ class Bought:
         answer: what the API said; its paths are empty.
         reason: why the answer is not a picture; empty where it is one.
         events: what the manifest must record of the stored answer.
+        not_picture: what it is instead of a picture, the same for equal answers.
     """
 
     task: Buy
     answer: Answer
     reason: str = ""
     events: tuple[Event, ...] = ()
+    not_picture: str = ""
 
 
 @dataclass(frozen=True, slots=True)

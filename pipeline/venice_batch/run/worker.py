@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 from venice_batch import imaging
@@ -154,16 +155,18 @@ class Worker:
             for path in answer.paths:
                 path.unlink(missing_ok=True)
             return tasks.Bought(task, bare, "the source was replaced while the API read it")
-        facts = facts_to_store(answer, expect, str(task.price / purchase.step.variants), time.time())
+        price = task.price / purchase.step.variants if answer.charged else Decimal(0)
+        facts = facts_to_store(answer, expect, str(price), time.time())
         # The first variant last: where it is durable, all of them are, and a crash in between is seen as a lost answer.
         arrived = list(zip(purchase.results, answer.paths, strict=False))
         kept = [self._results.keep(key, path, {**facts, "sha256": file_hash(path)}) for key, path in reversed(arrived)]
         checked = [found for found in map(self._checked, kept) if found is not None]
         reasons = [reason for reason, _ in checked]
+        not_picture = _not_picture(answer, kept[0]) if any(reasons) else ""
         if len(arrived) < len(purchase.results):
             reasons.append(f"it holds {len(arrived)} of {len(purchase.results)} pictures")
         events = tuple(event for _, found in checked for event in found)
-        return tasks.Bought(task, bare, next(filter(None, reasons), ""), events)
+        return tasks.Bought(task, bare, next(filter(None, reasons), ""), events, not_picture)
 
     def _checked(self, result: Result) -> Checked | None:
         """Check an answer that has just been kept; None: it was checked before, or this machine cannot right now.
@@ -216,6 +219,12 @@ def _by_address(picture: Stage, task: tasks.Buy) -> str:
     """Return the origin of a picture that the API reads by itself, from an address; empty where its bytes are sent."""
     by_address = picture.input_key.origin in {"url", "object"} and picture.result is None and not task.input.sha256
     return picture.input_key.origin if by_address else ""
+
+
+def _not_picture(answer: Answer, kept: Result) -> str:
+    """Name what came instead of a picture; web pages are one kind, since each may hold a time or an address."""
+    kind = answer.content_type or "something"
+    return kind if kind == "text/html" else f"{kind} {kept.facts['sha256']}"
 
 
 def decoders() -> int:

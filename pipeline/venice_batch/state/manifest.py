@@ -287,8 +287,13 @@ class State:
         return self._number(sql, at, reserved)
 
     def uncertain_results(self) -> set[str]:
-        """Return the keys whose call was lost after it was sent and that were never answered since."""
-        rows = self._connection.execute("SELECT DISTINCT result FROM calls WHERE fate = 'uncertain'")
+        """Return the keys whose call was lost after it was sent and that were never answered since.
+
+        A refusal that may have been charged is uncertain, too, but it was an answer.
+        """
+        rows = self._connection.execute(
+            "SELECT DISTINCT result FROM calls WHERE fate = 'uncertain' AND coalesce(status, 0) <> 422"
+        )
         return {key for (key,) in rows if key is not None and self.results.find(key) is None}
 
     def spending(self, job: str, run: int | None = None) -> list[Spending]:
@@ -373,8 +378,11 @@ class State:
     def _settle_after_crash(self, call: int, fate: str, result: str | None, now: float) -> Settled:
         if fate == "reserved" or result is None:
             return Settled(call, "released", "never begun", now)
-        if self.results.find(result) is not None:
-            return Settled(call, "spent", "answered", now)
+        found = self.results.find(result)
+        if found is not None:
+            # Generate takes nothing for what it blacks out: its facts say so.
+            free = found.facts.get("price_usd") == "0"
+            return Settled(call, "released" if free else "spent", "answered", now)
         return Settled(call, "uncertain", "the run was killed before the answer was durable", now)
 
     def _interrupted(self) -> list[tuple[str, ItemRow]]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from pydantic import JsonValue
 
@@ -47,6 +47,8 @@ class PaidStep(ABC):
     expects: ExpectFields | None = None
 
     endpoint: ClassVar[str]
+    #: The field that names the model.
+    model_field: ClassVar[str] = "model"
     takes_url: ClassVar[bool] = False
     #: The catalogue's type of the models it takes; empty where the user names none.
     kind: ClassVar[str] = ""
@@ -61,8 +63,12 @@ class PaidStep(ABC):
     @property
     def model(self) -> str | None:
         """The model that the user chose; None leaves the choice to the API."""
-        model = self.sent.get("model", self.sent.get("modelId"))
+        model = self.sent.get(self.model_field)
         return None if model is None else str(model)
+
+    def with_model(self, model: str) -> Self:
+        """Return the same step with another model."""
+        return replace(self, sent={**self.sent, self.model_field: model})
 
     @abstractmethod
     def lane(self, catalogue: Catalogue) -> str:
@@ -228,6 +234,7 @@ class MultiEdit(Edit):
 
     endpoint: ClassVar[str] = "/image/multi-edit"
     endpoint_name: ClassVar[prices.Endpoint] = "multi-edit"
+    model_field: ClassVar[str] = "modelId"
 
     def price(self, catalogue: Catalogue) -> Decimal:
         """Return the price by tier, quality and the number of pictures."""

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self, TypeAlias
 
@@ -68,7 +68,7 @@ class Client(FreeCalls):
         clock: monotonic seconds, for deadlines.
         rng: the retries' jitter.
         timeout: seconds per attempt, from its start to the answer's last byte.
-        prefer: the form of bodies with files; JSON is used for addresses, and after a 415.
+        prefer: the form of bodies with files; JSON is used for addresses, and once the endpoint has refused it.
         attempts: requests per call at most for passing failures (RETRY).
         transport: instead of real connections.
         on_wait: called with a reason and seconds before a wait for the server.
@@ -173,7 +173,8 @@ class Client(FreeCalls):
                 _move(raw, into[0])
             raise
         paths, content_type = _save_generated(received, raw, into)
-        return read_answer(received, paths, content_type, attempts=policy.requests, transport="json")
+        answer = read_answer(received, paths, content_type, attempts=policy.requests, transport="json")
+        return replace(answer, charged=not answer.violation)
 
     def _with_pictures(
         self, endpoint: str, name: str, images: Image | tuple[Image, ...], fields: Fields, *, into: Path, lane: str
@@ -246,12 +247,12 @@ class Client(FreeCalls):
         """Remember what a failure says about the lane or the endpoint; it may change the failure itself."""
         if failure.failure_class is FailureClass.WAIT:
             self._hold(call.lane, failure)
-        elif failure.status == httpx2.codes.UNSUPPORTED_MEDIA_TYPE and body.is_multipart:
+        elif failure.code == "wrong-content-type" and body.is_multipart:
             with self._json_only_lock:
                 self._json_only.add(call.endpoint)
             # Refused for its form alone, unbilled: once more at once, as JSON.
             failure.failure_class = FailureClass.RETRY
-        elif call.by_url and failure.failure_class is FailureClass.ITEM_FAILS and "corrupt" in failure.text.lower():
+        elif call.by_url and _is_about_address(failure):
             raise _unreachable(failure) from failure
 
     def _hold(self, lane: Lane, failure: CallFailed) -> None:
@@ -268,7 +269,7 @@ class Client(FreeCalls):
 
     def _outgoing(self, call: _Call, body: Body) -> Outgoing:
         url = f"{self.api.base_url}/{call.endpoint}"
-        return Outgoing("POST", url, self._timeout, self._max_answer_bytes, body)
+        return Outgoing("POST", url, self._timeout, self._max_answer_bytes, body, endpoint=call.endpoint)
 
     def _report_wait(self, reason: str, seconds: float) -> None:
         """Tell of a wait, unless the gate is closed: nobody waits then, and the reason would hide the first cause."""
@@ -279,6 +280,13 @@ class Client(FreeCalls):
         # Sent without one, the call would end in a 402 for wallets, which hides what is wrong.
         if self.api.key is None and not is_loopback(self.api.base_url):
             raise CallFailed("no-key")
+
+
+def _is_about_address(failure: CallFailed) -> bool:
+    """Whether the API could not fetch a picture by itself, or got something else than a picture from its address."""
+    if failure.failure_class is not FailureClass.ITEM_FAILS or failure.billed:
+        return False
+    return failure.code == "input-not-found" or "corrupt" in failure.text.lower()
 
 
 def _unreachable(failure: CallFailed) -> CallFailed:

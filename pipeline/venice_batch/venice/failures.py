@@ -48,6 +48,9 @@ _HEADLINES: dict[FailureClass, dict[str, str]] = {
     },
     FailureClass.ITEM_FAILS: {
         "refused-input": "the API refused this input",
+        "bad-model": "the API does not offer this model here",
+        "bad-parameter": "the API refused a field of the request",
+        "input-not-found": "the API cannot find or fetch this input",
         "content-policy": "the API's content policy blocked this input",
         "too-large": "the request is larger than the API accepts",
         "input-changed": "the input changed while it was being sent",
@@ -61,12 +64,12 @@ _HEADLINES: dict[FailureClass, dict[str, str]] = {
         "answer-too-large": "the answer is larger than any picture should be",
     },
     FailureClass.RUN_STOPS: {
-        "bad-model": "the API does not offer this model here",
-        "bad-parameter": "the API refused a parameter of the step",
         "gone": "the API no longer has this model or endpoint",
         "key-refused": "the API refused the key",
+        "pro-only": "the API offers this to Pro accounts only",
         "no-key": "there is no API key",
         "no-rights": "the API forbids this to the key",
+        "private-only": "the key's privacy setting forbids this model",
         "no-money-account": "the account's balance does not cover the call",
         "no-money-key-usd": "the key's own USD limit is used up",
         "no-money-key-diem": "the key's own DIEM limit is used up",
@@ -89,7 +92,7 @@ FAILURE_CLASS = {code: kind for kind, headlines in _HEADLINES.items() for code i
 #: The error that a run ends in when a failure stops it; `Unavailable` where a code is not listed.
 ENDS_IN: dict[str, type[VeniceBatchError]] = {
     **dict.fromkeys(("bad-model", "bad-parameter", "gone"), CatalogueError),
-    **dict.fromkeys(("key-refused", "no-key", "no-rights"), KeyRefused),
+    **dict.fromkeys(("key-refused", "no-key", "no-rights", "pro-only", "private-only"), KeyRefused),
     **dict.fromkeys(("no-money-account", "no-money-key-usd", "no-money-key-diem", "no-money-x402"), MoneyError),
     "client-bug": VeniceBatchError,
 }
@@ -97,14 +100,19 @@ ENDS_IN: dict[str, type[VeniceBatchError]] = {
 REMEDIES = {
     "key-refused": "check VENICE_API_KEY at https://venice.ai/settings/api",
     "no-key": "set VENICE_API_KEY or VENICE_API_KEY_FILE",
-    "no-rights": "check the key's privacy setting, region and rights at https://venice.ai/settings/api",
+    "no-rights": "check the key's region and rights at https://venice.ai/settings/api",
+    "pro-only": "use a key of a Pro account, or a model that needs none",
+    "private-only": (
+        "use a model that `venice-batch models` calls private, or a key that allows anonymized ones"
+        " (https://venice.ai/settings/api)"
+    ),
     "no-money-account": "add credits at https://venice.ai/settings/api, then run again: it resumes",
     "no-money-key-usd": "raise the key's USD limit at https://venice.ai/settings/api, then run again",
     "no-money-key-diem": "raise the key's DIEM limit or wait for the next UTC day, then run again",
     "no-money-x402": "set VENICE_API_KEY to the key of an account with a balance",
     "gone": "name a model of `venice-batch models`",
     "bad-model": "name a model of `venice-batch models`",
-    "bad-parameter": "correct the step's parameter in the job file",
+    "bad-parameter": "correct it where it is written: in the job file, or in the item's row",
     "wrong-content-type": "set api.transport to json (or multipart) in the job file",
     "redirected": "set VENICE_BASE_URL to the final address",
     "not-the-api": "check VENICE_BASE_URL",
@@ -201,6 +209,7 @@ class CallFailed(VeniceBatchError):
         request_id: the vendor's name for the request (CF-RAY), for support.
         retry_after: seconds the server asks to wait, or None.
         billed: whether the call may have been charged.
+        fields: those of the request that a schema error names.
         attempts: requests made for this call, this one included.
         begun_at: when the last attempt's first byte was written, Unix seconds, or None.
         ends_in: the error class a run ends in when this stops it.
@@ -215,6 +224,7 @@ class CallFailed(VeniceBatchError):
         request_id: str | None = None,
         retry_after: float | None = None,
         billed: bool | None = None,
+        fields: frozenset[str] = frozenset(),
         ends_in: type[VeniceBatchError] | None = None,
     ) -> None:
         self.failure_class = FAILURE_CLASS[code]
@@ -224,6 +234,7 @@ class CallFailed(VeniceBatchError):
         self.request_id = request_id
         self.retry_after = retry_after
         self.billed = self.failure_class is FailureClass.UNCERTAIN if billed is None else billed
+        self.fields = fields
         self.ends_in = ends_in or ENDS_IN.get(code, Unavailable)
         self.attempts = 1
         self.begun_at: float | None = None

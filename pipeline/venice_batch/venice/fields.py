@@ -1,7 +1,7 @@
 """The API's field names by endpoint, written once, and what a call is made of: field values and pictures.
 
-The client sends fields as they are given. The names serve to read error bodies, and tests hold the steps' and the
-emulator's fields against them: a new field is added here first, and the tests name every other place.
+The client sends fields as they are given. Tests hold the steps' and the emulator's fields against them: a new field is
+added here first, and the tests name every other place.
 """
 
 from __future__ import annotations
@@ -36,10 +36,6 @@ ENDPOINT_FIELDS: Mapping[str, frozenset[str]] = MappingProxyType(
         ),
     }
 )
-#: Fields that a step sets alike for every item: an error about one of them concerns the whole job. Prompts and pictures
-#: are the item's own.
-PARAMETERS = frozenset().union(*ENDPOINT_FIELDS.values()) - MODEL_FIELDS - PICTURE_FIELDS - {"prompt"}
-
 JsonValue: TypeAlias = "bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
 #: Field names of the API and their values, sent exactly as they are.
 Fields: TypeAlias = Mapping[str, JsonValue]

@@ -32,6 +32,7 @@ class Answer:
         seconds: from the first byte sent to the last received.
         attempts: requests made for this call.
         transport: ``multipart`` or ``json``.
+        charged: False where the API says that it takes nothing for it.
     """
 
     paths: tuple[Path, ...]
@@ -51,6 +52,7 @@ class Answer:
     seconds: float
     attempts: int
     transport: str
+    charged: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,7 @@ class Outgoing:
         timeout: seconds from the start of sending to the last byte of the answer.
         at_most: bytes of the answer.
         authorized: whether the key goes along; False for addresses that are not the API.
+        endpoint: the paid one, such as ``image/edit``; empty for a free call.
     """
 
     method: str
@@ -58,6 +59,7 @@ class Outgoing:
     body: Body | None = None
     params: Mapping[str, str] | None = None
     authorized: bool = True
+    endpoint: str = ""
 
 
 class Deadline:
@@ -234,7 +236,7 @@ class HttpClient:
             if on_headers is not None:
                 on_headers(headers)
             if not response.is_success:
-                failure = self._error_response(response, headers)
+                failure = self._error_response(response, headers, outgoing.endpoint)
                 if trace.gate is not None:
                     trace.gate.explain(trace.attempt, failure)
                 raise failure
@@ -271,7 +273,7 @@ class HttpClient:
         text = f"{type(error).__name__}: {words}" if words else type(error).__name__
         return CallFailed("failed-here", text, billed=trace.sent is Sent.MAYBE)
 
-    def _error_response(self, response: httpx2.Response, headers: Mapping[str, str]) -> CallFailed:
+    def _error_response(self, response: httpx2.Response, headers: Mapping[str, str], endpoint: str) -> CallFailed:
         raw = b""
         try:
             for chunk in response.iter_bytes():
@@ -282,4 +284,4 @@ class HttpClient:
             # The status alone decides; a broken error text must not turn a 402 into a lost answer.
             pass
         text = self._api.scrub(raw[:_ERROR_BYTES].decode("utf-8", "replace"))
-        return response_failure(response.status_code, headers, text.encode(), time.time())
+        return response_failure(response.status_code, headers, text.encode(), time.time(), endpoint=endpoint)

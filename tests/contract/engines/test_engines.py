@@ -165,7 +165,7 @@ TASKS: list[Task] = [
 FACTS = Facts(300, 260, "PNG", "RGB", has_alpha=False, orientation=1, frames=1, bytes=9)
 OUTCOMES: list[Outcome] = [
     InputRead(ReadInput(1, REF), "hash", FACTS),
-    Bought(BUY, ANSWER, "no picture", (AnswerSetAside("key", 1),)),
+    Bought(BUY, ANSWER, "no picture", (AnswerSetAside("key", 1),), "text/html"),
     ResultsUpdated(SetAside(1, ("key",)), (AnswerSetAside("key", 1),)),
     StageProbed(ProbeStage(1, STAGE, REF), FACTS),
     Published(Publish(1, STAGE, REF, FILES), (WrittenFile("x/a.jpg", "v", "hash"),)),

@@ -225,12 +225,19 @@ def test_the_error_budget_holds_every_lane(kit: Kit) -> None:
     assert len(kit.server.talks) == 1
 
 
+def then_cancelled(kit: Kit, play: Play) -> Play:
+    """Cancel once the answer is on its way: what the client does next is to wait."""
+
+    def both(talk: Talk) -> None:
+        play(talk)
+        kit.cancel.set()
+
+    return both
+
+
 def test_a_cancelled_wait_sends_nothing_more(kit: Kit) -> None:
-    kit.server.plays = [refuse(429, {"error": "overloaded"}, {"Retry-After": "60"})]
-    timer = threading.Timer(0.1, kit.cancel.set)
-    timer.start()
+    kit.server.plays = [then_cancelled(kit, refuse(429, {"error": "overloaded"}, {"Retry-After": "60"}))]
     failure = failure_of(kit)
-    timer.join()
     assert (failure.code, failure.failure_class, failure.billed) == ("cancelled", FailureClass.RUN_STOPS, False)
     assert len(kit.server.talks) == 1
     assert failure_of(kit).code == "cancelled"
@@ -330,13 +337,10 @@ def test_a_200_that_comes_before_the_request_was_read_is_never_repeated(kit: Kit
 
 
 def test_a_pause_before_a_retry_ends_at_once_on_cancel(kit: Kit) -> None:
-    kit.server.plays = [refuse(503, {"error": "at capacity"}, {"Retry-After": "60"})]
-    timer = threading.Timer(0.1, kit.cancel.set)
-    timer.start()
+    kit.server.plays = [then_cancelled(kit, refuse(503, {"error": "at capacity"}, {"Retry-After": "60"}))]
     begun = time.monotonic()
     assert failure_of(kit).code == "cancelled"
     assert time.monotonic() - begun < 10
-    timer.join()
     assert len(kit.server.talks) == 1
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 
 import httpx2
 import pytest
@@ -79,70 +80,47 @@ def test_the_documented_statuses_have_the_documented_classes() -> None:
 @pytest.mark.parametrize(
     ("status", "headers", "body", "failure_class", "code", "ending"),
     [
-        (400, {}, '{"error":"Invalid model id"}', Fails.RUN_STOPS, "bad-model", CatalogueError),
-        (404, {}, '{"error":"Model x not found, try y"}', Fails.RUN_STOPS, "bad-model", CatalogueError),
-        (400, {}, '{"error":"The model \\"x\\" does not support it"}', Fails.RUN_STOPS, "bad-model", CatalogueError),
+        (400, {}, '{"error":"Invalid model id"}', Fails.ITEM_FAILS, "bad-model", CatalogueError),
         (410, {}, '{"error":"endpoint retired"}', Fails.RUN_STOPS, "gone", CatalogueError),
+        (410, {}, '{"error":"model x was retired, use y"}', Fails.ITEM_FAILS, "bad-model", CatalogueError),
         (
             400,
             {},
-            '{"error":"Unrecognized key(s) in object: \'foo\'"}',
-            Fails.RUN_STOPS,
-            "bad-parameter",
-            CatalogueError,
-        ),
-        (
-            400,
-            {},
-            '{"error":"Invalid request","details":{"scale":{"_errors":["2 or 4"]}}}',
-            Fails.RUN_STOPS,
-            "bad-parameter",
-            CatalogueError,
-        ),
-        (
-            400,
-            {},
-            '{"error":"Invalid request","issues":[{"path":["modelId"],"message":"?"}]}',
-            Fails.RUN_STOPS,
-            "bad-model",
-            CatalogueError,
-        ),
-        (
-            400,
-            {},
-            '{"error":"x","issues":[{"code":"unrecognized_keys","path":[]}]}',
-            Fails.RUN_STOPS,
-            "bad-parameter",
-            CatalogueError,
-        ),
-        (
-            400,
-            {},
-            '{"error":"x","issues":[{"path":["image"],"message":"scale"}]}',
+            '{"error":"x","details":{"scale":{"_errors":["?"]}}}',
             Fails.ITEM_FAILS,
-            "refused-input",
+            "bad-parameter",
+            CatalogueError,
+        ),
+        (400, {}, '{"error":"x","issues":[{"path":["modelId"]}]}', Fails.ITEM_FAILS, "bad-model", CatalogueError),
+        (400, {}, '{"error":"x","issues":[{"path":["images",0]}]}', Fails.ITEM_FAILS, "refused-input", Unavailable),
+        (
+            422,
+            {},
+            '{"error":"moderated","issues":[{"path":["prompt"]}]}',
+            Fails.ITEM_FAILS,
+            "content-policy",
             Unavailable,
         ),
         (
             400,
             {},
-            '{"error":"x","details":"a string about resolution 8K"}',
+            "{\"error\":\"'Content-Type' must be 'application/json'\"}",
             Fails.RUN_STOPS,
-            "bad-parameter",
-            CatalogueError,
+            "wrong-content-type",
+            Unavailable,
         ),
-        (400, {}, '{"error":"Image dimensions too small for scale 2"}', Fails.ITEM_FAILS, "refused-input", Unavailable),
-        (400, {}, '{"error":"Image 1 is invalid or corrupt"}', Fails.ITEM_FAILS, "refused-input", Unavailable),
-        (400, {}, '{"error":"The model could not process the image"}', Fails.ITEM_FAILS, "refused-input", Unavailable),
         (
             422,
             {},
-            '{"error":"Blocked by the content policy of this model"}',
+            '{"error":"blocked by the content policy of this model"}',
             Fails.ITEM_FAILS,
             "content-policy",
             Unavailable,
         ),
         (401, {}, '{"error":"Authentication failed"}', Fails.RUN_STOPS, "key-refused", KeyRefused),
+        (401, {}, '{"error":"This is only available to Pro users"}', Fails.RUN_STOPS, "pro-only", KeyRefused),
+        (403, {}, '{"error":"modelPrivacy of the key: PRIVATE_ONLY"}', Fails.RUN_STOPS, "private-only", KeyRefused),
+        (403, {}, '{"error":"not in your region"}', Fails.RUN_STOPS, "no-rights", KeyRefused),
         (402, {}, '{"error":"Insufficient USD or Diem balance"}', Fails.RUN_STOPS, "no-money-account", MoneyError),
         (402, {}, '{"error":"API key USD spend limit exceeded"}', Fails.RUN_STOPS, "no-money-key-usd", MoneyError),
         (402, {}, '{"error":"API key DIEM spend limit exceeded"}', Fails.RUN_STOPS, "no-money-key-diem", MoneyError),
@@ -163,6 +141,52 @@ def test_the_servers_words_decide_what_a_status_leaves_open(  # noqa: PLR0917 - 
     assert (failure.failure_class, failure.code) == (failure_class, code)
     assert type(failure.as_run_error()) is ending
     assert failure.exit_code == ending.exit_code
+
+
+#: What an API may say of one picture or one prompt, with the words in it that a job's fields have.
+ABOUT_ONE_INPUT = (
+    "Image height exceeds the supported maximum of 4096",
+    "width must be a multiple of 8",
+    "The model does not support this image",
+    "model could not find a face in the picture",
+    "Unknown parameter in the EXIF block of the image",
+    "Aspect ratio of the input is not supported",
+    "Unrecognized key in the color profile",
+    "The prompt asks for a style the model is not allowed to draw",
+    "format not recognized",
+    "seed picture is missing",
+    "This model is overloaded for pictures of that resolution",
+    "quality of the picture is too low",
+    "Invalid model output, try another image",
+)
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+@pytest.mark.parametrize("text", ABOUT_ONE_INPUT)
+def test_no_sentence_speaks_of_more_than_its_input(status: int, text: str) -> None:
+    failure = response_failure(status, {}, json.dumps({"error": text}).encode(), NOW, endpoint="image/edit")
+    assert failure.failure_class is Fails.ITEM_FAILS
+    assert failure.code not in {"bad-model", "bad-parameter"}
+    assert failure.text == text
+
+
+@pytest.mark.parametrize("endpoint", ["image/edit", "image/multi-edit", "image/upscale", "image/background-remove"])
+def test_a_404_of_a_call_with_pictures_is_about_its_picture(endpoint: str) -> None:
+    for text in ("Failed to download the file from the provided URL", "the model cannot find the image"):
+        failure = response_failure(404, {}, json.dumps({"error": text}).encode(), NOW, endpoint=endpoint)
+        assert (failure.failure_class, failure.code) == (Fails.ITEM_FAILS, "input-not-found")
+
+
+def test_a_404_of_generate_is_about_the_model_where_it_names_one() -> None:
+    for text, code in (("Model x not found, did you mean y?", "bad-model"), ("No such style", "refused-input")):
+        failure = response_failure(404, {}, json.dumps({"error": text}).encode(), NOW, endpoint="image/generate")
+        assert (failure.failure_class, failure.code) == (Fails.ITEM_FAILS, code)
+
+
+def test_a_422_of_a_paid_call_may_have_been_charged() -> None:
+    assert response_failure(422, {}, b"{}", NOW, endpoint="image/edit").billed
+    assert not response_failure(422, {}, b"{}", NOW).billed
+    assert not response_failure(400, {}, b"{}", NOW, endpoint="image/edit").billed
 
 
 def test_the_error_budget_waits_at_least_its_documented_30_seconds() -> None:

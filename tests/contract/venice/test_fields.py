@@ -11,7 +11,7 @@ from venice_batch.emulator import request_bodies as emulator
 from venice_batch.steps.fields import known_fields
 from venice_batch.steps.table import STEPS
 from venice_batch.venice.error_body import response_failure
-from venice_batch.venice.fields import ENDPOINT_FIELDS, MODEL_FIELDS, PARAMETERS, PICTURE_FIELDS
+from venice_batch.venice.fields import ENDPOINT_FIELDS, MODEL_FIELDS, PICTURE_FIELDS
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -44,15 +44,25 @@ def test_the_emulator_takes_exactly_the_fields_of_the_endpoint(endpoint: str) ->
     assert taken - deprecated == ENDPOINT_FIELDS[endpoint]
 
 
-@pytest.mark.parametrize("field", sorted(PARAMETERS | MODEL_FIELDS | PICTURE_FIELDS | {"prompt"}))
-def test_an_error_about_a_parameter_stops_the_run_and_one_about_the_item_does_not(field: str) -> None:
-    body = {"error": "Invalid request", "issues": [{"path": [field], "message": "is wrong"}]}
-    code = response_failure(400, {}, json.dumps(body).encode(), 0).code
-    expected = dict.fromkeys(PARAMETERS, "bad-parameter") | dict.fromkeys(MODEL_FIELDS, "bad-model")
-    assert code == expected.get(field, "refused-input")
+@pytest.mark.parametrize("field", sorted(frozenset().union(*ENDPOINT_FIELDS.values(), PICTURE_FIELDS)))
+def test_a_schema_error_names_its_field_whatever_the_form_of_its_tree(field: str) -> None:
+    forms: list[dict[str, object]] = [
+        {"issues": [{"path": [field], "message": "is wrong"}]},
+        {"issues": [{"code": "unrecognized_keys", "keys": [field], "path": [], "message": "?"}]},
+        {"issues": [{"code": "unrecognized_keys", "path": [], "message": f"Unrecognized key(s) in object: '{field}'"}]},
+        {"details": {"_errors": [], field: {"_errors": ["is wrong"]}}},
+        {"details": {"errors": [], "properties": {field: {"errors": ["is wrong"]}}}},
+        {"details": {"formErrors": [], "fieldErrors": {field: ["is wrong"]}}},
+    ]
+    kinds = dict.fromkeys(MODEL_FIELDS, "bad-model") | dict.fromkeys(PICTURE_FIELDS, "refused-input")
+    for form in forms:
+        failure = response_failure(400, {}, json.dumps({"error": "Invalid request", **form}).encode(), 0)
+        assert failure.fields == {field}
+        assert failure.code == kinds.get(field, "bad-parameter")
 
 
-@pytest.mark.parametrize("field", sorted(PARAMETERS))
-def test_the_name_of_a_parameter_in_an_errors_text_stops_the_run(field: str) -> None:
-    body = json.dumps({"error": f"Something is wrong with {field}"}).encode()
-    assert response_failure(400, {}, body, 0).code == "bad-parameter"
+@pytest.mark.parametrize("field", sorted(frozenset().union(*ENDPOINT_FIELDS.values())))
+def test_the_name_of_a_field_in_a_sentence_says_nothing(field: str) -> None:
+    for text in (f"Something is wrong with {field}", f"Unrecognized key: {field}", f"the {field} of this picture"):
+        failure = response_failure(400, {}, json.dumps({"error": text, "details": text}).encode(), 0)
+        assert (failure.code, failure.fields) == ("refused-input", frozenset())

@@ -82,7 +82,7 @@ AFTER_CALL: dict[str, tuple[Make, list[str], list[str], dict[str, int], tuple[in
         None,
     ),
     "input refused": (
-        lambda desk, call: desk.failed(call, "refused-input"),
+        lambda desk, call: desk.failed(call, "refused-input", status=400),
         [],
         ["released: refused-input", "a.png failed refused-input"],
         {"failed": 1},
@@ -292,7 +292,7 @@ def test_items_that_fail_more_often_than_the_job_allows_stop_the_run(open_desk: 
     desk.complete(*(desk.failed(call, "refused-input", f"{call.item}") for call in calls[39:49]))
     before = desk.scheduler.cause
     assert before is None
-    desk.complete(desk.failed(calls[49], "refused-input"))
+    desk.complete(desk.failed(calls[49], "refused-input", status=400))
     assert isinstance(desk.scheduler.cause, Unavailable)
     assert "11 of 50" in desk.scheduler.cause.message
 
@@ -316,9 +316,9 @@ def test_five_inputs_refused_alike_stop_the_run(open_desk: OpenDesk) -> None:
     desk = open_desk()
     calls = desk.buying(*(desk.item("x" * number) for number in range(1, 8)))
     for call in calls[:4]:
-        desk.complete(desk.failed(call, "refused-input", "no"))
+        desk.complete(desk.failed(call, "refused-input", "no", status=400))
     assert desk.scheduler.cause is None
-    desk.complete(desk.failed(calls[4], "refused-input", "no"))
+    desk.complete(desk.failed(calls[4], "refused-input", "no", status=400))
     assert isinstance(desk.scheduler.cause, CatalogueError)
 
 
@@ -392,7 +392,7 @@ def test_who_cannot_be_afforded_waits_for_money_that_others_release(open_desk: O
     (call,) = desk.buying(desk.item("a.png"), desk.item("bb.png"))
     assert desk.scheduler.has_unaffordable
     assert desk.observer.notes == ["not enough money for all items; processing as many as it covers"]
-    (second,) = desk.complete(desk.failed(call, "refused-input"))
+    (second,) = desk.complete(desk.failed(call, "refused-input", status=400))
     assert isinstance(second, Buy)
     assert second.input.key == "bb.png"
     assert not desk.scheduler.has_unaffordable

@@ -129,10 +129,12 @@ def models(base_url: str | None, kind: str | None, *, as_json: bool) -> int:
     chosen = [model for model in catalogue.models.values() if kind in {None, model.type}]
     chosen.sort(key=lambda model: (model.type, model.id))
     if as_json:
-        print_json("models", [model.model_dump(mode="json", exclude_none=True) for model in chosen])
+        print_json("models", [model.as_json() for model in chosen])
     else:
-        rows = [(model.id, model.type, ", ".join(model.prices()), _retirement(model)) for model in chosen]
+        rows = [(model.id, model.type, _prices(model), _retirement(model)) for model in chosen]
         print_rows(("model", "type", "USD", ""), rows, empty="")
+    for note in catalogue.notes:
+        click.echo(f"note: {shown(note)}", err=True)
     return Exit.DONE
 
 
@@ -145,6 +147,10 @@ def styles(base_url: str | None, *, as_json: bool) -> int:
     else:
         click.echo("\n".join(map(shown, names)))
     return Exit.DONE
+
+
+def _prices(model: Model) -> str:
+    return ", ".join(f"{name} {dollars(price)}".strip() for name, price in model.prices())
 
 
 def _retirement(model: Model) -> str:

@@ -173,7 +173,7 @@ class RunLoop:
 
     def _run_metrics(self, begun: Session) -> RunMetrics:
         prices = PriceList(begun.known.catalogue)
-        names = {step.id: prices.of(step)[1] for step in begun.pipeline.chain.paid}
+        names = {step.id: prices.lane(step) for step in begun.pipeline.chain.paid}
         return run_metrics(
             (call for call in begun.state.calls(self._job.name) if call.reserved_at >= self._began),
             begun.state.items(self._job.name),

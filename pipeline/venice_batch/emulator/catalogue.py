@@ -19,7 +19,9 @@ BACKGROUND_REMOVER = "bria-bg-remover"
 DEFAULT_EDIT_MODEL = "firered-image-edit"
 
 #: Models that are gone from the catalogue, with the one that took their place.
-RETIRED: Mapping[str, str] = {"qwen-edit": DEFAULT_EDIT_MODEL, "hidream": "z-image-turbo"}
+RETIRED: Mapping[str, str] = {"hidream": "z-image-turbo"}
+#: By type, ids that are still taken though the catalogue does not list them, with the model that runs.
+ALIASES: Mapping[str, Mapping[str, str]] = {"inpaint": {"qwen-edit": "qwen-edit-uncensored"}}
 #: When models that have a replacement are deprecated, and removed.
 DEPRECATED_AT, REMOVED_AT = "2026-08-01T00:00:00.000Z", "2027-06-30T00:00:00.000Z"
 
@@ -93,7 +95,7 @@ class Model:
             variants: pictures drawn; each one is billed.
             enhance: whether the prompt is rewritten first.
         """
-        tier = resolution or "1K"
+        tier = resolution if resolution in self.tiers else "1K"
         if self.quality:
             each = self.quality[tier][quality or "medium"]
         else:
@@ -121,6 +123,7 @@ _GPT_QUALITY = {
 CATALOGUE: tuple[Model, ...] = (
     Model(DEFAULT_EDIT_MODEL, "inpaint", "FireRed Image Edit", Decimal("0.04"), ratios=_EDIT_RATIOS,
           prompt_limit=10_000, traits=("default",)),
+    Model("qwen-edit-uncensored", "inpaint", "Qwen Edit Uncensored", Decimal("0.04"), ratios=_EDIT_RATIOS),
     Model("qwen-image-2-edit", "inpaint", "Qwen Image 2 Edit", Decimal("0.05"), ratios=_EDIT_RATIOS),
     Model("qwen-image-3-edit", "inpaint", "Qwen Image 3 Edit", Decimal("0.04"), ratios=_EDIT_RATIOS,
           included=0, additional=Decimal("0.00345"), max_images=3),

@@ -1,4 +1,4 @@
-"""The six endpoints that cost nothing: styles, catalogue, traits, limits, balance, ledger."""
+"""The endpoints that cost nothing: styles, catalogue, traits, aliases, limits, balance, ledger."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from venice_batch.emulator.accounts import BUNDLED, DIEM, USD, Row
 from venice_batch.emulator.api_error import ApiError, invalid
-from venice_batch.emulator.catalogue import CATALOGUE, STYLES, traits
+from venice_batch.emulator.catalogue import ALIASES, CATALOGUE, STYLES, traits
 from venice_batch.emulator.endpoint import Endpoint, Exchange, apply_fault
 from venice_batch.emulator.models_listing import TYPES, listing
 from venice_batch.emulator.server_state import ServerState
@@ -68,6 +68,11 @@ def _type(query: Query) -> str:
 
 def _models(_state: ServerState, query: Query, _key: Key) -> dict[str, Any]:
     return listing(_type(query))
+
+
+def _aliases(_state: ServerState, query: Query, _key: Key) -> dict[str, Any]:
+    kind = _type(query)
+    return {"object": "list", "type": kind, "data": dict(ALIASES.get(kind, {}))}
 
 
 def _traits(_state: ServerState, query: Query, _key: Key) -> dict[str, Any]:
@@ -203,6 +208,7 @@ FREE_ENDPOINTS: Mapping[str, tuple[Read, Rights]] = {
     "/image/styles": (_styles, "none"),
     "/models": (_models, "none"),
     "/models/traits": (_traits, "none"),
+    "/models/compatibility_mapping": (_aliases, "none"),
     "/api_keys/rate_limits": (_rate_limits, "key"),
     "/billing/balance": (_balance, "admin"),
     "/billing/usage-history": (_usage_history, "admin"),

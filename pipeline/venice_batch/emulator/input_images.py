@@ -21,7 +21,9 @@ from venice_batch.emulator.api_error import ApiError, corrupt, too_large
 from venice_batch.emulator.paid_call import PaidCall
 from venice_batch.emulator.request_bodies import MAX_FILE
 
-MIN_PIXELS = 65_536
+MIN_PIXELS, MIN_SIDE = 65_536, 64
+#: Endpoints that look at the size of what they get.
+_LIMITED = frozenset({"/image/upscale", "/image/edit", "/image/multi-edit"})
 #: For edits; nothing is written about the upscaler, so there only what decodes safely counts.
 MAX_PIXELS = 33_177_600
 MAX_UPSCALE_PIXELS = 89_000_000
@@ -33,24 +35,27 @@ class _Unreadable(Exception):
     """This input is no picture, or cannot be had."""
 
 
-def gather(call: PaidCall) -> list[bytes]:
-    """Return the bytes of every input, each one probed (header only); blocking, call it in a thread.
+def gather(call: PaidCall) -> tuple[list[bytes], tuple[int, int]]:
+    """Return the bytes of every input, each one probed (header only), and the size of the first; call it in a thread.
 
     Raises:
         ApiError: 400 for a wrong form, an unreadable picture or wrong dimensions; 413 for more than 25 MB.
     """
     found: list[bytes] = []
+    first = (0, 0)
     for number, source in enumerate(call.images, start=1):
         try:
             data = source if isinstance(source, bytes) else _from_text(call, source)
             if len(data) > MAX_FILE:
                 raise too_large()
-            width, height = _probe(data)
+            size = _probe(data)
         except _Unreadable:
             raise corrupt(call.image_field, number) from None
-        _check_pixels(width * height, MAX_UPSCALE_PIXELS if call.path == "/image/upscale" else MAX_PIXELS)
+        if call.path in _LIMITED:
+            _check_size(*size, MAX_UPSCALE_PIXELS if call.path == "/image/upscale" else MAX_PIXELS)
+        first = first if found else size
         found.append(data)
-    return found
+    return found, first
 
 
 def _from_text(call: PaidCall, text: str) -> bytes:
@@ -78,7 +83,10 @@ def _probe(data: bytes) -> tuple[int, int]:
         raise _Unreadable from None
 
 
-def _check_pixels(pixels: int, most: int) -> None:
+def _check_size(width: int, height: int, most: int) -> None:
+    pixels = width * height
+    if min(width, height) < MIN_SIDE:
+        raise ApiError(400, f"Image dimensions are too small: each side needs at least {MIN_SIDE} pixels")
     if pixels < MIN_PIXELS:
         raise ApiError(400, f"Image dimensions are too small: {pixels} pixels, at least {MIN_PIXELS} are required")
     if pixels > most:

@@ -6,13 +6,14 @@ Everything a field can be wrong about beyond its type and range is checked here,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
 from venice_batch.emulator import request_bodies as bodies
 from venice_batch.emulator.api_error import ApiError, invalid
 from venice_batch.emulator.catalogue import (
+    ALIASES,
     BACKGROUND_REMOVER,
     DEFAULT_EDIT_MODEL,
     MODELS,
@@ -30,6 +31,9 @@ BLOCKLIST = ("forbidden",)
 #: Prompts with this word come back blurred while safe mode is on.
 BLUR_WORD = "blurme"
 _WEB = ("http://", "https://")
+#: No upscale has more pixels.
+MAX_UPSCALED = 16_777_216
+_LEAST_SCALE, _MOST_SCALE = 2, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +81,29 @@ class PaidCall:
 
 def _upscale(received: Received) -> PaidCall:
     body = received.checked(bodies.UpscaleBody)
-    if body.scale not in {1, 2, 4}:
-        raise invalid("scale must be 2 or 4")
-    scale = int(body.scale)
-    if scale == 1 and body.enhance not in {True, "true"}:
+    if body.scale != 1 and not _LEAST_SCALE <= body.scale <= _MOST_SCALE:
+        raise invalid("scale must be from 2 to 4")
+    if body.scale == 1 and body.enhance not in {True, "true"}:
         raise invalid("scale 1 requires enhance to be true")
-    # A pure enhancement (scale 1) is priced as 2x.
-    factor, model = f"{max(scale, 2)}x", MODELS[UPSCALER]
+    model = MODELS[UPSCALER]
+    # The price of the largest scale, until the size of the picture is known.
     return PaidCall(
-        "/image/upscale",
-        model,
-        model.factors[factor],
-        f"upscaler-{factor}",
-        images=(body.image,),
-        options={"scale": scale},
+        "/image/upscale", model, model.factors["4x"], UPSCALER, images=(body.image,), options={"scale": body.scale}
     )
+
+
+def sized(call: PaidCall, size: tuple[int, int]) -> PaidCall:
+    """Return an upscale priced by the scale that is left below the cap for a picture of this size.
+
+    Raises:
+        ApiError: 400 where nothing can be enlarged below the cap.
+    """
+    room = MAX_UPSCALED / (size[0] * size[1])
+    if room <= 1:
+        raise ApiError(400, f"The image is too large to be upscaled: {size[0]}x{size[1]}")
+    # A pure enhancement (scale 1) is priced as 2x.
+    factor = "2x" if min(call.options["scale"] ** 2, room) <= _LEAST_SCALE**2 else "4x"
+    return replace(call, price=call.model.factors[factor], sku=f"{UPSCALER}-{factor}")
 
 
 def _background_remove(received: Received) -> PaidCall:
@@ -124,20 +136,22 @@ def _check_retired(model_id: str) -> None:
 def _edit_model(named: str | None) -> Model:
     model_id = named or DEFAULT_EDIT_MODEL
     _check_retired(model_id)
-    model = MODELS.get(model_id)
+    model = MODELS.get(ALIASES["inpaint"].get(model_id, model_id))
     if model is None or model.kind != "inpaint":
         raise ApiError(400, "Invalid model id")
     return model
 
 
-def _check_offer(model: Model, body: bodies.PromptBody, quality: str | None) -> None:
+def _check_offer(model: Model, body: bodies.PromptBody, quality: str | None, *, drops: bool) -> None:
+    """Refuse what the model does not offer; an endpoint that `drops` leaves out what the model does not take at all."""
     offers = (
-        ("aspect_ratio", body.aspect_ratio, model.ratios),
-        ("resolution", body.resolution, model.tiers or (("1K",) if model.kind == "inpaint" else ())),
+        ("resolution", body.resolution, model.tiers),
         ("quality", quality, model.levels),
+        # That of a generation is not validated.
+        ("aspect_ratio", body.aspect_ratio if model.kind == "inpaint" else None, model.ratios),
     )
     for name, value, offered in offers:
-        if value is not None and value not in offered:
+        if value is not None and value not in offered and not (drops and not offered):
             known = ", ".join(offered) or "none"
             raise invalid(f"{name} '{value}' is not supported by model {model.id}. Supported: {known}")
     if len(body.prompt) > model.prompt_limit:
@@ -147,8 +161,8 @@ def _check_offer(model: Model, body: bodies.PromptBody, quality: str | None) -> 
 def _edited(
     path: str, body: bodies.PromptBody, model: Model, images: list[str | bytes], quality: str | None = None
 ) -> PaidCall:
-    _check_offer(model, body, quality)
     several = path == "/image/multi-edit"
+    _check_offer(model, body, quality, drops=several)
     return PaidCall(
         path,
         model,
@@ -161,9 +175,9 @@ def _edited(
         prompt=body.prompt,
         safe=body.safe_mode,
         options={
-            **body.model_dump(include={"output_format", "enhance_prompt"}),
+            **body.model_dump(include={"output_format", "enhance_prompt", "transparent_background"}),
             "aspect_ratio": body.aspect_ratio or "auto",
-            "resolution": body.resolution or "1K",
+            "resolution": (model.tiers and body.resolution) or "1K",
         },
     )
 
@@ -193,7 +207,7 @@ def _generation_model(model_id: str) -> Model:
 
 
 def _check_generation(body: bodies.GenerateBody, model: Model) -> None:
-    _check_offer(model, body, body.quality)
+    _check_offer(model, body, body.quality, drops=True)
     references = len(body.style_references or [])
     problems = (
         (body.variants > 1 and body.return_binary, "variants needs return_binary to be false"),

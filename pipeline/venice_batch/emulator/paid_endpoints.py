@@ -25,7 +25,7 @@ from venice_batch.emulator.catalogue import (
 )
 from venice_batch.emulator.endpoint import Endpoint, Exchange, apply_fault
 from venice_batch.emulator.faults import Action
-from venice_batch.emulator.paid_call import PARSERS, PaidCall
+from venice_batch.emulator.paid_call import PARSERS, PaidCall, sized
 from venice_batch.emulator.pictures import Encoded
 from venice_batch.emulator.server_state import ServerState
 from venice_batch.emulator.settings import Key
@@ -89,7 +89,9 @@ class PaidEndpoint(Endpoint):
         call = PARSERS[self.path](received)
         exchange.entry.model = call.model.id
         exchange.headers |= _model_headers(call.model)
-        pictures = await to_thread.run_sync(input_images.gather, call)
+        pictures, size = await to_thread.run_sync(input_images.gather, call)
+        if self.path == "/image/upscale":
+            call = sized(call, size)
         if pictures:
             exchange.entry.image_sha256 = await to_thread.run_sync(_sha256, pictures[0])
         if call.blocked:

@@ -69,16 +69,16 @@ def flatten(picture: Image.Image, colour: Colour = (255, 255, 255)) -> Image.Ima
     return ground
 
 
-def upscaled_size(size: tuple[int, int], scale: int) -> tuple[int, int]:
+def upscaled_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
     """Return the size of an upscale: ``scale`` times, or less where the cap would be passed, the aspect kept."""
-    width, height = size[0] * scale, size[1] * scale
+    width, height = round(size[0] * scale), round(size[1] * scale)
     if width * height > UPSCALE_CAP:
         shrink = math.sqrt(UPSCALE_CAP / (width * height))
         width, height = max(1, math.floor(width * shrink)), max(1, math.floor(height * shrink))
     return width, height
 
 
-def upscale(picture: Image.Image, scale: int) -> Image.Image:
+def upscale(picture: Image.Image, scale: float) -> Image.Image:
     """Enlarge."""
     return picture.resize(upscaled_size(picture.size, scale), Image.Resampling.LANCZOS)
 

@@ -35,9 +35,10 @@ def renderer(kind: Literal["real", "canned"]) -> Renderer:
 
 
 def edit_format(call: PaidCall) -> str:
-    """Return the format of an edit: as asked for, else PNG at 1K and JPEG above."""
+    """Return the format of an edit: as asked for, else PNG at 1K or with transparency, and JPEG above."""
     asked: str | None = call.options["output_format"]
-    return asked or ("png" if call.options["resolution"] == "1K" else "jpeg")
+    is_png = call.options["transparent_background"] or call.options["resolution"] == "1K"
+    return asked or ("png" if is_png else "jpeg")
 
 
 def generation_size(call: PaidCall) -> tuple[int, int]:

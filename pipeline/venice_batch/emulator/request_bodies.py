@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
 from anyio import to_thread
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
@@ -30,9 +30,10 @@ _SMALL = 200_000
 
 Transport = Literal["json", "multipart"]
 Prompt = Annotated[str, Field(min_length=1, max_length=32_768)]
-Resolution = Literal["1K", "2K", "4K"]
-Quality = Literal["low", "medium", "high"]
-OutputFormat = Literal["jpeg", "png", "webp"]
+#: Which tiers, ratios and qualities there are is a matter of the model.
+Choice = Annotated[str, Field(min_length=1)]
+OutputFormat = Annotated[Literal["jpeg", "png", "webp"], BeforeValidator(lambda name: {"jpg": "jpeg"}.get(name, name))]
+UserId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[\x20-\x7e]+$")]
 #: A string (base64 or URL) from JSON, the bytes of a file part from a form.
 Source = str | bytes
 
@@ -56,21 +57,24 @@ class UpscaleBody(Body):
 
 
 class BackgroundRemoveBody(Body):
-    """``/image/background-remove``: exactly one of the two, and nothing else."""
+    """``/image/background-remove``: exactly one of the two pictures."""
 
     image: Source | None = None
     image_url: str | None = None
+    anon_user_id: UserId | None = None
 
 
 class PromptBody(Body):
     """What the endpoints with a prompt have in common."""
 
     prompt: Prompt
-    aspect_ratio: str | None = None
-    resolution: Resolution | None = None
+    aspect_ratio: Choice | None = None
+    resolution: Choice | None = None
     enhance_prompt: bool = False
     disable_prompt_optimization_thinking: bool = False
     safe_mode: bool = True
+    transparent_background: bool = False
+    anon_user_id: UserId | None = None
 
 
 class EditBody(PromptBody):
@@ -88,7 +92,7 @@ class MultiEditBody(PromptBody):
     images: list[Source] = Field(min_length=1)
     model_id: str | None = Field(None, alias="modelId")
     output_format: OutputFormat | None = None
-    quality: Quality | None = None
+    quality: Choice | None = None
 
 
 class StyleReference(Body):
@@ -105,7 +109,7 @@ class GenerateBody(PromptBody):
     negative_prompt: str | None = Field(None, max_length=7500)
     width: int = Field(1024, ge=1, le=1280)
     height: int = Field(1024, ge=1, le=1280)
-    quality: Quality | None = None
+    quality: Choice | None = None
     cfg_scale: float | None = Field(None, gt=0, le=20)
     steps: int | None = Field(None, ge=0)
     seed: int | None = Field(None, ge=-999_999_999, le=999_999_999)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from venice_batch.imaging.facts import (
     API_FORMATS,
     API_MIN_PIXELS,
+    API_MIN_SIDE,
     DECODE_MAX_PIXELS,
     EDIT_MAX_PIXELS,
     EXTENSIONS,
@@ -20,7 +21,7 @@ from venice_batch.imaging.facts import (
     UPSCALE_CAP,
     Facts,
     Limits,
-    check_minimum,
+    check_size,
     fitted_size,
     needs,
     oriented,
@@ -50,6 +51,7 @@ _NEEDS_PILLOW = {
 __all__ = [
     "API_FORMATS",
     "API_MIN_PIXELS",
+    "API_MIN_SIDE",
     "DECODE_MAX_PIXELS",
     "EDIT_MAX_PIXELS",
     "EXTENSIONS",
@@ -59,7 +61,7 @@ __all__ = [
     "Limits",
     "Rendition",
     "apply_file_operations",
-    "check_minimum",
+    "check_size",
     "convert",
     "fitted_size",
     "is_noop",

@@ -11,6 +11,8 @@ from venice_batch.errors import ItemError
 
 #: Fewest pixels that upscale and the edit endpoints take (published API file, 2026-08-21).
 API_MIN_PIXELS = 65_536
+#: Shortest side that they take (facts of 2026-10-02).
+API_MIN_SIDE = 64
 #: Most pixels that edit and multi-edit take (published API file, 2026-08-21).
 EDIT_MAX_PIXELS = 33_177_600
 #: A file must be smaller than this. The API says "25 MB" without saying which; the smaller reading always fits.
@@ -143,11 +145,13 @@ class Limits:
     """What a receiver takes; None means no such limit.
 
     Attributes:
-        min_pixels: fewest pixels, inclusive. Never met by enlarging: see `check_minimum`.
+        min_pixels: fewest pixels, inclusive. Never met by enlarging: see `check_size`.
+        min_side: fewest pixels of the shorter side, likewise.
         max_pixels: most pixels, inclusive.
         max_side: longest side in pixels, inclusive.
         max_bytes: a file must be smaller than this many bytes.
         formats: Pillow names of the formats it takes.
+        too_many_pixels: so many and more are refused, and not met by shrinking either: see `check_size`.
     """
 
     min_pixels: int | None = None
@@ -155,6 +159,8 @@ class Limits:
     max_bytes: int | None = None
     formats: tuple[str, ...] = API_FORMATS
     max_side: int | None = None
+    min_side: int | None = None
+    too_many_pixels: int | None = None
 
 
 def oriented(facts: Facts) -> Facts:
@@ -174,7 +180,7 @@ def needs(facts: Facts, limits: Limits) -> tuple[str, ...]:
     Returns:
         Reasons in a fixed order, from ``format`` (another format, or an animation), ``colour`` (CMYK, 16-bit, …),
         ``pixels`` and ``bytes`` (too many), ``orientation`` (lies on its side or mirrored); empty when it can go as
-        it is. Too few pixels are no reason to change a file, because no change would help: see `check_minimum`.
+        it is. Too few pixels are no reason to change a file, because no change would help: see `check_size`.
     """
     reasons = {
         "format": facts.format not in limits.formats or facts.frames > 1,
@@ -214,16 +220,29 @@ def shrunk(size: tuple[int, int], max_pixels: int) -> tuple[int, int]:
     return (new_long, new_short) if size[0] >= size[1] else (new_short, new_long)
 
 
-def check_minimum(facts: Facts, limits: Limits) -> None:
-    """Refuse a picture that is too small for its receiver.
+def check_size(size: tuple[int, int], limits: Limits, taker: str = "the API") -> None:
+    """Refuse a picture that its receiver would refuse, and that fitting does not help.
+
+    Args:
+        size: width and height in pixels.
+        limits: the receiver's.
+        taker: what the receiver is called.
 
     Raises:
-        ItemError: ``too-small``; enlarging it first would change what is bought, so that is left to the user.
+        ItemError: ``too-small`` or ``too-large``; to change it first would change what is bought, so that is left to
+            the user.
     """
-    if limits.min_pixels is None or facts.pixels >= limits.min_pixels:
-        return
-    raise ItemError(
-        "too-small",
-        f"{facts.width}x{facts.height} has {facts.pixels:,} pixels, the API takes {limits.min_pixels:,} or more",
-        remedy="use a larger original",
-    )
+    pixels, shape = size[0] * size[1], f"{size[0]}x{size[1]}"
+    if limits.min_pixels is not None and pixels < limits.min_pixels:
+        text = f"{shape} has {pixels:,} pixels, and {taker} takes {limits.min_pixels:,} or more"
+        raise ItemError("too-small", text, remedy="use a larger original")
+    if limits.min_side is not None and min(size) < limits.min_side:
+        text = f"{shape} is too narrow: {taker} takes {limits.min_side} pixels or more on each side"
+        raise ItemError("too-small", text, remedy="use a larger original, or pad it first")
+    if limits.too_many_pixels is not None and pixels >= limits.too_many_pixels:
+        text = (
+            f"{shape} is as large as {taker} makes pictures: no result has more than {limits.too_many_pixels:,} pixels"
+        )
+        raise ItemError(
+            "too-large", text, remedy="leave it out with `when: {pixels_below: 16777216}`, or shrink it first"
+        )

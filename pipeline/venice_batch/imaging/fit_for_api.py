@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
@@ -23,8 +22,7 @@ from venice_batch.imaging.encode import (
     removed_on_error,
     smaller_size,
 )
-from venice_batch.imaging.facts import Facts, Limits, check_minimum, needs, oriented
-from venice_batch.imaging.geometry import Size
+from venice_batch.imaging.facts import Facts, Limits, check_size, needs, oriented
 from venice_batch.imaging.local_ops import Fit, Operation, size_after
 from venice_batch.imaging.pixels import resized, without_alpha
 
@@ -56,17 +54,18 @@ def prepare(
         Facts of the new file; `needs` of them is empty.
 
     Raises:
-        ItemError: as `verify`; ``too-small`` below `limits.min_pixels`; ``too-heavy`` when the byte limit cannot be
-            met above it; ``alpha-lost`` when the receiver takes no format with transparency.
+        ItemError: as `verify`; ``too-small`` and ``too-large`` as `check_size`; ``too-heavy`` when the byte limit
+            cannot be met above them; ``alpha-lost`` when the receiver takes no format with transparency.
         Unavailable: `into` cannot be written.
         ValueError: `into` is `path`.
     """
     _refuse_same_file(path, into)
     header, todo = probe(path), (*operations, Fit(limits))
     # Refused before a pixel is decoded where that can be predicted.
-    _check_size(header, size_after(todo, (oriented(header) if orient else header).size), limits)
+    if (predicted := size_after(todo, (oriented(header) if orient else header).size)) is not None:
+        check_size(predicted, limits)
     image = apply_operations(path, header, todo, orient=orient)
-    _check_size(header, image.size, limits)
+    check_size(image.size, limits)
     if not _has_format_for(image, limits):
         image = without_alpha(image)
     _write_within(image, into, limits=limits, lossless=_was_lossless(path, header))
@@ -151,7 +150,7 @@ def _write_within(image: Image.Image, into: Path, *, limits: Limits, lossless: b
         if size is None:
             return
         aim = smaller_size(image.size, smaller.size, size, limits.max_bytes)
-        if smaller.size == (1, 1) or aim[0] * aim[1] < floor:
+        if smaller.size == (1, 1) or aim[0] * aim[1] < floor or min(aim) < (limits.min_side or 1):
             into.unlink(missing_ok=True)
             text = f"it cannot be brought below {limits.max_bytes or 0:,} bytes with {floor:,} pixels or more"
             raise ItemError("too-heavy", text, remedy="use a simpler picture")
@@ -172,8 +171,3 @@ def _write_first_fitting(
         if max_bytes is None or sizes[-1] < max_bytes:
             return None
     return min(sizes, default=0)
-
-
-def _check_size(header: Facts, size: Size | None, limits: Limits) -> None:
-    if size is not None:
-        check_minimum(replace(header, width=size[0], height=size[1]), limits)

@@ -12,7 +12,7 @@ from venice_batch import imaging
 from venice_batch.imaging.local_ops import FORMATS, Rendition
 from venice_batch.job.positions import Path
 from venice_batch.job.problems import Problems
-from venice_batch.steps.scalars import TEXT, Bytes, Flag, Strict, as_text, invalid, quoted
+from venice_batch.steps.scalars import TEXT, Bytes, FileFormat, Flag, Strict, as_text, invalid, quoted
 from venice_batch.steps.units import Color, EncodingQuality, Side
 
 #: Far more than anybody's shop; each is one more file of every item.
@@ -40,7 +40,7 @@ class RenditionSpec(Strict):
     suffix: Annotated[str, BeforeValidator(_suffix), WithJsonSchema({"type": "string", "pattern": _SUFFIX})] = Field(
         "", description="Stands in the file's name before the extension, such as -thumb."
     )
-    format: Annotated[Literal["jpeg", "png", "webp", "avif"], TEXT] = Field(description="Format of the file.")
+    format: FileFormat = Field(description="Format of the file.")
     quality: EncodingQuality | None = Field(
         None, description="1 to 100; jpeg 90, webp 85, avif 75 when absent. png has none."
     )

@@ -246,7 +246,8 @@ def _check_offered(steps: Sequence[Step], unfilled: Sequence[Step], catalogue: C
         if catalogue is None or step is before or not _is_used(step):
             continue
         try:
-            problems = step.problems(catalogue)
+            problems = [problem for problem in step.problems(catalogue) if not problem.dropped]
+            step.price(catalogue)
         except CatalogueError as error:
             raise ItemError("refused", f"step {step.id!r}: {error.message}", remedy=error.remedy) from error
         if problems:

@@ -21,7 +21,7 @@ from venice_batch.steps.references import BesideRef, Current, FileRef, ImageRef,
 from venice_batch.steps.row_conditions import needs_picture
 from venice_batch.steps.templating import placeholders
 from venice_batch.venice import Catalogue
-from venice_batch.venice.prices import InvalidField
+from venice_batch.venice.prices import FieldProblem
 
 #: Formats that a finished file may keep when no paid step decides it.
 _KEPT = {".jpg": "jpg", ".jpeg": "jpg", ".png": "png", ".webp": "webp"}
@@ -69,13 +69,13 @@ class Pipeline:
 
     @functools.cached_property
     def needs_header(self) -> bool:
-        """Whether the plan depends on what the header of an input says: by a condition or by a limit of a call."""
+        """Whether the plan depends on the header of an input: by a condition, or by a limit or the price of a call."""
         sample = Known(width=1, height=1, has_alpha=False, format="PNG", bytes=1)
         for step in self.chain.steps:
             if needs_picture(step.when):
                 return True
             if isinstance(step, PaidStep):
-                if not self.by_url:
+                if not self.by_url or len(step.factors(Known())) > 1:
                     return True
                 sample = step.after(sample)
             if sample.width is None:
@@ -183,11 +183,11 @@ def _image_identity(ref: ImageRef, chain: Chain) -> str:
             return "Current()"
 
 
-def _refusals(step: PaidStep, catalogue: Catalogue) -> list[InvalidField]:
+def _refusals(step: PaidStep, catalogue: Catalogue) -> list[FieldProblem]:
     try:
-        found = step.problems(catalogue)
+        found = [problem for problem in step.problems(catalogue) if not problem.dropped]
         if not found:
             step.price(catalogue)
     except CatalogueError as error:
-        return [InvalidField("model", error.told)]
+        return [FieldProblem("model", error.told)]
     return found

@@ -12,13 +12,14 @@ from venice_batch.plan import money, warnings
 from venice_batch.plan.expand import Expander
 from venice_batch.plan.model import TO_DO, Candidate, Plan, PlannedItem, PlanWarning, Range, Remainder, StepCost
 from venice_batch.plan.pipeline import Pipeline
-from venice_batch.plan.pricing import Pricer
+from venice_batch.plan.pricing import Pricer, Tally
 from venice_batch.plan.reading.probe import inspecting, stored_results
 from venice_batch.plan.reading.scan import ExistingOutputs, SourceScan
 from venice_batch.plan.reading.sources import candidates, refuse_overlap
 from venice_batch.plan.sampling import draw
 from venice_batch.plan.selection import ItemFilter, Selection
 from venice_batch.state import State
+from venice_batch.steps.paid import PaidStep
 from venice_batch.venice import Account, Catalogue
 
 
@@ -92,15 +93,10 @@ def make_plan(pipeline: Pipeline, inputs: PlanInputs, item_filter: ItemFilter | 
 def _summed(pipeline: Pipeline, inputs: PlanInputs, pricer: Pricer, items: tuple[PlannedItem, ...], done: int) -> Plan:
     tally, rpm = pricer.tally, inputs.account.rpm_of
     steps = tuple(
-        StepCost(
-            step.id,
-            step.name,
-            step.lane(inputs.catalogue),
-            tally.calls_low[step.id],
-            tally.calls[step.id],
-            tally.cost.get(step.id, Range()),
-        )
+        StepCost(step.id, step.name, model, tally.calls_low[key], tally.calls[key], tally.cost.get(key, Range()))
         for step in pipeline.chain.paid
+        for model in _models(step, tally, inputs.catalogue)
+        for key in ((step.id, model),)
     )
     cost = sum((step.cost for step in steps), Range())
     balances = {name.lower(): amount for name, amount in inputs.account.balances.items()}
@@ -117,9 +113,15 @@ def _summed(pipeline: Pipeline, inputs: PlanInputs, pricer: Pricer, items: tuple
         eta_seconds=max((calls * 60 / rpm(lane) for lane, calls in tally.permits.items()), default=0.0),
         warnings=(
             *warnings.of_pipeline(pipeline, inputs.catalogue),
+            *warnings.of_catalogue(steps, inputs.catalogue),
             *warnings.of_tally(tally, split_balance=covers.covered and not covers.certain),
         ),
     )
+
+
+def _models(step: PaidStep, tally: Tally, catalogue: Catalogue) -> list[str]:
+    """Return the models that a step uses: its own, unless every row names another."""
+    return [model for step_id, model in tally.calls if step_id == step.id] or [step.lane(catalogue)]
 
 
 def _of_rows(pipeline: Pipeline, scan: SourceScan) -> Iterator[PlanWarning]:

@@ -6,10 +6,10 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from venice_batch.errors import CatalogueError, ItemError
-from venice_batch.imaging import UPSCALE_CAP, Facts, needs, oriented
+from venice_batch.imaging import UPSCALE_CAP, Facts, check_size, fitted_size, needs, oriented
 from venice_batch.job import transparency
 from venice_batch.plan.model import TO_DO, PlannedItem, Range
 from venice_batch.plan.pipeline import Pipeline
@@ -20,8 +20,7 @@ from venice_batch.steps.conditions import Known
 from venice_batch.steps.input_key import InputKey
 from venice_batch.steps.paid import PaidStep, Upscale
 from venice_batch.venice import Catalogue
-
-_MAX_SCALE = 4
+from venice_batch.venice.prices import CallPrice
 
 
 class Inspection(NamedTuple):
@@ -53,13 +52,17 @@ Inspect = Callable[[Iterable[PlannedItem]], Iterator[tuple[PlannedItem, Inspecti
 FindStored = Callable[[str], StoredResult | None]
 
 
+#: A step's id, and the model whose price and rate limit count: each row of a prompts file may name its own.
+StepModel: TypeAlias = tuple[str, str]
+
+
 @dataclass
 class Tally:
-    """The sums of a plan: by step id, `permits` by rate limiter, and of items with something to warn of."""
+    """The sums of a plan: by step and model, `permits` by rate limiter, and of items with something to warn of."""
 
-    calls_low: Counter[str] = field(default_factory=Counter)
-    calls: Counter[str] = field(default_factory=Counter)
-    cost: dict[str, Range] = field(default_factory=dict)
+    calls_low: Counter[StepModel] = field(default_factory=Counter)
+    calls: Counter[StepModel] = field(default_factory=Counter)
+    cost: dict[StepModel, Range] = field(default_factory=dict)
     permits: Counter[str] = field(default_factory=Counter)
     fitted: Counter[str] = field(default_factory=Counter)
     capped: int = 0
@@ -75,8 +78,8 @@ class Tally:
                     mine.update(theirs)
                 case int() as mine, theirs:
                     setattr(self, name, mine + theirs)
-        for step, cost in other.cost.items():
-            self.cost[step] = self.cost.get(step, Range()) + cost
+        for key, cost in other.cost.items():
+            self.cost[key] = self.cost.get(key, Range()) + cost
         self.most_expensive = max(self.most_expensive, other.most_expensive)
 
 
@@ -85,24 +88,35 @@ class PriceList:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
-        self._known: dict[int, tuple[PaidStep, Decimal, str]] = {}
+        #: By step and what its price depends on. The step is kept too, so that its id cannot come back as another's.
+        self._prices: dict[tuple[int, tuple[str, ...]], tuple[PaidStep, CallPrice]] = {}
+        self._lanes: dict[int, tuple[PaidStep, str]] = {}
 
-    def of(self, step: PaidStep) -> tuple[Decimal, str]:
-        """Return (US dollars of one call at most, rate limiter).
+    def of(self, step: PaidStep, known: Known) -> CallPrice:
+        """Return what one call costs for a picture of which so much is known.
 
         Raises:
             CatalogueError: the catalogue has no price for it.
         """
-        if id(step) not in self._known:
-            # The step is kept beside its price, so that its id cannot come back as another step's.
-            self._known[id(step)] = step, step.price(self._catalogue), step.lane(self._catalogue)
-        _, price, lane = self._known[id(step)]
-        return price, lane
+        key = id(step), step.factors(known)
+        if key not in self._prices:
+            self._prices[key] = step, step.price(self._catalogue, known)
+        return self._prices[key][1]
+
+    def lane(self, step: PaidStep) -> str:
+        """Return the rate limiter that the step uses: the id of the model that serves it.
+
+        Raises:
+            CatalogueError: there is no such model.
+        """
+        if id(step) not in self._lanes:
+            self._lanes[id(step)] = step, step.lane(self._catalogue)
+        return self._lanes[id(step)][1]
 
     def with_model(self, step: PaidStep, model: str) -> Decimal | None:
         """Return the US dollars of the same call by another model; None where the catalogue has no such price."""
         try:
-            return step.with_model(model).price(self._catalogue)
+            return step.with_model(model).price(self._catalogue).high
         except CatalogueError:
             return None
 
@@ -188,7 +202,7 @@ class Pricer:
                 case Undecided(step=step):
                     certain = False
                     if isinstance(step, PaidStep):
-                        cost += self._count(step, claim=None)
+                        cost += self._count(step, position.current.known, claim=None)
                     position = item.chain.skip(position)
                     position = replace(position, current=replace(position.current, known=Known()))
                 case Purchase():
@@ -210,29 +224,27 @@ class Pricer:
         self._check_size(purchase.step, stage, inspection)
         # Behind an open condition the step itself is certain, but which picture it gets, and so its key, is not.
         claim = purchase.claim if certain else ""
-        return self._count(purchase.step, claim=None if inspection.may_be_duplicate else claim)
+        return self._count(purchase.step, stage.known, claim=None if inspection.may_be_duplicate else claim)
 
     def _check_size(self, step: PaidStep, stage: Stage, inspection: Inspection) -> None:
-        """Refuse a picture that is too small for the step; count those that the API's limits change."""
+        """Refuse a picture whose size the step does not take; count those that the API's limits change."""
         known = stage.known
         if known.width is None or known.height is None:
             return
         pixels, limits = known.width * known.height, step.limits
-        if limits.min_pixels is not None and pixels < limits.min_pixels:
-            size = f"{known.width}x{known.height} is {pixels:,} pixels"
-            raise ItemError("too-small", f"{size}; {step.name} takes {limits.min_pixels:,} or more")
+        check_size(fitted_size((known.width, known.height), limits), limits, step.name)
         if stage.result is not None:
             self.tally.fitted[step.id] += limits.max_pixels is not None and pixels > limits.max_pixels
         elif inspection.facts is not None:
             self.tally.fitted[step.id] += bool(needs(oriented(inspection.facts), limits))
-        # 4x is cut down to the cap, at four times the price of 2x.
-        self.tally.capped += isinstance(step, Upscale) and step.scale == _MAX_SCALE and pixels * 2**2 >= UPSCALE_CAP
+        self.tally.capped += isinstance(step, Upscale) and pixels * step.scale**2 > UPSCALE_CAP
 
-    def _count(self, step: PaidStep, claim: str | None) -> Range:
+    def _count(self, step: PaidStep, known: Known, claim: str | None) -> Range:
         """Add one call to the sums.
 
         Args:
             step: what is bought.
+            known: what is known of the picture that it gets.
             claim: the call's key; what was claimed before costs nothing more. Empty: not known yet. None: perhaps no
                 call at all.
         """
@@ -240,13 +252,13 @@ class Pricer:
             if claim in self._claimed or claim in self._fresh:
                 return Range()
             self._fresh.add(claim)
-        price, lane = self._prices.of(step)
-        cost = Range(Decimal(0) if claim is None else price, price)
-        self.tally.calls_low[step.id] += claim is not None
-        self.tally.calls[step.id] += 1
+        price, lane = self._prices.of(step, known), self._prices.lane(step)
+        cost, key = Range(Decimal(0) if claim is None else price.low, price.high), (step.id, lane)
+        self.tally.calls_low[key] += claim is not None
+        self.tally.calls[key] += 1
         self.tally.permits[lane] += step.variants
-        self.tally.most_expensive = max(self.tally.most_expensive, price)
-        self.tally.cost[step.id] = self.tally.cost.get(step.id, Range()) + cost
+        self.tally.most_expensive = max(self.tally.most_expensive, price.high)
+        self.tally.cost[key] = self.tally.cost.get(key, Range()) + cost
         return cost
 
 

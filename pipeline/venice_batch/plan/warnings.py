@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from venice_batch.imaging import UPSCALE_CAP
 from venice_batch.job import transparency
-from venice_batch.plan.model import PlanWarning
+from venice_batch.plan.model import PlanWarning, StepCost
 from venice_batch.plan.pipeline import Pipeline
 from venice_batch.plan.pricing import Tally
 from venice_batch.steps.paid import BackgroundRemove, Edit, PaidStep, Upscale
+from venice_batch.steps.references import STYLE_REFERENCES
 from venice_batch.venice import Catalogue
 
 #: Fields of the API's documents of early 2026 that today's upscaler ignores without a word.
@@ -59,7 +60,7 @@ def of_pipeline(pipeline: Pipeline, catalogue: Catalogue) -> Iterator[PlanWarnin
         yield from _of_order(step, paid[number + 1 :], catalogue)
         if isinstance(step, Upscale):
             yield from _of_fields(step)
-        yield from _of_model(step, catalogue)
+        yield from _of_limits(step, catalogue)
 
 
 def _of_order(step: PaidStep, later: tuple[PaidStep, ...], catalogue: Catalogue) -> Iterator[PlanWarning]:
@@ -91,22 +92,36 @@ def _of_fields(step: Upscale) -> Iterator[PlanWarning]:
         yield PlanWarning("clamped", text)
 
 
-def _of_model(step: PaidStep, catalogue: Catalogue) -> Iterator[PlanWarning]:
-    deprecation = catalogue.find(step.lane(catalogue)).spec.deprecation
-    if deprecation is not None:
-        when = f" on {deprecation.removed_on()}" if deprecation.removed_on() else ""
-        instead = f"; use {deprecation.replacement}" if deprecation.replacement else ""
-        text = f"step {step.id!r}: the API retires {step.lane(catalogue)}{when}{instead}"
-        yield PlanWarning("deprecated-model", text)
+def _of_limits(step: PaidStep, catalogue: Catalogue) -> Iterator[PlanWarning]:
+    for problem in step.problems(catalogue):
+        if problem.dropped:
+            text = f"step {step.id!r}: {problem.text}; the API leaves it out of account"
+            yield PlanWarning("dropped-field", text)
+    if STYLE_REFERENCES in step.sent:
+        text = f"step {step.id!r}: some models cost more with style references than the API's catalogue says"
+        yield PlanWarning("unlisted-surcharge", text)
+
+
+def of_catalogue(steps: Sequence[StepCost], catalogue: Catalogue) -> Iterator[PlanWarning]:
+    """Yield what the catalogue says of the models in use, and what could not be read of it."""
+    for step in steps:
+        entry = catalogue.entry(step.model)
+        if entry is not None and entry.spec.deprecation is not None:
+            yield PlanWarning("deprecated-model", f"step {step.id!r}: {entry.spec.deprecation.text_for(entry.id)}")
+    if catalogue.notes:
+        entries = _count(len(catalogue.notes), "entry", "entries")
+        text = f"{entries} of the API's catalogue cannot be read in full: {_some(catalogue.notes, '; ')}"
+        yield PlanWarning("odd-catalogue", text)
 
 
 def of_tally(tally: Tally, *, split_balance: bool) -> Iterator[PlanWarning]:
     """Yield what the headers of the pictures tell; `split_balance`: the balance covers the plan in sum alone."""
     if tally.capped:
+        pictures = _count(tally.capped, "picture gives", "pictures give")
         yield PlanWarning(
             "scale-capped",
-            f"{tally.capped} pictures are so large that 4x gives no more pixels than 2x (the API stops at"
-            f" {UPSCALE_CAP:,}), at the price of 4x; add `when: {{pixels_below: 4194304}}` or use `scale: 2`",
+            f"{pictures} less than the `scale` asked for: the API stops at {UPSCALE_CAP:,} pixels; the price is that"
+            " of what is left",
         )
     for step, count in tally.fitted.items():
         if count:
@@ -154,6 +169,6 @@ def _count(number: int, one: str, several: str) -> str:
     return f"1 {one}" if number == 1 else f"{number:,} {several}"
 
 
-def _some(keys: Sequence[str]) -> str:
-    shown = ", ".join(keys[:_SHOWN])
+def _some(keys: Sequence[str], between: str = ", ") -> str:
+    shown = between.join(keys[:_SHOWN])
     return shown if len(keys) <= _SHOWN else f"{shown} and {len(keys) - _SHOWN:,} more"

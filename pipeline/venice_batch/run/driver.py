@@ -100,7 +100,7 @@ class Driver:
             scheduler.start(self._waiting.popleft())
 
     def _has_room(self) -> bool:
-        windows = sum(self._context.lanes.lane(self._context.prices.of(step)[1]).window() for step in self._paid)
+        windows = sum(self._context.lanes.lane(self._context.prices.lane(step)).window() for step in self._paid)
         most = min(2 * self._engine.capacity, 2 * windows + _SPARE_ITEMS)
         return self._scheduler.in_flight < max(_SPARE_ITEMS, most)
 

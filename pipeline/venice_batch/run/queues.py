@@ -10,6 +10,7 @@ from venice_batch.plan.model import PlannedItem
 from venice_batch.run.budget import Reservation
 from venice_batch.run.tasks import Buy, InputRef, Task
 from venice_batch.steps.chain import Position, Purchase, Stage
+from venice_batch.steps.conditions import Known
 from venice_batch.steps.paid import PaidStep
 from venice_batch.venice import Lanes
 
@@ -57,9 +58,9 @@ class InFlightItem:
         ref = InputRef(candidate.key, candidate.version, candidate.url)
         return cls(number, item, item.chain.start(item.input_key, item.known), ref)
 
-    def remaining(self) -> list[PaidStep]:
-        """Return the paid steps from where it stands."""
-        return [step for step in self.item.chain.steps[self.position.index :] if isinstance(step, PaidStep)]
+    def ahead(self) -> Iterator[tuple[PaidStep, Known]]:
+        """Yield the paid steps that it may still come to, each with what is known of the picture that it gets."""
+        return self.item.chain.ahead(self.position)
 
     def lacks_bytes(self, stage: Stage) -> bool:
         """Whether `stage` is made from the input's own bytes, and nobody has read them in this run."""

@@ -93,7 +93,7 @@ class Recorder:
         self._move(item, ended)
         self.ended[ended.name] += 1
         if ended.name in {"pending", "waiting"}:
-            rest = sum((self._prices.of(step)[0] for step in in_flight.remaining()), Decimal(0))
+            rest = sum((self._prices.of(step, known).high for step, known in in_flight.ahead()), Decimal(0))
             # What another item buys for it was not counted in the plan either.
             self.left += min(item.cost.high, rest)
         self.observer.item(item, ended.name, ended.reason)
@@ -106,6 +106,7 @@ class Recorder:
 
     def reserve(self, in_flight: InFlightItem) -> bool:
         """Reserve money for the step at hand and all that may follow, or for nothing; return whether it fits."""
+        self._release_mispriced(in_flight)
         made = self.budget.reserve(self.id(in_flight.item), self._unreserved(in_flight), self._now())
         if made is None:
             return False
@@ -120,10 +121,20 @@ class Recorder:
         """Return the error that says which limit the rest of the item's chain does not fit under."""
         return self.budget.error(sum(price for _, price in self._unreserved(in_flight)))
 
+    def _release_mispriced(self, in_flight: InFlightItem) -> None:
+        """Release what was reserved at another price for the step at hand, now that its picture is known."""
+        step, known = next(in_flight.ahead())
+        reserved = in_flight.reserved.get(step.id)
+        if reserved is not None and reserved.micros != micros(self._prices.of(step, known).high):
+            self.release(in_flight, step, "its price is known by now")
+
     def _unreserved(self, in_flight: InFlightItem) -> list[tuple[PaidStep, int]]:
-        """Return the remaining steps that nothing is reserved for, with their highest prices in millionths of a USD."""
-        remaining = (step for step in in_flight.remaining() if step.id not in in_flight.reserved)
-        return [(step, micros(self._prices.of(step)[0])) for step in remaining]
+        """Return the steps ahead that nothing is reserved for, with their highest prices in millionths of a USD."""
+        return [
+            (step, micros(self._prices.of(step, known).high))
+            for step, known in in_flight.ahead()
+            if step.id not in in_flight.reserved
+        ]
 
     def begin(self, in_flight: InFlightItem, purchase: Purchase) -> None:
         """Record that the request may be sent; what is not answered from here on is uncertain."""

@@ -102,7 +102,7 @@ class Scheduler:
             return
         for in_flight, purchase, lane in self._queues.next_purchases():
             self._recorder.begin(in_flight, purchase)
-            price = self._context.prices.of(purchase.step)[0]
+            price = self._context.prices.of(purchase.step, in_flight.position.current.known).high
             self._queues.enqueue(tasks.Buy(in_flight.number, purchase, in_flight.input, price, lane))
 
     def complete(self, outcomes: Iterable[tasks.Outcome]) -> None:
@@ -358,7 +358,7 @@ class Scheduler:
                 self._read_input(in_flight)
             elif self._recorder.reserve(in_flight):
                 self._attempts.recall(purchase, was_bad=self._state.results.was_set_aside(purchase.results[0]))
-                self._queues.make_ready(in_flight, purchase, self._context.prices.of(step)[1])
+                self._queues.make_ready(in_flight, purchase, self._context.prices.lane(step))
             else:
                 self._wait_for_money(in_flight)
 

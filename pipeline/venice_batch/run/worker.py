@@ -192,7 +192,7 @@ class Worker:
     def _call_inputs(self, task: tasks.Buy, spare: Spare) -> tuple[list[Input], Expect]:
         step = task.purchase.step
         ready = [self._call_input(picture, task, spare) for picture in task.purchase.inputs]
-        base = ready[0][1] if ready else None
+        base = ready[0][1] if ready and step.changes_base else None
         return [picture for picture, _ in ready], expect_of_call(step.name, step.expect(base), step.expects, base)
 
     def _call_input(self, picture: Stage | Outside, task: tasks.Buy, spare: Spare) -> tuple[Input, Facts | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -114,6 +114,16 @@ class Chain:
                 return position, self._purchase(step, position, variant)
             position = self._through(step, position) if holds else self.skip(position)
         return position, Finished(position.current)
+
+    def ahead(self, position: Position) -> Iterator[tuple[PaidStep, Known]]:
+        """Yield the paid steps that may still come, each with what is known of the picture that it gets."""
+        known = position.current.known
+        for step in self.steps[position.index :]:
+            holds = True if step.when is None else step.when.holds(known)
+            if isinstance(step, PaidStep) and holds is not False:
+                yield step, known
+            if holds is not False:
+                known = step.after(known) if holds else Known()
 
     def skip(self, position: Position) -> Position:
         """Return the position after leaving out the step at hand."""

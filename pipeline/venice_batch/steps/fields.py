@@ -1,51 +1,50 @@
 """The fields of the paid steps, by the API's own names, checked before anything is priced or sent.
 
 Each paid step has one model with exactly the fields that its endpoint takes, so a misspelt field is refused here and
-not by a server that charges for the lesson. What only the live catalogue can know (models, their ratios, tiers and
-prompt limits) is left open. Ranges follow the published OpenAPI file, version 20260821, and for ``enhance``,
+not by a server that charges for the lesson. What only the live catalogue can know (models, their ratios, tiers,
+qualities and limits) is left open. Ranges follow the published OpenAPI file, version 20260821, and for ``enhance``,
 ``enhanceCreativity``, ``enhancePrompt``, ``replication`` and ``scale: 1`` the API's documents of early 2026.
 
 Pictures are never fields: the picture comes from the chain. ``images`` of multi-edit names further ones by reference,
-and the step that makes the call reads them; ``style_references`` of generate are https addresses, sent as they are.
+``style_references`` of generate pictures to follow; the step that makes the call reads those that are files.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Literal, Self, TypeAlias, cast
+from typing import Annotated, Self, TypeAlias, cast
 
-from pydantic import BaseModel, BeforeValidator, Field, JsonValue, field_serializer, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, JsonValue, WithJsonSchema, field_serializer, model_validator
 
 from venice_batch.steps.references import Current, ImageRefs, StyleReferences
 from venice_batch.steps.scalars import (
     NOT_EMPTY,
     NUMBER,
     TEXT,
+    Choice,
     Count,
     Encoding,
     Flag,
     Model,
     Prompt,
-    Quality,
     Ratio,
-    Resolution,
     Share,
     Side,
     Strict,
+    UserId,
     as_number,
     invalid,
     quoted,
 )
 
-_SCALES = (1, 2, 4)
+_ENHANCE_ONLY, _LEAST, _MOST = 1, 2, 4
 
 
-def _scale(value: object) -> int:
-    # Early documents say 1 to 4 in one place; 3 is refused by the API today.
+def _scale(value: object) -> int | float:
     number = as_number(value)
-    if number not in _SCALES:
-        raise invalid(f"{quoted(value)} is not offered by the API", "write 2 or 4")
-    return int(number)
+    if number != _ENHANCE_ONLY and not _LEAST <= number <= _MOST:
+        raise invalid(f"{quoted(value)} is not offered by the API", "write 2 to 4")
+    return int(number) if number == int(number) else number
 
 
 def _one_name_for_the_model(keep: str, other: str) -> Callable[[object], object]:
@@ -64,11 +63,23 @@ def _one_name_for_the_model(keep: str, other: str) -> Callable[[object], object]
 EditModel: TypeAlias = Annotated[
     Model | None, Field(description="An edit model of the catalogue; the API's default when absent.")
 ]
-EditRatio: TypeAlias = Annotated[Ratio | None, Field(description="width:height such as 4:5, or auto.")]
-EditTier: TypeAlias = Annotated[Resolution | None, Field(description="1K when absent: about 1024 px on the long side.")]
+RatioOfModel: TypeAlias = Annotated[
+    Ratio | None,
+    Field(description="One of the model's, such as 4:5 or auto; `venice-batch models --json` lists them."),
+]
+TierOfModel: TypeAlias = Annotated[
+    Choice | None,
+    Field(description="One of the model's, such as 2K. An edit at 1K has about 1024 px on the long side."),
+]
 EditFormat: TypeAlias = Annotated[Encoding | None, Field(description="When absent: PNG at 1K, JPEG at 2K and 4K.")]
-QualityTier: TypeAlias = Annotated[
-    Quality | None, Field(description="low, medium or high, for models with quality tiers.")
+QualityOfModel: TypeAlias = Annotated[
+    Choice | None, Field(description="One of the model's, such as low, medium or high; it changes the price.")
+]
+Transparent: TypeAlias = Annotated[
+    Flag | None, Field(description="Asks for a transparent background, of models that make one; png or webp.")
+]
+AnonUserId: TypeAlias = Annotated[
+    UserId | None, Field(description="Your own name for the user on whose behalf it is, up to 128 ASCII letters.")
 ]
 EnhancePrompt: TypeAlias = Annotated[
     Flag | None, Field(description="Lets the API rewrite the prompt, at an extra price.")
@@ -81,9 +92,10 @@ class UpscaleFields(Strict):
     """POST /image/upscale. The four ``enhance`` fields come from early documents; today's API ignores them."""
 
     scale: Annotated[
-        Literal[1, 2, 4],
+        int | float,
         BeforeValidator(_scale),
-        Field(description="How many times larger: 2 (default) or 4; 1 only with enhance: true."),
+        WithJsonSchema({"anyOf": [{"const": 1}, {"type": "number", "minimum": _LEAST, "maximum": _MOST}]}),
+        Field(description="How many times larger: 2 (default) to 4; 1 only with enhance: true."),
     ] = 2
     creativity: Share | None = Field(None, description="0 to 0.02 (0.01 when absent); more acts as 0.02.")
     enhance: Flag | None = Field(None, description="Early documents only: turns the enhancer on.")
@@ -97,13 +109,15 @@ class UpscaleFields(Strict):
 
     @model_validator(mode="after")
     def _scale_1_only_enhances(self) -> Self:
-        if self.scale == 1 and self.enhance is not True:
-            raise invalid("scale 1 changes nothing without enhance", "add enhance: true, or write 2 or 4", at="scale")
+        if self.scale == _ENHANCE_ONLY and self.enhance is not True:
+            raise invalid("scale 1 changes nothing without enhance", "add enhance: true, or write 2 to 4", at="scale")
         return self
 
 
 class BackgroundRemoveFields(Strict):
-    """POST /image/background-remove takes a picture and nothing else."""
+    """POST /image/background-remove: no choices."""
+
+    anon_user_id: AnonUserId = None
 
 
 class EditFields(Strict):
@@ -111,12 +125,14 @@ class EditFields(Strict):
 
     prompt: Prompt = Field(description="What to change.")
     model: EditModel = None
-    aspect_ratio: EditRatio = None
-    resolution: EditTier = None
+    aspect_ratio: RatioOfModel = None
+    resolution: TierOfModel = None
     output_format: EditFormat = None
     enhance_prompt: EnhancePrompt = None
     disable_prompt_optimization_thinking: NoThinking = None
     safe_mode: SafeMode = None
+    transparent_background: Transparent = None
+    anon_user_id: AnonUserId = None
 
     _model_name = model_validator(mode="before")(_one_name_for_the_model("model", "modelId"))
 
@@ -129,13 +145,15 @@ class MultiEditFields(Strict):
         (Current(),), description="The base first, then layers, masks and references; [current] when absent."
     )
     model: EditModel = Field(None, alias="modelId")
-    aspect_ratio: EditRatio = None
-    resolution: EditTier = None
+    aspect_ratio: RatioOfModel = None
+    resolution: TierOfModel = None
     output_format: EditFormat = None
-    quality: QualityTier = None
+    quality: QualityOfModel = None
     enhance_prompt: EnhancePrompt = None
     disable_prompt_optimization_thinking: NoThinking = None
     safe_mode: SafeMode = None
+    transparent_background: Transparent = None
+    anon_user_id: AnonUserId = None
 
     _model_name = model_validator(mode="before")(_one_name_for_the_model("modelId", "model"))
 
@@ -145,12 +163,12 @@ class GenerateFields(Strict):
 
     model: Model = Field(description="A generation model of the catalogue.")
     prompt: Prompt | None = Field(None, description="What to draw, where the prompts file does not say.")
-    negative_prompt: Annotated[str, Field(max_length=7500), TEXT] | None = Field(None, description="What to avoid.")
+    negative_prompt: Annotated[str, Field(max_length=32_768), TEXT] | None = Field(None, description="What to avoid.")
     width: Side | None = Field(None, description="Pixels, 1 to 1280; 1024 when absent.")
     height: Side | None = Field(None, description="Pixels, 1 to 1280; 1024 when absent.")
-    aspect_ratio: Ratio | None = Field(None, description="width:height, for models that take ratios.")
-    resolution: Resolution | None = Field(None, description="1K, 2K or 4K, for models with tiers.")
-    quality: QualityTier = None
+    aspect_ratio: RatioOfModel = None
+    resolution: TierOfModel = None
+    quality: QualityOfModel = None
     cfg_scale: Annotated[float, Field(gt=0, le=20), NUMBER] | None = Field(
         None, description="How closely the prompt is followed: above 0, up to 20."
     )
@@ -165,7 +183,7 @@ class GenerateFields(Strict):
         None, description="The exact name of a style; `venice-batch styles` lists them."
     )
     style_references: StyleReferences | None = Field(None, description="Pictures whose style is followed.")
-    lora_strength: Annotated[float, Field(ge=0, le=100), NUMBER] | None = Field(None, description="0 to 100.")
+    lora_strength: Annotated[int, Field(ge=0, le=100), NUMBER] | None = Field(None, description="0 to 100.")
     format: Encoding | None = Field(None, description="webp when absent.")
     return_binary: Flag | None = Field(None, description="Asks for raw bytes; not together with variants.")
     embed_exif_metadata: Flag | None = Field(None, description="Writes the prompt into the picture's EXIF data.")
@@ -174,6 +192,8 @@ class GenerateFields(Strict):
     enhance_prompt: EnhancePrompt = None
     enable_web_search: Flag | None = Field(None, description="Lets the model look things up.")
     disable_prompt_optimization_thinking: NoThinking = None
+    transparent_background: Transparent = None
+    anon_user_id: AnonUserId = None
 
     @field_serializer("style_references")
     def _as_the_api_takes_them(self, references: StyleReferences | None) -> list[JsonValue] | None:
@@ -200,7 +220,8 @@ def as_sent(fields: BaseModel) -> dict[str, JsonValue]:
         fields: the model of a step's fields.
 
     Returns:
-        JSON values by field name. ``images`` is left out: whoever makes the call puts the pictures in.
+        JSON values by field name. ``images`` is left out: whoever makes the call puts the pictures in. A style
+        reference to a file has an empty ``image``.
     """
     dumped = fields.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True, exclude={"images"})
     return {name: _whole(cast("JsonValue", value)) for name, value in dumped.items()}

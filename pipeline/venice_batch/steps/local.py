@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from venice_batch import imaging
-from venice_batch.imaging import Facts, Limits, Rendition, check_minimum, needs
+from venice_batch.imaging import Facts, Limits, Rendition, check_size, needs
 from venice_batch.imaging.local_ops import FORMATS, Convert, Flatten, Operation, Orient, Overlay, Pad
 from venice_batch.steps.canonical_json import canonical
 from venice_batch.steps.conditions import Condition, Known
@@ -138,13 +138,13 @@ def sendable(picture: Path, into: Path, limits: Limits, steps: Sequence[LocalSte
         steps: local steps to carry out first; the copy is then encoded once, in a form fit for sending.
 
     Raises:
-        ItemError: the picture is too small for the API, cannot be fitted, or a step cannot be carried out on it.
+        ItemError: the API would refuse the picture for its size, it cannot be fitted, or a step cannot be carried out.
     """
     with imaging.apply_file_operations(picture, into, _operations(steps)) as (file, rest):
         facts = imaging.probe(file)
         if not imaging.is_noop(file, facts, rest):
             return into, imaging.prepare(file, into, limits=limits, operations=rest)
-        check_minimum(facts, limits)
+        check_size(facts.size, limits)
         if needs(facts, limits):
             return into, imaging.prepare(file, into, limits=limits)
         return (picture, facts) if file == picture else (file.rename(into), facts)

@@ -25,7 +25,7 @@ from venice_batch.imaging.local_ops import (
     Trim,
 )
 from venice_batch.steps.references import job_folder, local_path
-from venice_batch.steps.scalars import TEXT, Bytes, Count, Flag, Shape, Strict, invalid
+from venice_batch.steps.scalars import TEXT, Bytes, Count, FileFormat, Flag, Shape, Strict, invalid
 from venice_batch.steps.units import (
     Anchor,
     Color,
@@ -230,7 +230,7 @@ class OverlayFields(LocalFields):
 class ConvertFields(LocalFields):
     """Encodes the picture as a format."""
 
-    format: Annotated[Literal["jpeg", "png", "webp", "avif"], TEXT] = Field(description="Format of the file.")
+    format: FileFormat = Field(description="Format of the file.")
     quality: EncodingQuality | None = Field(
         None, description="1 to 100. When absent: webp without loss, jpeg and avif at 95. png has none."
     )

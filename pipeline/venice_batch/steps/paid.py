@@ -4,26 +4,42 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from pathlib import Path
 from typing import ClassVar, Self
 
 from pydantic import JsonValue
 
-from venice_batch.imaging import API_MIN_PIXELS, EDIT_MAX_PIXELS, MAX_FILE_BYTES, UPSCALE_CAP, Facts, Limits
+from venice_batch.imaging import (
+    API_MIN_PIXELS,
+    API_MIN_SIDE,
+    EDIT_MAX_PIXELS,
+    MAX_FILE_BYTES,
+    UPSCALE_CAP,
+    Facts,
+    Limits,
+)
 from venice_batch.steps.answer_checks.expectations import Expect, ExpectFields
 from venice_batch.steps.canonical_json import digest
 from venice_batch.steps.conditions import Condition, Known
 from venice_batch.steps.input_key import InputKey
-from venice_batch.steps.references import Current, ImageRef
+from venice_batch.steps.references import STYLE_REFERENCES, Current, ImageRef
 from venice_batch.venice import Answer, Catalogue, Client, Url, prices
+from venice_batch.venice.fields import Fields
+from venice_batch.venice.prices import CallPrice, FieldProblem
 
 Input = Path | Url
 
-#: The API's own scale where a job writes none.
+#: The API's own scale where a job writes none, and the largest that has the price of 2x.
 _DOUBLE = 2
+#: The tier at which an edit is a PNG unless another format is asked for; also where a model has no tiers.
+_SMALLEST = "1K"
+#: A style reference must be smaller than this many bytes (facts of 2026-10-02).
+_MAX_STYLE_BYTES = 8_000_000
+
+
+_UNKNOWN = Known()
 
 
 @dataclass(frozen=True)
@@ -52,8 +68,10 @@ class PaidStep(ABC):
     takes_url: ClassVar[bool] = False
     #: The catalogue's type of the models it takes; empty where the user names none.
     kind: ClassVar[str] = ""
-    #: What the API refuses in an input (published API file, 2026-08-21).
-    limits: ClassVar[Limits] = Limits(min_pixels=API_MIN_PIXELS, max_bytes=MAX_FILE_BYTES)
+    #: What the API refuses in an input (published API file, 2026-08-21, and facts of 2026-10-02).
+    limits: ClassVar[Limits]
+    #: Whether the answer is the first of the pictures that are sent, changed.
+    changes_base: ClassVar[bool] = True
 
     @property
     def variants(self) -> int:
@@ -78,16 +96,24 @@ class PaidStep(ABC):
             CatalogueError: the catalogue names no such model.
         """
 
+    def factors(self, known: Known) -> tuple[str, ...]:  # noqa: ARG002 - only an enlargement is priced by its size
+        """Return the names of the prices that a picture of which so much is known may have; one where it is certain."""
+        return ()
+
     @abstractmethod
-    def price(self, catalogue: Catalogue) -> Decimal:
-        """Return what one call costs at most, in US dollars, by the live catalogue.
+    def price(self, catalogue: Catalogue, known: Known = _UNKNOWN) -> CallPrice:
+        """Return what one call costs in US dollars, by the live catalogue.
+
+        Args:
+            catalogue: of now.
+            known: what is known of the base picture.
 
         Raises:
             CatalogueError: the catalogue has no price for it. An unknown price is never zero.
         """
 
-    def problems(self, catalogue: Catalogue) -> list[prices.InvalidField]:
-        """Return what the catalogue says the API will refuse in these fields.
+    def problems(self, catalogue: Catalogue) -> list[FieldProblem]:
+        """Return what the catalogue says the API will refuse in these fields, and what it will leave out of account.
 
         Raises:
             CatalogueError: there is no such model.
@@ -95,7 +121,7 @@ class PaidStep(ABC):
         entry = catalogue.find(self.lane(catalogue))
         if self.kind in {"", entry.type}:
             return []
-        return [prices.InvalidField("model", f"{entry.id} is no model for {self.name}: its type is {entry.type}")]
+        return [FieldProblem("model", f"{entry.id} is no model for {self.name}: its type is {entry.type}")]
 
     def key(self, host: str, inputs: Sequence[InputKey]) -> str:
         """Return the name of what is bought: the same inputs and fields give the same key in any run, item or job."""
@@ -125,22 +151,34 @@ class PaidStep(ABC):
 
 @dataclass(frozen=True)
 class Upscale(PaidStep):
-    """Enlarge 2 or 4 times; always a PNG."""
+    """Enlarge 2 to 4 times; always a PNG."""
 
     endpoint: ClassVar[str] = "/image/upscale"
+    # From the cap on nothing can be enlarged: the API answers 400.
+    limits: ClassVar[Limits] = Limits(
+        min_pixels=API_MIN_PIXELS, min_side=API_MIN_SIDE, max_bytes=MAX_FILE_BYTES, too_many_pixels=UPSCALE_CAP
+    )
 
     @property
-    def scale(self) -> int:
+    def scale(self) -> float:
         """The factor: as set, 2 where the user left it to the API."""
-        return int(str(self.sent.get("scale", _DOUBLE)))
+        return float(str(self.sent.get("scale", _DOUBLE)))
+
+    def factors(self, known: Known) -> tuple[str, ...]:
+        """Return ``2x`` or ``4x``, by the scale that is left below the cap; both where the size is not known."""
+        if self.scale <= _DOUBLE:
+            return ("2x",)
+        if known.width is None or known.height is None:
+            return ("2x", "4x")
+        return ("2x",) if known.width * known.height * _DOUBLE**2 >= UPSCALE_CAP else ("4x",)
 
     def lane(self, catalogue: Catalogue) -> str:
         """Return the catalogue's upscaler."""
         return catalogue.upscaler().id
 
-    def price(self, catalogue: Catalogue) -> Decimal:
+    def price(self, catalogue: Catalogue, known: Known = _UNKNOWN) -> CallPrice:
         """Return the catalogue's price for the factor; 1 (enhance only) is priced as 2."""
-        return prices.upscale(catalogue, self.scale)
+        return prices.upscale(catalogue, self.factors(known))
 
     def after(self, known: Known) -> Known:
         """Return the enlarged size, which the API caps at 16,777,216 pixels."""
@@ -150,10 +188,10 @@ class Upscale(PaidStep):
         return replace(known, width=width, height=height, format="PNG", bytes=None)
 
     def expect(self, sent: Facts | None) -> Expect:
-        """Promise the exact size, except where the cap rounds it in ways the API does not document."""
-        if sent is None or sent.width * sent.height * self.scale**2 > UPSCALE_CAP:
+        """Promise the exact size, except where cap or fraction round it in ways the API does not document."""
+        if sent is None or sent.width * sent.height * self.scale**2 > UPSCALE_CAP or self.scale % 1:
             return Expect()
-        return Expect(size=(sent.width * self.scale, sent.height * self.scale))
+        return Expect(size=(sent.width * int(self.scale), sent.height * int(self.scale)))
 
     def send(self, client: Client, inputs: Sequence[Input], into: Sequence[Path], lane: str) -> Answer:
         """Make the call (see `PaidStep.send`)."""
@@ -166,12 +204,13 @@ class BackgroundRemove(PaidStep):
 
     endpoint: ClassVar[str] = "/image/background-remove"
     takes_url: ClassVar[bool] = True
+    limits: ClassVar[Limits] = Limits(max_bytes=MAX_FILE_BYTES)
 
     def lane(self, catalogue: Catalogue) -> str:
         """Return the catalogue's background remover."""
         return catalogue.background_remover().id
 
-    def price(self, catalogue: Catalogue) -> Decimal:
+    def price(self, catalogue: Catalogue, known: Known = _UNKNOWN) -> CallPrice:  # noqa: ARG002 - the same for all
         """Return the catalogue's price of one cut-out."""
         return prices.background_remove(catalogue)
 
@@ -185,7 +224,7 @@ class BackgroundRemove(PaidStep):
 
     def send(self, client: Client, inputs: Sequence[Input], into: Sequence[Path], lane: str) -> Answer:
         """Make the call (see `PaidStep.send`)."""
-        return client.background_remove(inputs[0], into=into[0], lane=lane)
+        return client.background_remove(inputs[0], self.sent, into=into[0], lane=lane)
 
 
 @dataclass(frozen=True)
@@ -196,32 +235,36 @@ class Edit(PaidStep):
     endpoint_name: ClassVar[prices.Endpoint] = "edit"
     takes_url: ClassVar[bool] = True
     kind: ClassVar[str] = "inpaint"
-    limits: ClassVar[Limits] = Limits(min_pixels=API_MIN_PIXELS, max_pixels=EDIT_MAX_PIXELS, max_bytes=MAX_FILE_BYTES)
+    limits: ClassVar[Limits] = Limits(
+        min_pixels=API_MIN_PIXELS, min_side=API_MIN_SIDE, max_pixels=EDIT_MAX_PIXELS, max_bytes=MAX_FILE_BYTES
+    )
 
     def lane(self, catalogue: Catalogue) -> str:
-        """Return the chosen model, else the API's present default, which is never sent."""
-        return self.model or catalogue.default_edit_model().id
+        """Return the model that serves the call: the chosen one, else the API's present default, which is not sent."""
+        return (catalogue.default_edit_model() if self.model is None else catalogue.find(self.model, self.kind)).id
 
-    def price(self, catalogue: Catalogue) -> Decimal:
-        """Return the price by tier, quality and extra images."""
-        return prices.edit(catalogue, self.lane(catalogue), self.sent)
+    def price(self, catalogue: Catalogue, known: Known = _UNKNOWN) -> CallPrice:  # noqa: ARG002 - the same for all
+        """Return the price by tier, quality and the number of pictures."""
+        return prices.edit(catalogue, self.lane(catalogue), self.sent, len(self.images))
 
-    def problems(self, catalogue: Catalogue) -> list[prices.InvalidField]:
-        """Return what the catalogue says against model, ratio, tier, quality or the length of the prompt."""
+    def problems(self, catalogue: Catalogue) -> list[FieldProblem]:
+        """Hold ratio, tier, quality, pictures and the length of the prompt against the model's limits."""
         entry = catalogue.find(self.lane(catalogue))
         return super().problems(catalogue) or prices.check(entry, self.endpoint_name, self.sent, len(self.images))
 
     def extension(self, catalogue: Catalogue) -> str:
-        """Return the format asked for, else PNG at 1K and JPEG above (the API's rule)."""
+        """Return the format asked for, else PNG at 1K or with transparency, and JPEG above (the API's rule)."""
         chosen = self.sent.get("output_format")
         if chosen is not None:
             return _extension(chosen)
-        return "png" if self.tier(catalogue) == "1K" else "jpg"
+        return "png" if self.sent.get("transparent_background") or self.tier(catalogue) == _SMALLEST else "jpg"
 
     def tier(self, catalogue: Catalogue) -> str:
         """Return the resolution tier that the call ends up with."""
         entry = catalogue.find(self.lane(catalogue))
-        return str(self.sent.get("resolution") or entry.spec.constraints.default_resolution or "1K")
+        if not entry.resolutions:
+            return _SMALLEST
+        return str(self.sent.get("resolution") or entry.default_resolution)
 
     def send(self, client: Client, inputs: Sequence[Input], into: Sequence[Path], lane: str) -> Answer:
         """Make the call (see `PaidStep.send`)."""
@@ -236,10 +279,6 @@ class MultiEdit(Edit):
     endpoint_name: ClassVar[prices.Endpoint] = "multi-edit"
     model_field: ClassVar[str] = "modelId"
 
-    def price(self, catalogue: Catalogue) -> Decimal:
-        """Return the price by tier, quality and the number of pictures."""
-        return prices.edit(catalogue, self.lane(catalogue), self.sent, len(self.images))
-
     def send(self, client: Client, inputs: Sequence[Input], into: Sequence[Path], lane: str) -> Answer:
         """Make the call (see `PaidStep.send`)."""
         return client.multi_edit(inputs, self.sent, into=into[0], lane=lane)
@@ -247,7 +286,7 @@ class MultiEdit(Edit):
 
 @dataclass(frozen=True)
 class Generate(PaidStep):
-    """Make pictures from a prompt; one call gives all variants.
+    """Make pictures from a prompt; one call gives all variants. Its `images` are the style references that are files.
 
     Attributes:
         row: the id of the prompts row, part of the key where no seed makes the call repeatable.
@@ -255,6 +294,8 @@ class Generate(PaidStep):
 
     endpoint: ClassVar[str] = "/image/generate"
     kind: ClassVar[str] = "image"
+    limits: ClassVar[Limits] = Limits(max_bytes=_MAX_STYLE_BYTES)
+    changes_base: ClassVar[bool] = False
     images: tuple[ImageRef, ...] = ()
     row: str = ""
 
@@ -263,16 +304,16 @@ class Generate(PaidStep):
         """How many pictures one call gives."""
         return int(str(self.sent.get("variants", 1)))
 
-    def lane(self, catalogue: Catalogue) -> str:  # noqa: ARG002 - the user always names it
+    def lane(self, catalogue: Catalogue) -> str:
         """Return the chosen model: the endpoint requires one."""
-        return str(self.sent["model"])
+        return catalogue.find(str(self.sent["model"]), self.kind).id
 
-    def price(self, catalogue: Catalogue) -> Decimal:
+    def price(self, catalogue: Catalogue, known: Known = _UNKNOWN) -> CallPrice:  # noqa: ARG002 - the same for all
         """Return the price of one call with all its variants."""
         return prices.generate(catalogue, self.lane(catalogue), self.sent)
 
-    def problems(self, catalogue: Catalogue) -> list[prices.InvalidField]:
-        """Return what the catalogue says against model, ratio, tier, quality or the length of the prompt."""
+    def problems(self, catalogue: Catalogue) -> list[FieldProblem]:
+        """Hold ratio, tier, quality, steps, style and the length of the prompts against the model's limits."""
         entry = catalogue.find(self.lane(catalogue))
         return super().problems(catalogue) or [
             *prices.check(entry, "generate", self.sent),
@@ -288,18 +329,27 @@ class Generate(PaidStep):
         """Return the format asked for; the API's own default is WebP."""
         return _extension(self.sent.get("format", "webp"))
 
-    def send(self, client: Client, inputs: Sequence[Input], into: Sequence[Path], lane: str) -> Answer:  # noqa: ARG002
-        """Make the call (see `PaidStep.send`); there are no inputs."""
-        return client.generate(self.sent, into=into, lane=lane)
+    def send(self, client: Client, inputs: Sequence[Input], into: Sequence[Path], lane: str) -> Answer:
+        """Make the call (see `PaidStep.send`); the inputs are the files among the style references, in order."""
+        return client.generate(self._with_files(map(_file, inputs)), into=into, lane=lane)
+
+    def _with_files(self, files: Iterator[Path]) -> Fields:
+        references = self.sent.get(STYLE_REFERENCES)
+        if not isinstance(references, list):
+            return self.sent
+        filled = [
+            {**one, "image": one["image"] or next(files)} if isinstance(one, Mapping) else one for one in references
+        ]
+        return {**self.sent, STYLE_REFERENCES: filled}
 
 
 def _extension(chosen: JsonValue) -> str:
     return "jpg" if chosen == "jpeg" else str(chosen)
 
 
-def enlarged(width: int, height: int, scale: int) -> tuple[int, int]:
+def enlarged(width: int, height: int, scale: float) -> tuple[int, int]:
     """Return the size of an upscaled picture: the API shrinks what would exceed 16,777,216 pixels."""
-    factor = min(float(scale), math.sqrt(UPSCALE_CAP / (width * height)))
+    factor = min(scale, math.sqrt(UPSCALE_CAP / (width * height)))
     return round(width * factor), round(height * factor)
 
 

@@ -128,13 +128,13 @@ ImageRef: TypeAlias = Current | Source | StepRef | Outside
 class StyleReference:
     """A picture whose style ``generate`` follows, and how strongly (0.1 to 1; None: the API's default)."""
 
-    image: UrlRef
+    image: UrlRef | FileRef
     strength: float | None = None
 
     def as_sent(self) -> dict[str, JsonValue]:
-        """Return the reference as ``/image/generate`` takes it."""
+        """Return the reference as ``/image/generate`` takes it; a file's bytes are still to be put in."""
         strength: dict[str, JsonValue] = {} if self.strength is None else {"strength": self.strength}
-        return {"image": self.image.url, **strength}
+        return {"image": self.image.url if isinstance(self.image, UrlRef) else "", **strength}
 
 
 _REFERENCES = "write current, source, {step: ID}, {file: PATH}, {beside: NAME} or {url: https://...}"
@@ -175,17 +175,19 @@ def _beside(value: object) -> str:
     return text
 
 
+#: The field of generate that names pictures whose style is followed.
+STYLE_REFERENCES = "style_references"
 _WEAKEST, _STRONGEST = 0.1, 1
 
 
-def _style_reference(value: object) -> StyleReference:
+def _style_reference(value: object, info: ValidationInfo) -> StyleReference:
     if isinstance(value, StyleReference):
         return value
     if not isinstance(value, Mapping) or not {"image"} <= set(value) <= {"image", "strength"}:
         raise invalid(
-            f"{quoted(value)} where a style reference is expected", "write {image: https://..., strength: 0.5}"
+            f"{quoted(value)} where a style reference is expected", "write {image: {file: PATH}, strength: 0.5}"
         )
-    image = UrlRef(_style_url(value["image"]))
+    image = _style_image(value["image"], info)
     if "strength" not in value:
         return StyleReference(image)
     strength = as_number(value["strength"])
@@ -194,12 +196,14 @@ def _style_reference(value: object) -> StyleReference:
     return StyleReference(image, float(strength))
 
 
-def _style_url(value: object) -> str:
-    if isinstance(value, Mapping) and set(value) == {"url"}:
-        return https_url(value["url"])
-    if isinstance(value, Mapping):
-        raise invalid("a style reference takes an address only", "write image: https://...")
-    return https_url(value)
+def _style_image(value: object, info: ValidationInfo) -> UrlRef | FileRef:
+    if not isinstance(value, Mapping):
+        return UrlRef(https_url(value))
+    if set(value) == {"url"}:
+        return UrlRef(https_url(value["url"]))
+    if set(value) == {"file"}:
+        return FileRef(local_path(value["file"], job_folder(info)))
+    raise invalid(f"{quoted(value)} does not name a picture", "write {file: PATH} or an https address")
 
 
 def _one_key(key: str, description: str) -> dict[str, Any]:
@@ -224,8 +228,12 @@ _STYLE_REFERENCE: dict[str, Any] = {
     "type": "object",
     "properties": {
         "image": {
-            "anyOf": [{"type": "string"}, _one_key("url", "An https address.")],
-            "description": "The https address of the picture whose style is followed.",
+            "anyOf": [
+                {"type": "string"},
+                _one_key("url", "An https address."),
+                _one_key("file", "A local file, relative to the job file."),
+            ],
+            "description": "The picture whose style is followed: {file: PATH} or an https address.",
         },
         "strength": {"type": "number", "minimum": _WEAKEST, "maximum": _STRONGEST, "description": "How strongly."},
     },

@@ -155,14 +155,28 @@ def as_bytes(value: object) -> int:
 _SHAPE = "[1-9][0-9]{0,3}:[1-9][0-9]{0,3}"
 
 
-def _ratio(value: object) -> str:
-    return "auto" if as_text(value) == "auto" else _shape(value, alternative=", or auto")
-
-
-def _shape(value: object, *, alternative: str = "") -> str:
+def _shape(value: object) -> str:
     text = as_text(value)
     if not re.fullmatch(_SHAPE, text):
-        raise invalid(f"{quoted(value)} is not an aspect ratio", f"write it as width:height, such as 4:5{alternative}")
+        raise invalid(f"{quoted(value)} is not an aspect ratio", "write it as width:height, such as 4:5")
+    return text
+
+
+def _ratio(value: object) -> str:
+    if isinstance(value, int | float):
+        raise invalid(f"{quoted(value)} is not an aspect ratio", "write it as width:height, such as 4:5, or auto")
+    return _not_empty(value)
+
+
+def _format(value: object) -> str:
+    text = as_text(value)
+    return "jpeg" if text == "jpg" else text
+
+
+def _ascii(value: object) -> str:
+    text = _not_empty(value)
+    if not text.isascii() or not text.isprintable():
+        raise invalid(f"{quoted(text)} has other letters than ASCII", "write plain letters and digits")
     return text
 
 
@@ -180,13 +194,19 @@ NUMBER = BeforeValidator(as_number)
 Model: TypeAlias = Annotated[str, Field(min_length=1, max_length=200), NOT_EMPTY]
 Prompt: TypeAlias = Annotated[str, Field(min_length=1, max_length=32_768), NOT_EMPTY]
 Flag: TypeAlias = Annotated[bool, BeforeValidator(as_flag)]
-Ratio: TypeAlias = Annotated[
-    str, BeforeValidator(_ratio), WithJsonSchema({"type": "string", "pattern": f"^(auto|{_SHAPE})$"})
-]
+#: One of the values that the catalogue lists for a model, such as a tier or a ratio: which there are, it alone knows.
+Choice: TypeAlias = Annotated[str, Field(min_length=1, max_length=40), NOT_EMPTY]
+Ratio: TypeAlias = Annotated[str, Field(min_length=1, max_length=40), BeforeValidator(_ratio)]
 Shape: TypeAlias = Annotated[str, BeforeValidator(_shape), WithJsonSchema({"type": "string", "pattern": f"^{_SHAPE}$"})]
-Resolution: TypeAlias = Annotated[Literal["1K", "2K", "4K"], TEXT]
-Quality: TypeAlias = Annotated[Literal["low", "medium", "high"], TEXT]
-Encoding: TypeAlias = Annotated[Literal["jpeg", "png", "webp"], TEXT]
+Encoding: TypeAlias = Annotated[
+    Literal["jpeg", "png", "webp"], BeforeValidator(_format), WithJsonSchema({"enum": ["jpeg", "jpg", "png", "webp"]})
+]
+FileFormat: TypeAlias = Annotated[
+    Literal["jpeg", "png", "webp", "avif"],
+    BeforeValidator(_format),
+    WithJsonSchema({"enum": ["jpeg", "jpg", "png", "webp", "avif"]}),
+]
+UserId: TypeAlias = Annotated[str, Field(min_length=1, max_length=128), BeforeValidator(_ascii)]
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1), NUMBER]
 Side: TypeAlias = Annotated[int, Field(ge=1, le=1280), NUMBER]
 Count: TypeAlias = Annotated[int, Field(ge=1), NUMBER]

@@ -34,6 +34,7 @@ from venice_batch.steps.local_fields import (
     TrimFields,
 )
 from venice_batch.steps.paid import BackgroundRemove, Edit, Generate, MultiEdit, PaidStep, Upscale
+from venice_batch.steps.references import STYLE_REFERENCES, FileRef
 from venice_batch.steps.scalars import Strict
 
 
@@ -65,11 +66,11 @@ class StepKind:
 
 
 _KINDS = (
-    StepKind("upscale", UpscaleFields, "Enlarges the picture 2 or 4 times.", Upscale),
+    StepKind("upscale", UpscaleFields, "Enlarges the picture 2 to 4 times.", Upscale),
     StepKind(
         "background-remove",
         BackgroundRemoveFields,
-        "Cuts the subject out; the result has transparency. Takes no fields.",
+        "Cuts the subject out; the result has transparency.",
         BackgroundRemove,
     ),
     StepKind("edit", EditFields, "Changes the picture as the prompt says.", Edit),
@@ -113,7 +114,13 @@ def build(
     if call is None:
         raise TypeError(f"{name} does not take {type(fields).__name__}")
     step = call(id=step_id, name=name, sent=as_sent(fields), when=when, expects=expects)
-    return replace(step, images=tuple(fields.images)) if isinstance(fields, MultiEditFields) else step
+    match fields:
+        case MultiEditFields(images=images):
+            return replace(step, images=tuple(images))
+        case GenerateFields(style_references=references) if references is not None:
+            files = tuple(reference.image for reference in references if isinstance(reference.image, FileRef))
+            return replace(step, images=files)
+    return step
 
 
 def for_row(step: Generate, row_id: str, columns: Mapping[str, str]) -> Generate:
@@ -124,5 +131,8 @@ def for_row(step: Generate, row_id: str, columns: Mapping[str, str]) -> Generate
     """
     known = GenerateFields.model_fields
     of_row: dict[str, JsonValue] = {name: value for name, value in columns.items() if name in known and value != ""}
-    fields = GenerateFields.model_validate({**step.sent, **of_row})
-    return replace(step, sent=as_sent(fields), row=row_id)
+    kept = {name: value for name, value in step.sent.items() if name == STYLE_REFERENCES}
+    others = {name: value for name, value in step.sent.items() if name not in kept}
+    fields = GenerateFields.model_validate({**others, **of_row})
+    # Those of the job were checked with it; a file among them is no longer named by its path.
+    return replace(step, sent={**kept, **as_sent(fields)}, row=row_id)

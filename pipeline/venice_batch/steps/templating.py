@@ -16,8 +16,8 @@ from venice_batch.imaging.local_ops import Overlay
 from venice_batch.steps.canonical_json import canonical
 from venice_batch.steps.chain import Step
 from venice_batch.steps.local import LocalStep
-from venice_batch.steps.paid import PaidStep
-from venice_batch.steps.references import BesideRef, FileRef, ImageRef, UrlRef
+from venice_batch.steps.paid import Generate, PaidStep
+from venice_batch.steps.references import STYLE_REFERENCES, BesideRef, FileRef, ImageRef, UrlRef
 
 #: What every item has, whatever the job's metadata: its key, and the folder and the stem of it.
 BUILT_IN = ("key", "dir", "stem")
@@ -69,9 +69,9 @@ def placeholders(step: Step, folder: Path) -> Iterator[tuple[Place, str]]:
     for field in TEXTS:
         yield from (((field,), name) for name in names(str(step.sent.get(field, ""))))
     for number, reference in enumerate(_style_references(step)):
-        yield from ((("style_references", number), name) for name in names(str(reference["image"])))
-    for number, ref in enumerate(step.images):
-        yield from ((("images", number), name) for name in names(_template(ref, folder)))
+        yield from (((STYLE_REFERENCES, number), name) for name in names(str(reference["image"])))
+    for place, ref in zip(_image_places(step), step.images, strict=True):
+        yield from ((place, name) for name in names(_template(ref, folder)))
 
 
 def render(step: Step, value: Value, folder: Path, fixed: Mapping[str, str] | None = None) -> Step:
@@ -94,7 +94,7 @@ def render(step: Step, value: Value, folder: Path, fixed: Mapping[str, str] | No
         if field in sent and field not in fixed:
             sent[field] = _bounded(field, substitute(str(sent[field]), value))
     if _style_references(step):
-        sent["style_references"] = [
+        sent[STYLE_REFERENCES] = [
             {**reference, "image": _render_url(str(reference["image"]), value)} for reference in _style_references(step)
         ]
     sent |= {field: _bounded(field, text) for field, text in fixed.items() if field in TEXTS}
@@ -107,8 +107,15 @@ def _bounded(field: str, text: str) -> str:
     return text
 
 
+def _image_places(step: PaidStep) -> list[Place]:
+    """Return where the job has the pictures of a step; those of generate are the style references that are files."""
+    if isinstance(step, Generate):
+        return [(STYLE_REFERENCES, n) for n, one in enumerate(_style_references(step)) if not one["image"]]
+    return [("images", number) for number in range(len(step.images))]
+
+
 def _style_references(step: PaidStep) -> list[dict[str, JsonValue]]:
-    listed = step.sent.get("style_references")
+    listed = step.sent.get(STYLE_REFERENCES)
     return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
 
 

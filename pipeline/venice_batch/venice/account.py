@@ -6,48 +6,35 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AliasChoices, Field
 
-
-def _exact(value: Any) -> Any:
-    # A JSON number was parsed to a float; its shortest text is what the server wrote.
-    return Decimal(str(value)) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
-
-
-Amount = Annotated[Decimal, BeforeValidator(_exact)]
-
+from venice_batch.venice.lenient import Amount, Lenient, Maybe, Named, Several
 
 #: Requests per minute of an image model that ``rate_limits`` does not list (documented; checked 2026-10-02).
 DEFAULT_RPM = 20
-
-
-class Lenient(BaseModel):
-    """A part of an answer of which only the known fields are read."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
+#: More is no limit that a lane could be paced by.
+_MOST_RPM = 1_000_000
 
 
 class ModelLimit(Lenient):
     """One kind of limit of one model; type RPM is requests per minute."""
 
     type: str = ""
-    amount: float = 0
+    amount: Amount = Decimal(0)
 
 
 class ModelLimits(Lenient):
     """The limits of one model."""
 
     model: str = Field(validation_alias=AliasChoices("apiModelId", "model"))
-    limits: tuple[ModelLimit, ...] = Field(default=(), validation_alias=AliasChoices("rateLimits", "limits"))
+    limits: Several[ModelLimit] = Field(default=(), validation_alias=AliasChoices("rateLimits", "limits"))
 
 
 class Tier(Lenient):
-    """The account's tier; ``is_charged`` is False where calls cost nothing."""
+    """The account's tier; ``is_charged`` is False where calls cost nothing, None where the API does not say."""
 
-    id: str = ""
-    is_charged: bool = Field(default=True, validation_alias=AliasChoices("isCharged", "is_charged"))
+    is_charged: Maybe[bool] = Field(default=None, validation_alias=AliasChoices("isCharged", "is_charged"))
 
 
 class RateLimits(Lenient):
@@ -59,14 +46,16 @@ class RateLimits(Lenient):
             BUNDLED_CREDITS, any of them absent.
         next_epoch: when DIEM is refilled.
         key_expiration: when the key ends, or None.
+        notes: what could not be read, such as ``amount: NaN``.
     """
 
     access_permitted: bool = Field(validation_alias="accessPermitted")
-    tier: Tier = Field(default=Tier(), validation_alias="apiTier")
-    balances: Mapping[str, Amount | None] = Field(default_factory=dict)
-    next_epoch: datetime | None = Field(default=None, validation_alias="nextEpochBegins")
-    key_expiration: datetime | None = Field(default=None, validation_alias="keyExpiration")
-    models: tuple[ModelLimits, ...] = Field(default=(), validation_alias="rateLimits")
+    tier: Maybe[Tier] = Field(default=None, validation_alias="apiTier")
+    balances: Named[Amount | None] = Field(default_factory=dict)
+    next_epoch: Maybe[datetime] = Field(default=None, validation_alias="nextEpochBegins")
+    key_expiration: Maybe[datetime] = Field(default=None, validation_alias="keyExpiration")
+    models: Several[ModelLimits] = Field(default=(), validation_alias="rateLimits")
+    notes: tuple[str, ...] = ()
 
     @property
     def rpm(self) -> dict[str, int]:
@@ -75,7 +64,7 @@ class RateLimits(Lenient):
             model.model: int(limit.amount)
             for model in self.models
             for limit in model.limits
-            if limit.type.upper() == "RPM" and limit.amount >= 1
+            if limit.type.upper() == "RPM" and 1 <= limit.amount <= _MOST_RPM
         }
 
 
@@ -83,7 +72,7 @@ class BillingBalance(Lenient):
     """``GET /billing/balance`` (ADMIN): the account without the key's limits."""
 
     can_consume: bool = Field(validation_alias="canConsume")
-    balances: Mapping[str, Amount | None] = Field(default_factory=dict)
+    balances: Named[Amount | None] = Field(default_factory=dict)
 
 
 _CURRENCIES = {"usd": "USD", "diem": "DIEM", "bundledcredits": "BUNDLED_CREDITS", "earnedcredits": "EARNED_CREDITS"}
@@ -125,7 +114,13 @@ class Account:
             for currency, amount in _by_currency(billing.balances).items():
                 if currency in balances or currency == "EARNED_CREDITS":
                     balances[currency] = min(balances.get(currency, amount), amount)
-        return cls(permitted, balances, limits.rpm, limits.tier.is_charged, limits.next_epoch)
+        return cls(
+            permitted,
+            balances,
+            limits.rpm,
+            limits.tier is None or limits.tier.is_charged is not False,
+            limits.next_epoch,
+        )
 
 
 def _by_currency(balances: Mapping[str, Decimal | None]) -> dict[str, Decimal]:

@@ -130,10 +130,13 @@ class Client(FreeCalls):
         """``POST /image/upscale``: a PNG."""
         return self._with_pictures("image/upscale", "image", image, fields, into=into, lane=lane)
 
-    def background_remove(self, image: Image, *, into: Path, lane: str) -> Answer:
-        """``POST /image/background-remove``: a PNG with alpha; the endpoint has no other field."""
+    def background_remove(self, image: Image, fields: Fields | None = None, *, into: Path, lane: str) -> Answer:
+        """``POST /image/background-remove``: a PNG with alpha; with any field as JSON, whatever the transport."""
         name = "image_url" if isinstance(image, Url) else "image"
-        return self._with_pictures("image/background-remove", name, image, {}, into=into, lane=lane)
+        # A form takes the picture alone.
+        return self._with_pictures(
+            "image/background-remove", name, image, fields or {}, into=into, lane=lane, json_only=bool(fields)
+        )
 
     def edit(self, image: Image, fields: Fields, *, into: Path, lane: str) -> Answer:
         """``POST /image/edit``: PNG, JPEG or WebP."""
@@ -177,7 +180,15 @@ class Client(FreeCalls):
         return replace(answer, charged=not answer.violation)
 
     def _with_pictures(
-        self, endpoint: str, name: str, images: Image | tuple[Image, ...], fields: Fields, *, into: Path, lane: str
+        self,
+        endpoint: str,
+        name: str,
+        images: Image | tuple[Image, ...],
+        fields: Fields,
+        *,
+        into: Path,
+        lane: str,
+        json_only: bool = False,
     ) -> Answer:
         clash = sorted(PICTURE_FIELDS & fields.keys())
         if clash:
@@ -189,7 +200,7 @@ class Client(FreeCalls):
             return multipart(fields, name, files) if multi else json_object(fields, {name: images})
 
         by_url = len(files) < len(each)
-        received, policy = self._paid(_Call(endpoint, self._lanes.lane(lane), into, build, by_url, by_url))
+        received, policy = self._paid(_Call(endpoint, self._lanes.lane(lane), into, build, by_url, by_url or json_only))
         transport = "multipart" if policy.multipart else "json"
         kind = bare_type(received.headers)
         return read_answer(received, (into,), kind, attempts=policy.requests, transport=transport)

@@ -19,6 +19,7 @@ MODEL_FIELDS = frozenset({"model", "modelId"})
 
 _TIERS = ("aspect_ratio", "resolution")
 _PROMPT = ("prompt", "enhance_prompt", "disable_prompt_optimization_thinking", "safe_mode")
+_OTHER = ("transparent_background", "anon_user_id")
 _ENHANCER = ("enhance", "enhanceCreativity", "enhancePrompt", "replication")
 _SAMPLING = ("negative_prompt", "width", "height", "cfg_scale", "steps", "seed", "variants")
 _STYLE = ("style_preset", "style_references", "lora_strength")
@@ -28,16 +29,16 @@ _FILE = ("format", "return_binary", "embed_exif_metadata", "hide_watermark")
 ENDPOINT_FIELDS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "image/upscale": frozenset({"scale", "creativity", *_ENHANCER}),
-        "image/background-remove": frozenset(),
-        "image/edit": frozenset({"model", *_PROMPT, *_TIERS, "output_format"}),
-        "image/multi-edit": frozenset({"modelId", *_PROMPT, *_TIERS, "output_format", "quality"}),
+        "image/background-remove": frozenset({"anon_user_id"}),
+        "image/edit": frozenset({"model", *_PROMPT, *_TIERS, *_OTHER, "output_format"}),
+        "image/multi-edit": frozenset({"modelId", *_PROMPT, *_TIERS, *_OTHER, "output_format", "quality"}),
         "image/generate": frozenset(
-            {"model", *_PROMPT, *_TIERS, "quality", "enable_web_search", *_SAMPLING, *_STYLE, *_FILE}
+            {"model", *_PROMPT, *_TIERS, *_OTHER, "quality", "enable_web_search", *_SAMPLING, *_STYLE, *_FILE}
         ),
     }
 )
-JsonValue: TypeAlias = "bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
-#: Field names of the API and their values, sent exactly as they are.
+JsonValue: TypeAlias = "bool | int | float | str | Path | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
+#: Field names of the API and their values, sent exactly as they are; a path stands for the base64 of its file.
 Fields: TypeAlias = Mapping[str, JsonValue]
 
 

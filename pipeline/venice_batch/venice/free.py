@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from venice_batch.errors import SourceError
-from venice_batch.venice.account import BillingBalance, Lenient, RateLimits
+from venice_batch.venice.account import BillingBalance, RateLimits
 from venice_batch.venice.address import Api, is_loopback
-from venice_batch.venice.catalogue import Model
+from venice_batch.venice.catalogue import Model, read_models
 from venice_batch.venice.failures import CallFailed, FailureClass
+from venice_batch.venice.lenient import Lenient
 from venice_batch.venice.responses import Answer, Received, bare_type, read_answer
 from venice_batch.venice.retry import OnWait, RetryPolicy
 from venice_batch.venice.transport import HttpClient, Outgoing
@@ -64,19 +65,33 @@ class FreeCalls:
 
     def styles(self) -> tuple[str, ...]:
         """``GET /image/styles``: the names that ``style_preset`` takes; works without a key."""
-        return self._json("image/styles", _Data[tuple[str, ...]]).data
+        listed = self._json("image/styles", _Data[list[JsonValue]]).data
+        return tuple(name for name in listed if isinstance(name, str))
 
-    def models(self, type: str) -> list[Model]:  # noqa: A002 - the API's own word
-        """``GET /models?type=``: catalogue entries; answers 200 even to a wrong key.
+    def models(self, type: str) -> tuple[list[Model], list[str]]:  # noqa: A002 - the API's own word
+        """``GET /models?type=``: the entries that can be read, and notes on the rest; answers 200 even to a wrong key.
 
         Args:
             type: ``image``, ``inpaint`` (edit models), ``upscale`` or ``all``.
         """
-        return self._json("models", _Data[list[Model]], {"type": type}).data
+        return read_models(self._json("models", _Data[list[Any]], {"type": type}).data, type)
 
     def traits(self, type: str) -> dict[str, str]:  # noqa: A002 - the API's own word
         """``GET /models/traits?type=``: trait name -> model id; ``default`` is the API's own choice."""
-        return self._json("models/traits", _Data[dict[str, str]], {"type": type}).data
+        return self._names("models/traits", type)
+
+    def aliases(self, type: str) -> dict[str, str]:  # noqa: A002 - the API's own word
+        """``GET /models/compatibility_mapping?type=``: legacy id -> model id; empty where the API has no such list."""
+        try:
+            return self._names("models/compatibility_mapping", type)
+        except CallFailed as failure:
+            if failure.status is None and failure.code != "not-the-api":
+                raise
+            return {}
+
+    def _names(self, path: str, type: str) -> dict[str, str]:  # noqa: A002 - the API's own word
+        found = self._json(path, _Data[dict[str, JsonValue]], {"type": type}).data
+        return {name: model for name, model in found.items() if isinstance(model, str)}
 
     def rate_limits(self) -> RateLimits:
         """``GET /api_keys/rate_limits``: the pre-check, for any key.
@@ -84,7 +99,9 @@ class FreeCalls:
         Raises:
             CallFailed: RUN_STOPS ``key-refused`` on 401; ``not-the-api`` for anything but its JSON.
         """
-        return self._json("api_keys/rate_limits", _Data[RateLimits]).data
+        notes: list[str] = []
+        limits = self._json("api_keys/rate_limits", _Data[RateLimits], notes=notes).data
+        return limits.model_copy(update={"notes": tuple(notes)})
 
     def billing_balance(self) -> BillingBalance:
         """``GET /billing/balance``, for ADMIN keys; one try of 10 s, since it may hang.
@@ -94,7 +111,9 @@ class FreeCalls:
         """
         return self._json("billing/balance", BillingBalance, timeout=_BILLING_TIMEOUT, attempts=1)
 
-    def usage_history(self, start: datetime, end: datetime, *, most_pages: int = _MOST_PAGES) -> Iterator[UsageRow]:
+    def usage_history(
+        self, start: datetime, end: datetime, *, notes: list[str] | None = None, most_pages: int = _MOST_PAGES
+    ) -> Iterator[UsageRow]:
         """``GET /billing/usage-history``, for ADMIN keys: the account's own ledger, page by page.
 
         The filters go with the first page alone; later pages take nothing beside their cursor (checked 2026-10-02).
@@ -102,6 +121,7 @@ class FreeCalls:
         Args:
             start: rows from then on.
             end: rows up to then.
+            notes: takes a line for each page with rows that cannot be read.
             most_pages: more are taken for a server that never comes to an end.
 
         Yields:
@@ -116,6 +136,8 @@ class FreeCalls:
         while True:
             page = self._usage_page(params)
             yield from page.rows
+            if page.odd and notes is not None:
+                notes.append(f"{page.odd} rows of the usage history cannot be read, and are left out")
             if not page.cursor:
                 return
             if page.cursor in seen:
@@ -166,6 +188,7 @@ class FreeCalls:
         *,
         timeout: float = _TIMEOUT,
         attempts: int | None = None,
+        notes: list[str] | None = None,
     ) -> Shape:
         url = f"{self.api.base_url}/{path}"
         outgoing = Outgoing("GET", url, timeout, _JSON_BYTES, params=params)
@@ -173,7 +196,7 @@ class FreeCalls:
         with tempfile.TemporaryDirectory(prefix="venice-batch-") as folder:
             into = Path(folder) / "answer"
             received = self._with_retries(outgoing, into, policy)
-            return self._parse(received, into.read_bytes(), shape)
+            return self._parse(received, into.read_bytes(), shape, notes)
 
     def _retry_policy(self, attempts: int) -> RetryPolicy:
         return RetryPolicy(attempts=attempts, rng=self._rng, clock=time.monotonic, on_wait=self._on_wait, free=True)
@@ -189,11 +212,11 @@ class FreeCalls:
         except Cancelled as cancelled:
             raise CallFailed("cancelled") from cancelled
 
-    def _parse(self, received: Received, raw: bytes, shape: type[Shape]) -> Shape:
+    def _parse(self, received: Received, raw: bytes, shape: type[Shape], notes: list[str] | None) -> Shape:
         try:
             # Prices and balances are exact decimals; a float would invent digits.
             parsed: Any = json.loads(raw, parse_float=Decimal)
-            return shape.model_validate(parsed)
+            return shape.model_validate(parsed, context={"notes": notes})
         except (ValueError, RecursionError, ValidationError) as error:
             host = urlsplit(self.api.base_url).netloc
             kind = bare_type(received.headers) or "no content type"

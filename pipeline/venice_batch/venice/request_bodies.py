@@ -125,7 +125,7 @@ def json_object(fields: Fields, images: Mapping[str, Image | Sequence[Image]]) -
     parts: list[bytes | _File] = []
     comma = b"{"
     for key, value in fields.items():
-        parts.append(comma + _dumps(key) + b":" + _dumps(value))
+        parts += [comma + _dumps(key) + b":", *_json_value(value)]
         comma = b","
     for key, image in images.items():
         parts.append(comma + _dumps(key) + b":")
@@ -140,6 +140,23 @@ def sniff_type(head: bytes) -> str | None:
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "image/webp"
     return next((kind for magic, _, kind in _MAGIC if head.startswith(magic)), None)
+
+
+def _json_value(value: JsonValue) -> list[bytes | _File]:
+    """Return a value as JSON; a path in it, however deep, as its file in base64."""
+    if isinstance(value, Path):
+        return _image_value(value)
+    if isinstance(value, Mapping):
+        parts: list[bytes | _File] = []
+        for key, each in value.items():
+            parts += [b"," if parts else b"{", _dumps(key) + b":", *_json_value(each)]
+        return [*parts, b"}"] if parts else [b"{}"]
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        parts = []
+        for each in value:
+            parts += [b"," if parts else b"[", *_json_value(each)]
+        return [*parts, b"]"] if parts else [b"[]"]
+    return [_dumps(value)]
 
 
 def _image_list(images: Sequence[Image]) -> list[bytes | _File]:

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, AliasChoices, AliasPath, BeforeValidator, Field
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    AliasPath,
+    BeforeValidator,
+    Field,
+    ModelWrapValidatorHandler,
+    model_validator,
+)
 
-from venice_batch.venice.account import Amount, Lenient
+from venice_batch.venice.lenient import Amount, Lenient, Maybe, Several
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -41,7 +49,7 @@ class UsageRow(Lenient):
     amount: Amount
     currency: Text = ""
     notes: Text = ""
-    request_id: str | None = Field(
+    request_id: Maybe[str] = Field(
         default=None, validation_alias=AliasChoices(AliasPath("inferenceDetails", "requestId"), "request_id")
     )
 
@@ -52,10 +60,20 @@ class UsageRow(Lenient):
 
 
 class UsagePage(Lenient):
-    """One page of the ledger; `cursor` is None on the last one."""
+    """One page of the ledger; `cursor` is None on the last one, `odd` the number of rows that cannot be read."""
 
-    rows: tuple[UsageRow, ...] = Field(validation_alias="data")
+    rows: Several[UsageRow] = Field(validation_alias="data")
     cursor: str | None = Field(default=None, validation_alias="nextCursor")
+    odd: int = 0
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _count_odd_rows(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        page = handler(value)
+        rows = value.get("data") if isinstance(value, dict) else None
+        if not isinstance(rows, list) or (rows and not page.rows):
+            raise ValueError("not a page of rows")
+        return page.model_copy(update={"odd": len(rows) - len(page.rows)})
 
 
 def stamp(moment: datetime) -> str:

@@ -77,7 +77,7 @@ def test_json_calls_have_a_budget_by_model_and_forms_one_in_all(open_client: Ope
     tiny = photo((20, 20))
     assert client.form("/image/upscale", tiny).status_code == 400
     assert client.form("/image/edit", tiny, prompt="x").status_code == 400
-    assert client.form("/image/background-remove", tiny).status_code == 400
+    assert client.form("/image/background-remove", tiny, colour="red").status_code == 400
     assert client.form("/image/background-remove", tiny).status_code == 429
 
 

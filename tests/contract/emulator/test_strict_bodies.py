@@ -20,7 +20,7 @@ DRAW = {"model": "z-image-turbo", "prompt": "a vase"}
         ("/image/upscale", {"image": PICTURE, "colour": "red"}, "colour"),
         ("/image/upscale", {"image": PICTURE, "model": "upscaler"}, "model"),
         ("/image/upscale", {"image": PICTURE, "scale": "2"}, "scale"),
-        ("/image/upscale", {"image": PICTURE, "scale": 3}, "scale"),
+        ("/image/upscale", {"image": PICTURE, "scale": 5}, "scale"),
         ("/image/upscale", {"image": PICTURE, "scale": 1}, "enhance"),
         ("/image/upscale", {"image": PICTURE, "scale": True}, "scale"),
         ("/image/upscale", {"image": PICTURE, "replication": 1.5}, "replication"),
@@ -36,7 +36,7 @@ DRAW = {"model": "z-image-turbo", "prompt": "a vase"}
         ("/image/edit", {**EDIT, "image": f"data:image/png;base64,{PICTURE}"}, "data:"),
         ("/image/edit", {**EDIT, "model": "qwen-image-2"}, "Invalid model id"),
         ("/image/edit", {**EDIT, "aspect_ratio": "5:4"}, "aspect_ratio"),
-        ("/image/edit", {**EDIT, "resolution": "2K"}, "resolution"),
+        ("/image/edit", {**EDIT, "resolution": "1K"}, "resolution"),
         ("/image/edit", {**EDIT, "safe_mode": "false"}, "safe_mode"),
         ("/image/edit", {**EDIT, "prompt": ""}, "prompt"),
         ("/image/edit", {**EDIT, "prompt": "x" * 10_001}, "10000"),
@@ -46,7 +46,8 @@ DRAW = {"model": "z-image-turbo", "prompt": "a vase"}
         ("/image/multi-edit", {**MULTI, "images": []}, "images"),
         ("/image/multi-edit", {**MULTI, "images": [PICTURE] * 4}, "at most 3"),
         ("/image/multi-edit", {**MULTI, "images": [PICTURE] * 2, "modelId": "seedream-v4-edit"}, "at most 1"),
-        ("/image/multi-edit", {**MULTI, "quality": "high"}, "quality"),
+        ("/image/multi-edit", {**MULTI, "modelId": "gpt-image-2-edit", "quality": "superb"}, "quality"),
+        ("/image/multi-edit", {**MULTI, "modelId": "gpt-image-2-edit", "resolution": "8K"}, "resolution"),
         ("/image/multi-edit", {**MULTI, "images": [PICTURE, "https://a.invalid/b"]}, "Image 2 is invalid or corrupt"),
         ("/image/generate", {**DRAW, "width": 1281}, "width"),
         ("/image/generate", {**DRAW, "width": 1001}, "multiples of 8"),
@@ -55,7 +56,7 @@ DRAW = {"model": "z-image-turbo", "prompt": "a vase"}
         ("/image/generate", {**DRAW, "variants": 5}, "variants"),
         ("/image/generate", {**DRAW, "variants": 2, "return_binary": True}, "variants"),
         ("/image/generate", {**DRAW, "style_preset": "anime"}, "style_preset"),
-        ("/image/generate", {**DRAW, "resolution": "2K"}, "resolution"),
+        ("/image/generate", {**DRAW, "model": "nano-banana-pro", "resolution": "8K"}, "resolution"),
         ("/image/generate", {**DRAW, "images": []}, "images"),
     ],
 )
@@ -81,6 +82,10 @@ def test_a_wrong_field_is_refused_by_name_and_costs_nothing(
         ("/image/edit", {**EDIT, "image": "https://shop.example/mug.png"}),
         ("/image/multi-edit", {**MULTI, "images": [f"data:image/png;base64,{PICTURE}", PICTURE]}),
         ("/image/multi-edit", {**MULTI, "modelId": "gpt-image-2-edit", "quality": "high", "resolution": "2K"}),
+        ("/image/multi-edit", {**MULTI, "quality": "high", "resolution": "2K", "anon_user_id": "u-1"}),
+        ("/image/generate", {**DRAW, "quality": "high", "resolution": "2K", "format": "jpg"}),
+        ("/image/edit", {**EDIT, "model": "qwen-edit", "output_format": "jpg"}),
+        ("/image/upscale", {"image": PICTURE, "scale": 3}),
         ("/image/generate", {**DRAW, "style_preset": "Anime", "seed": -5, "steps": 8, "lora_strength": 100}),
         ("/image/generate", {"model": "qwen-image-2", "prompt": "x", "style_references": [{"image": PICTURE}]}),
     ],
@@ -123,9 +128,9 @@ def test_the_error_names_the_field_in_a_tree_and_in_a_list(client: EmulatorClien
 
 
 def test_a_retired_model_is_gone_and_names_its_successor(client: EmulatorClient) -> None:
-    answer = client.json("/image/edit", **EDIT, model="qwen-edit")
+    answer = client.json("/image/edit", **EDIT, model="hidream")
     assert answer.status_code == 410
-    assert "firered-image-edit" in answer.text
+    assert "z-image-turbo" in answer.text
 
 
 def test_an_unknown_generation_model_is_a_404_with_a_suggestion(client: EmulatorClient) -> None:

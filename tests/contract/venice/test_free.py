@@ -15,6 +15,7 @@ from venice_batch.venice.account import Account, BillingBalance, RateLimits
 from venice_batch.venice.address import OFFICIAL_URL, Api, Secret, host_id, is_loopback, is_official
 from venice_batch.venice.catalogue import Catalogue, Model
 from venice_batch.venice.failures import CallFailed, FailureClass
+from venice_batch.venice.fields import Fields
 
 LIMITS = {
     "accessPermitted": True,
@@ -104,7 +105,8 @@ def test_lists_are_read_from_their_envelopes(kit: Kit) -> None:
         refuse(200, {"object": "list", "data": {"default": "m"}}),
     ]
     assert kit.client.styles() == ("3D Model", "Anime")
-    assert [each.id for each in kit.client.models("inpaint")] == ["m"]
+    listed, notes = kit.client.models("inpaint")
+    assert ([each.id for each in listed], notes) == (["m"], [])
     assert kit.client.traits("inpaint") == {"default": "m"}
     assert [talk.path for talk in kit.server.talks[1:]] == [
         "/api/v1/models?type=inpaint",
@@ -155,23 +157,31 @@ def test_a_source_that_refuses_fails_its_item_alone(kit: Kit, status: int) -> No
     assert not kit.new().exists()
 
 
+def edit(model: str, fields: Fields, images: int = 1) -> str:
+    low, high = prices.edit(CATALOGUE, model, fields, images)
+    assert low == high
+    return str(high)
+
+
 def test_prices_are_exact_and_follow_tiers_images_and_variants() -> None:
-    assert prices.upscale(CATALOGUE, 1) == prices.upscale(CATALOGUE, 2) == Decimal("0.02")
-    assert prices.upscale(CATALOGUE, 4) == Decimal("0.08")
-    assert prices.background_remove(CATALOGUE) == Decimal("0.03")
-    assert prices.edit(CATALOGUE, None, {"prompt": "x"}) == Decimal("0.04")
-    assert prices.edit(CATALOGUE, None, {"enhance_prompt": True}) == Decimal("0.08")
-    assert prices.edit(CATALOGUE, "nano-banana-pro-edit", {}) == Decimal("0.18")
-    assert prices.edit(CATALOGUE, "nano-banana-pro-edit", {"resolution": "2K"}) == Decimal("0.23")
-    assert prices.edit(CATALOGUE, "qwen-image-3-edit", {}, 3) == Decimal("0.05035")
-    assert prices.edit(CATALOGUE, "gpt-image-2-edit", {"quality": "high"}, 1) == Decimal("0.34")
-    assert prices.edit(CATALOGUE, "gpt-image-2-edit", {}) == Decimal("0.03")
-    assert prices.generate(CATALOGUE, "painter", {"variants": 4}) == Decimal("0.04")
+    cheap, expensive = Decimal("0.02"), Decimal("0.08")
+    assert prices.upscale(CATALOGUE, ["2x"]) == (cheap, cheap)
+    assert prices.upscale(CATALOGUE, ["4x"]) == (expensive, expensive)
+    assert prices.upscale(CATALOGUE, ["2x", "4x"]) == (cheap, expensive)
+    assert prices.background_remove(CATALOGUE) == (Decimal("0.03"), Decimal("0.03"))
+    assert edit("firered-image-edit", {"prompt": "x"}) == "0.04"
+    assert edit("firered-image-edit", {"enhance_prompt": True}) == "0.08"
+    assert edit("nano-banana-pro-edit", {}) == "0.18"
+    assert edit("nano-banana-pro-edit", {"resolution": "2K"}) == "0.23"
+    assert edit("qwen-image-3-edit", {}, 3) == "0.05035"
+    assert edit("gpt-image-2-edit", {"quality": "high"}, 1) == "0.34"
+    assert edit("gpt-image-2-edit", {}) == "0.03"
+    assert prices.generate(CATALOGUE, "painter", {"variants": 4}).high == Decimal("0.04")
 
 
 def test_an_unknown_price_is_an_error_and_never_zero() -> None:
-    calls: list[Callable[[], Decimal]] = [
-        lambda: prices.upscale(CATALOGUE, 3),
+    calls: list[Callable[[], prices.CallPrice]] = [
+        lambda: prices.upscale(CATALOGUE, ["3x"]),
         lambda: prices.edit(CATALOGUE, "free-lunch", {}),
         lambda: prices.edit(CATALOGUE, "nano-banana-pro-edit", {"resolution": "8K"}),
         lambda: prices.edit(CATALOGUE, "gpt-image-2-edit", {"quality": "superb"}),
@@ -183,13 +193,21 @@ def test_an_unknown_price_is_an_error_and_never_zero() -> None:
             call()
 
 
-def test_a_gone_model_is_refused_with_its_replacement() -> None:
+def test_a_model_that_is_not_there_is_refused_with_its_replacement_and_a_reason_why_it_may_be_hidden() -> None:
     with pytest.raises(CatalogueError) as caught:
-        CATALOGUE.find("qwen-edit")
-    assert caught.value.remedy == "write firered-image-edit instead"
+        CATALOGUE.find("qwen-edit", "inpaint")
+    assert caught.value.remedy.startswith("write firered-image-edit instead")
+    assert "privacy setting may hide" in caught.value.remedy
     with pytest.raises(CatalogueError) as caught:
         CATALOGUE.find("asleep")
     assert caught.value.remedy == "write new instead"
+
+
+def test_a_slip_in_a_models_id_is_told_among_models_of_its_kind() -> None:
+    with pytest.raises(CatalogueError) as caught:
+        CATALOGUE.find("paintre", "image")
+    assert caught.value.remedy.startswith("did you mean painter?")
+    assert "firered-image-edit" not in caught.value.remedy
 
 
 def test_no_default_edit_model_asks_for_a_name() -> None:

@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from venice_batch.errors import ItemError
-from venice_batch.imaging import API_MIN_PIXELS, EXTENSIONS, Facts, Limits, check_minimum, fitted_size, needs, oriented
+from venice_batch.imaging import (
+    API_MIN_PIXELS,
+    API_MIN_SIDE,
+    EXTENSIONS,
+    UPSCALE_CAP,
+    Facts,
+    Limits,
+    check_size,
+    fitted_size,
+    needs,
+    oriented,
+)
 from venice_batch.imaging.facts import READ_FORMATS
 
 ROOT = Path(__file__).parents[3]
@@ -94,14 +105,34 @@ def test_without_limits_only_format_colour_and_orientation_count() -> None:
 
 
 def test_a_picture_below_the_minimum_is_refused_with_both_figures() -> None:
-    with pytest.raises(ItemError, match=r"600x100 has 60,000 pixels, the API takes 65,536 or more") as caught:
-        check_minimum(replace(PHOTO, width=600, height=100), Limits(min_pixels=API_MIN_PIXELS))
+    with pytest.raises(ItemError, match=r"600x100 has 60,000 pixels, and the API takes 65,536 or more") as caught:
+        check_size((600, 100), Limits(min_pixels=API_MIN_PIXELS))
     assert caught.value.code == "too-small"
 
 
 def test_the_minimum_itself_is_enough() -> None:
-    check_minimum(replace(PHOTO, width=256, height=256), Limits(min_pixels=API_MIN_PIXELS))
-    check_minimum(replace(PHOTO, width=1, height=1), Limits())
+    check_size((256, 256), Limits(min_pixels=API_MIN_PIXELS))
+    check_size((1, 1), Limits())
+
+
+@pytest.mark.parametrize(
+    ("size", "limits", "code"),
+    [
+        ((63, 9000), Limits(min_side=API_MIN_SIDE), "too-small"),
+        ((9000, 63), Limits(min_side=API_MIN_SIDE), "too-small"),
+        ((4096, 4096), Limits(too_many_pixels=UPSCALE_CAP), "too-large"),
+        ((5000, 3600), Limits(too_many_pixels=UPSCALE_CAP), "too-large"),
+    ],
+)
+def test_a_narrow_or_full_grown_picture_is_refused(size: tuple[int, int], limits: Limits, code: str) -> None:
+    with pytest.raises(ItemError) as caught:
+        check_size(size, limits)
+    assert caught.value.code == code
+
+
+def test_a_side_of_64_and_a_pixel_below_the_cap_are_enough() -> None:
+    check_size((64, 1024), Limits(min_pixels=API_MIN_PIXELS, min_side=API_MIN_SIDE))
+    check_size((4095, 4097), Limits(too_many_pixels=UPSCALE_CAP))
 
 
 @given(width=st.integers(1, 60_000), height=st.integers(1, 60_000), limit=st.integers(1, 40_000_000))

@@ -99,7 +99,7 @@ def test_every_example_fits_the_schema(file: Path) -> None:
         HEAD + "steps: []\n",
         HEAD + "steps: [upscal]\n",
         HEAD + "steps: [edit]\n",
-        HEAD + "steps: [{upscale: {scale: 3}}]\n",
+        HEAD + "steps: [{upscale: {scale: 5}}]\n",
         HEAD + "steps: [{background-remove: {model: x}}]\n",
         HEAD + "steps: [{edit: {prompt: x, quality: low}}]\n",
         HEAD + "steps: [{upscale: , when: {max_side: 5}}]\n",

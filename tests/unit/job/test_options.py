@@ -67,7 +67,7 @@ def test_the_last_of_two_options_counts_and_an_id_is_set_beside_the_step(job: Lo
 @pytest.mark.parametrize(
     ("option", "line"),
     [
-        ("steps.0.scale=3", "--set steps.0.scale:1:15: upscale.scale: 3 is not offered by the API; write 2 or 4"),
+        ("steps.0.scale=5", "--set steps.0.scale:1:15: upscale.scale: 5 is not offered by the API; write 2 to 4"),
         ("steps.0.scal=4", '--set steps.0.scal:1:14: unknown key "scal" in upscale; did you mean scale?'),
         ("steps.7.scale=4", "--set steps.7.scale:1:15: there is no item 7 in this list; write 0 to 2"),
         ("steps.x=4", "--set steps.x:1:9: there is no item x in this list; write 0 to 2"),

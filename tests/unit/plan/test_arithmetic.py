@@ -21,6 +21,8 @@ from venice_batch.plan.reading.load_pipeline import make_pipeline
 from venice_batch.plan.selection import NEW, ItemFilter, Selection
 from venice_batch.steps.conditions import Known
 
+UPSCALE = ("upscale", "upscaler")
+
 
 class Desk:
     """Plans a job whose source was never there."""
@@ -60,7 +62,7 @@ def facts(width: int = 300, height: int = 300) -> Facts:
 def test_equal_bytes_are_bought_once_and_unread_ones_each() -> None:
     desk = Desk("upscale", inspections={key: Inspection(facts(), "5" * 64) for key in "ab"})
     desk.priced("a", "b", "c")
-    assert (desk.cost, desk.pricer.tally.calls) == (("0.04", "0.04"), {"upscale": 2})
+    assert (desk.cost, desk.pricer.tally.calls) == (("0.04", "0.04"), {UPSCALE: 2})
 
 
 def test_what_may_be_a_duplicate_may_cost_nothing() -> None:
@@ -68,8 +70,8 @@ def test_what_may_be_a_duplicate_may_cost_nothing() -> None:
     desk.priced("a", "b")
     assert (desk.cost, desk.pricer.tally.calls_low, desk.pricer.tally.calls) == (
         ("0.02", "0.04"),
-        {"upscale": 1},
-        {"upscale": 2},
+        {UPSCALE: 1},
+        {UPSCALE: 2},
     )
 
 
@@ -129,7 +131,7 @@ def test_invalid_inputs_cost_nothing_and_use_up_no_limit() -> None:
 def test_a_later_step_that_cannot_be_done_takes_nothing_of_the_earlier_ones() -> None:
     desk = Desk("background-remove", "upscale", inspections={"a": Inspection(facts(10, 10))})
     assert [each.status for each in desk.priced("a", "b")] == ["invalid", "new"]
-    assert desk.pricer.tally.calls == {"background-remove": 1, "upscale": 1}
+    assert desk.pricer.tally.calls == {("background-remove", "bria-bg-remover"): 1, UPSCALE: 1}
 
 
 def test_new_is_what_the_manifest_does_not_know() -> None:

@@ -136,7 +136,9 @@ class Desk:
     ) -> PlannedItem:
         """Return a new item; those with the same `digit` have the same bytes."""
         chain = self.pipeline.chain
-        cost = sum((self.context.prices.of(step)[0] for step in chain.paid), Decimal(0)) if high is None else high
+        known = Known()
+        highest = (self.context.prices.of(step, known).high for step in chain.paid)
+        cost = sum(highest, Decimal(0)) if high is None else high
         self.hashes[name] = digest or (digit or f"{len(name)}") * 64
         return PlannedItem(
             Candidate(name, "v"),

@@ -40,14 +40,14 @@ def test_price_and_lane_come_from_the_catalogue(
     catalogue: Catalogue, name: str, fields: dict[str, Any], price: str, lane: str
 ) -> None:
     step = paid(name, fields)
-    assert step.price(catalogue) == Decimal(price)
+    assert step.price(catalogue, Known(300, 300)) == (Decimal(price), Decimal(price))
     assert step.lane(catalogue) == lane
 
 
 def test_a_new_default_model_changes_price_and_lane_but_not_what_is_sent() -> None:
     step = paid("edit", {"prompt": "p"})
     moved = catalogue_of(*MODELS, default="nano-banana-pro-edit")
-    assert step.price(moved) == Decimal("0.18")
+    assert step.price(moved).high == Decimal("0.18")
     assert step.lane(moved) == "nano-banana-pro-edit"
     assert step.sent == {"prompt": "p"}
 
@@ -169,6 +169,9 @@ def test_the_extension_follows_the_apis_own_rule(
     assert paid(name, {**prompt, **fields}).extension(catalogue) == extension
 
 
+NANO_4K = {"model": "nano-banana-pro-edit", "resolution": "4K"}
+
+
 def test_the_tier_is_the_one_written_else_the_models_own(catalogue: Catalogue) -> None:
-    steps = [paid("edit", {"prompt": "p", **more}) for more in ({}, {"model": "two-tiers"}, {"resolution": "4K"})]
+    steps = [paid("edit", {"prompt": "p", **more}) for more in ({}, {"model": "two-tiers"}, NANO_4K)]
     assert [step.tier(catalogue) for step in steps if isinstance(step, Edit)] == ["1K", "2K", "4K"]

@@ -54,7 +54,7 @@ class JobFiles:
         """
         if path not in self._hashes:
             try:
-                imaging.check_minimum(imaging.verify(path), limits)
+                imaging.check_size(imaging.verify(path).size, limits)
                 self._hashes[path] = file_hash(path)
             except ItemError as error:
                 raise ItemError("reference", f"{path}, which its row names: {error.message}") from error
@@ -132,7 +132,7 @@ def _hashes(steps: Sequence[Step], later: frozenset[Path]) -> dict[Path, str]:
     try:
         hashes = {path: file_hash(path) for path, _ in named}
         for path, step in named:
-            imaging.check_minimum(imaging.verify(path), step.limits if isinstance(step, PaidStep) else Limits())
+            imaging.check_size(imaging.verify(path).size, step.limits if isinstance(step, PaidStep) else Limits())
     except ItemError as error:
         raise SourceError(f"{path}, which a step names: {error.message}", remedy="name another picture") from error
     except OSError as error:

@@ -11,6 +11,7 @@ from venice_batch.errors import ItemError
 from venice_batch.job import FolderSource
 from venice_batch.plan.model import Candidate
 from venice_batch.plan.reading.probe import file_hash
+from venice_batch.steps.paid import MultiEdit
 from venice_batch.steps.references import BesideRef
 from venice_batch.storage import Entry, open_store
 
@@ -54,7 +55,7 @@ class Sidecars:
             return ref
         path = folder / ref.key
         try:
-            imaging.check_minimum(imaging.probe(path), imaging.Limits(min_pixels=imaging.API_MIN_PIXELS))
+            imaging.check_size(imaging.probe(path).size, MultiEdit.limits)
             return replace(ref, sha256=file_hash(path))
         except ItemError as error:
             raise ItemError("beside", f"its file {ref.key}: {error.told}", lasting=error.lasting) from error

@@ -232,23 +232,22 @@ class Scheduler:
         if failure.code in _NOT_SENT:
             self._leave_pending([in_flight.number])
             return
+        if failure.ends_in is CatalogueError:
+            self._end(in_flight, _failed_call(step, failure))
         cause = self._context.gate.cause
         error = failure.as_run_error()
         # Whose call closed the gate first is not known here, and its item is not to blame.
         self.stop(stopped_by(error, step, in_flight.item.key) if cause is None else cause.as_run_error())
-        if failure.ends_in is CatalogueError:
-            self._end(in_flight, _failed_call(step, failure))
-        else:
-            self._leave_pending([in_flight.number])
+        self._leave_pending([in_flight.number])
 
     def _refused(self, in_flight: InFlightItem, purchase: Purchase, failure: CallFailed) -> None:
         """Fail the item, and stop the run where all items must meet the same."""
         # Without a status it was not the API but this machine: nothing lasting, and no word about the job.
         by_api = failure.status is not None
         cause = self._rules.refused(purchase, failure, in_flight.item.candidate.columns) if by_api else None
-        self._stop_if(cause and stopped_by(cause, purchase.step, in_flight.item.key))
         # What stops the run is for the next run to try again, once the job or the API is another.
         self._end(in_flight, _failed_call(purchase.step, failure, lasting=by_api and cause is None))
+        self._stop_if(cause and stopped_by(cause, purchase.step, in_flight.item.key))
         if by_api:
             self._count_ended(failed=True)
 

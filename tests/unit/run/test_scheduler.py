@@ -289,7 +289,7 @@ def test_items_that_fail_more_often_than_the_job_allows_stop_the_run(open_desk: 
     calls = desk.buying(*(desk.item(f"{number}.png", digest=f"{number:064}") for number in range(50)))
     publishing = desk.complete(*(desk.bought(call) for call in calls[:39]))
     desk.complete(*map(desk.published, publishing))
-    desk.complete(*(desk.failed(call, "refused-input", f"{call.item}") for call in calls[39:49]))
+    desk.complete(*(desk.failed(call, "refused-input", f"{call.item}", status=400) for call in calls[39:49]))
     before = desk.scheduler.cause
     assert before is None
     desk.complete(desk.failed(calls[49], "refused-input", status=400))

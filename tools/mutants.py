@@ -22,7 +22,7 @@ MODULES: Mapping[str, tuple[str, Sequence[str]]] = {
     "budget": ("run/budget.py", ["tests/unit/run/test_budget.py"]),
     "gate": ("venice/gate.py", ["tests/contract/venice/test_gate.py"]),
     "lease": ("state/lease.py", ["tests/unit/state/test_lease.py"]),
-    "prices": ("venice/prices.py", ["tests/unit/plan/test_pricing.py"]),
+    "prices": ("venice/prices.py", ["tests/unit/steps/test_paid.py", "tests/contract/venice/test_free.py"]),
     "conditions": ("steps/conditions.py", ["tests/unit/steps/test_conditions.py"]),
 }
 _COPIED = ("tests", "tools", "docs", "configs", "README.md", "LICENSE")

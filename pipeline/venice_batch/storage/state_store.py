@@ -5,7 +5,7 @@ objects, each created once, and listed) and *results* (files with their facts as
 against `StateStore`, and nothing of it knows what kind of store it is.
 
 A new kind of store is two files. One holds the place and the store: a `Place` (see `place`) whose `store()` and
-`state_store()` give a class with the methods of `Store` and `StateStore`; `parse_place` learns how it is written. The
+`state_store()` give a class with the methods of `Store` and `StateStore`; `parse` learns how it is written. The
 other is a test server with a parameter in the fixtures of tests/contract/storage/conftest.py: test_store.py and
 test_state_store.py are the whole contract, and a store that passes them can hold states.
 """

@@ -219,7 +219,7 @@ def drive(begun: Session, vendor: Vendor, parts: Parts, scratch: Path) -> Summar
         engine = Threads(worker, 64)
         prices = PriceList(begun.known.catalogue)
         recorder = Recorder(job.name, state, budget, prices, observer=Silent())
-        context = RunContext(prices, parts.lanes, parts.gate, parts.cancel, engine, recorder, lambda _: None)
+        context = RunContext(prices, parts.lanes, parts.gate, parts.cancel, engine, recorder, lambda _: {})
         try:
             return Driver(begun.pipeline, begun.plan, state, context).run()
         finally:

@@ -42,6 +42,7 @@ from venice_batch.steps.units import Percent
 from venice_batch.storage import Access, Place
 
 #: What a run does about an answer that is not fit to publish.
+Existing: TypeAlias = Literal["fail", "replace", "skip"]
 OnFlagged: TypeAlias = Literal["hold", "fail", "publish", "retry"]
 
 #: Where calls go unless the job, the environment or an option says otherwise.
@@ -158,7 +159,7 @@ class Output(Strict):
         "{dir}/{stem}.{ext}",
         description="Names of finished files, made of {dir}, {stem}, {ext}, {variant}, and columns of the metadata.",
     )
-    existing: Annotated[Literal["fail", "replace", "skip"], TEXT] = Field(
+    existing: Annotated[Existing, TEXT] = Field(
         "fail", description="What to do about a file that is already there and was not made by this job."
     )
     on_vanished: Annotated[Literal["keep", "report", "delete"], TEXT] = Field(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
+from venice_batch.state import OutputRow
 from venice_batch.steps.chain import Chain
 from venice_batch.steps.conditions import Known
 from venice_batch.steps.input_key import InputKey
@@ -78,7 +79,8 @@ class PlannedItem:
         known: its picture's header, upright.
         outputs: the paths of its finished files relative to the output, in the order of the job's renditions.
         cost: of the calls that remain.
-        left_as: for `waiting`, the state in which the manifest keeps it.
+        left_as: for `waiting` and `invalid`, the state in which the manifest keeps it, where it is another one.
+        taken: the first of `outputs` that is somebody else's file.
     """
 
     candidate: Candidate
@@ -93,6 +95,7 @@ class PlannedItem:
     reason: str = ""
     cost: Range = Range()
     left_as: str = ""
+    taken: str = ""
 
     @property
     def key(self) -> str:
@@ -157,7 +160,7 @@ class Plan:
     """What a run would do and cost.
 
     Attributes:
-        items: all but those that are done.
+        items: all but those that were done before; `done` are those whose finished files others made, and may keep.
         done: how many are done and need nothing.
         vanished: keys (with variant) that the manifest knows and the listing lacks.
         dropped: finished files that no item produces any more.
@@ -167,6 +170,8 @@ class Plan:
         eta_seconds: by the slowest rate limiter.
         warnings: what to know before paying.
         remainder: for a sample, what it leaves for later.
+        adopted: finished files that are ours in another version than the manifest has, as they are now.
+        given_up: finished files that somebody changed and may keep.
     """
 
     items: tuple[PlannedItem, ...]
@@ -179,6 +184,8 @@ class Plan:
     eta_seconds: float
     warnings: tuple[PlanWarning, ...]
     remainder: Remainder | None = None
+    adopted: tuple[OutputRow, ...] = ()
+    given_up: tuple[str, ...] = ()
 
     @property
     def to_do(self) -> tuple[PlannedItem, ...]:
@@ -194,7 +201,7 @@ class Plan:
         """Return how many items have each status; ``reused`` counts those that are done, too."""
         counted = Counter(item.status for item in self.items)
         kinds = {kind: counted[kind] for kind in ("new", "changed", "waiting", "invalid")}
-        kinds["reused"] = counted["reused"] + self.done
+        kinds["reused"] = counted["reused"] + counted["done"] + self.done
         return {**kinds, "total": len(self.items) + self.done}
 
 

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from venice_batch.job import Job
-from venice_batch.plan import money, warnings
+from venice_batch.plan import conflicts, money, warnings
 from venice_batch.plan.expand import Expander
 from venice_batch.plan.model import TO_DO, Candidate, Plan, PlannedItem, PlanWarning, Range, Remainder, StepCost
 from venice_batch.plan.pipeline import Pipeline
 from venice_batch.plan.pricing import Pricer, Tally
+from venice_batch.plan.reading.finished_files import FindOwners, FinishedFiles
 from venice_batch.plan.reading.probe import inspecting, stored_results
-from venice_batch.plan.reading.scan import ExistingOutputs, SourceScan
+from venice_batch.plan.reading.scan import SourceScan
 from venice_batch.plan.reading.sources import candidates, refuse_overlap
 from venice_batch.plan.sampling import draw
 from venice_batch.plan.selection import ItemFilter, Selection
@@ -30,7 +31,7 @@ class PlanInputs:
     Attributes:
         candidates: lists the source, anew at each call.
         state: the manifest and results, for questions only.
-        outputs: tells which finished files exist.
+        files: tells which finished files exist, and whose they are.
         catalogue: the live models and prices.
         account: what the key may spend and how fast it may call.
         now: Unix seconds.
@@ -38,21 +39,26 @@ class PlanInputs:
 
     candidates: Callable[[], Iterator[Candidate]]
     state: State
-    outputs: ExistingOutputs
+    files: FinishedFiles
     catalogue: Catalogue
     account: Account
     now: float
 
     @classmethod
-    def gather(cls, job: Job, state: State, catalogue: Catalogue, account: Account) -> PlanInputs:
+    def gather(
+        cls, job: Job, state: State, catalogue: Catalogue, account: Account, find_owners: FindOwners | None = None
+    ) -> PlanInputs:
         """Return everything that `make_plan` needs; nothing is listed before it asks.
+
+        `find_owners` tells what is known of finished files; by default what `state` knows.
 
         Raises:
             OutputError: output, state and source lie within one another.
         """
         refuse_overlap(job)
-        outputs = ExistingOutputs(job.output.path.store())
-        return cls(functools.partial(candidates, job), state, outputs, catalogue, account, time.time())
+        find_owners = find_owners or functools.partial(state.outputs_at, job.name)
+        files = FinishedFiles(job.output.path.store(), find_owners)
+        return cls(functools.partial(candidates, job), state, files, catalogue, account, time.time())
 
 
 def make_plan(pipeline: Pipeline, inputs: PlanInputs, item_filter: ItemFilter | None = None) -> Plan:
@@ -67,8 +73,9 @@ def make_plan(pipeline: Pipeline, inputs: PlanInputs, item_filter: ItemFilter | 
     pipeline.check(inputs.catalogue)
     job = pipeline.job
     expander, selection = Expander(pipeline, inputs.catalogue), Selection(job, item_filter)
-    scan = SourceScan(inputs.candidates, expander, selection, job.name)
-    scan.run(inputs.state, inputs.outputs)
+    existing = job.output.existing
+    scan = SourceScan(inputs.candidates, expander, selection, job.name, existing)
+    scan.run(inputs.state, inputs.files)
     with inspecting(pipeline, inputs.state, scan.items) as inspect:
         pricer = Pricer(pipeline, inputs.catalogue, inspect, stored_results(inputs.state, job.run.on_flagged))
         if item_filter.sample is None:
@@ -80,7 +87,16 @@ def make_plan(pipeline: Pipeline, inputs: PlanInputs, item_filter: ItemFilter | 
             plan = _summed(pipeline, inputs, pricer, items, scan.done)
             costs = [item.cost for item in pricer.priced(later) if item.status in TO_DO]
             plan = replace(plan, remainder=Remainder(len(costs), sum(costs, Range())))
-    plan = replace(plan, warnings=(*plan.warnings, *_of_rows(pipeline, scan)))
+    plan = replace(
+        plan,
+        warnings=(
+            *plan.warnings,
+            *_of_rows(pipeline, scan),
+            *conflicts.of_outputs(plan.items, scan.edited, existing),
+        ),
+        adopted=tuple(inputs.files.adopted),
+        given_up=tuple(scan.edited) if existing == "skip" else (),
+    )
     if item_filter.partial or pipeline.takes_keys:
         return plan
     state, vanished = inputs.state, tuple[tuple[str, int], ...]()

@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeAlias
 from venice_batch.errors import CatalogueError, ItemError
 from venice_batch.imaging import UPSCALE_CAP, Facts, check_size, fitted_size, needs, oriented
 from venice_batch.job import transparency
+from venice_batch.plan import conflicts
 from venice_batch.plan.model import TO_DO, PlannedItem, Range
 from venice_batch.plan.pipeline import Pipeline
 from venice_batch.plan.selection import FlaggedAction
@@ -131,6 +132,7 @@ class Pricer:
         self._prices = PriceList(catalogue)
         self._inspect = inspect
         self._find_stored = find_stored
+        self._existing = pipeline.job.output.existing
         # Where some are at risk whatever the source is, the plan says so anyway.
         always = transparency.at_risk(pipeline.job)
         self._warns_of_alpha = not always and transparency.at_risk(pipeline.job, source=True)
@@ -163,14 +165,16 @@ class Pricer:
     def _priced(self, item: PlannedItem, inspection: Inspection | None) -> PlannedItem:
         sums, self.tally = self.tally, Tally()
         try:
-            priced = self._walked(*self._inspected(item, inspection))
+            priced = conflicts.settled(self._walked(*self._inspected(item, inspection)), self._existing)
         except ItemError as error:
             # It may be a later step that cannot be done: then the earlier ones are not bought either.
             return replace(item, status="invalid", code=error.code, reason=error.told)
         else:
-            sums.add(self.tally)
-            self._claimed |= self._fresh
-            return priced
+            if priced.status in TO_DO:
+                sums.add(self.tally)
+                self._claimed |= self._fresh
+                return priced
+            return replace(priced, cost=Range())
         finally:
             self.tally, self._fresh = sums, set()
 

@@ -177,11 +177,12 @@ class Driver:
             self._queues.complete(message.task)
 
     def _summary(self) -> Summary:
-        left = Counter(item.left_as or item.status for item in self._plan.items if item.status not in TO_DO)
+        found = Counter(item.left_as or item.status for item in self._plan.items if item.status not in TO_DO)
+        skipped = self._plan.done + found.pop("done", 0)
         return Summary(
             ended=dict(self._recorder.ended),
-            skipped=self._plan.done,
-            left_alone=left,
+            skipped=skipped,
+            left_alone=found,
             spent_micros=self._recorder.budget.spent,
             uncertain_micros=self._recorder.budget.uncertain,
             left_micros=micros(self._recorder.left + sum(item.cost.high for item in self._waiting)),

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from venice_batch.errors import OutputError
+from venice_batch.job import Job
+from venice_batch.plan.reading.finished_files import FindOwners
+from venice_batch.state import OutputRow, State, to_read
 from venice_batch.storage import Changed, Exists, Place, Store
 
 #: Hidden, so that neither a listing nor a web server shows it.
@@ -42,6 +48,35 @@ def claim_output(output: Store, place: Place, state: Place, folder: Path) -> Non
             remedy="give each job an output of its own, or both the same `state:`;"
             f" if that state is gone, remove {_shown(place)}",
         )
+
+
+@contextmanager
+def output_owners(job: Job, state: State, trial: Place) -> Iterator[FindOwners]:
+    """Give what tells which finished files are the job's own.
+
+    A real run may replace what a trial on the emulator wrote: where the state knows nothing of a file that is there,
+    that of the trials is asked.
+
+    Args:
+        job: whose output it is.
+        state: its memory.
+        trial: where the memory of its trials lies.
+    """
+    with ExitStack() as stack:
+
+        @functools.cache
+        def trials() -> State:
+            return stack.enter_context(to_read(trial))
+
+        def owners(paths: Sequence[str]) -> Mapping[str, OutputRow]:
+            found = state.outputs_at(job.name, paths)
+            if state.root == job.state:
+                known = {path for path, row in found.items() if row.version is not None}
+                unknown = [path for path in paths if path not in known]
+                found.update(trials().outputs_at(job.name, unknown) if unknown else {})
+            return found
+
+        yield owners
 
 
 def _name(state: Place, output: Place) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 from venice_batch import imaging
 from venice_batch.errors import ItemError, OutputError, VeniceBatchError
 from venice_batch.imaging import Facts
 from venice_batch.imaging.local_ops import Format
+from venice_batch.job.model import Existing
+from venice_batch.plan import conflicts
+from venice_batch.plan.reading.finished_files import has_our_bytes
 from venice_batch.plan.reading.probe import file_hash
 from venice_batch.run.materialize import Materializer, Spare, naming
 from venice_batch.run.tasks import FinishedFile, Publish, Published, WrittenFile
@@ -20,8 +22,6 @@ from venice_batch.storage import Changed, Entry, Exists, Store
 
 #: Pillow's names of formats by the extension of a finished file.
 _FORMATS: dict[str, Format] = {"jpg": "JPEG", "jpeg": "JPEG", "png": "PNG", "webp": "WEBP", "avif": "AVIF"}
-
-Existing = Literal["fail", "replace", "skip"]
 
 
 class Publisher:
@@ -124,10 +124,10 @@ class Publisher:
         return WrittenFile(file.name, entry.version, sha256)
 
     def _may_replace(self, file: FinishedFile, there: Entry | None) -> bool:
-        """Whether the file of that name is ours and as we left it; one that somebody touched is theirs."""
+        """Whether the file of that name is ours and as we left it; one that somebody changed is theirs."""
         if self._existing == "replace":
             return True
-        return there is not None and file.ours is not None and file.ours.version == there.version
+        return there is not None and file.ours is not None and has_our_bytes(self._output, file.ours, there)
 
     def _settle_existing(self, name: str, size: int, sha256: str) -> WrittenFile:
         """Adopt a file with identical bytes (ours, from before a crash), or leave a foreign file alone."""
@@ -137,12 +137,7 @@ class Publisher:
                 return WrittenFile(name, there.version, sha256)
             if self._existing == "skip":
                 return WrittenFile(name, there.version, sha256, ours=False)
-        raise ItemError(
-            "exists",
-            f"{name} is in the output already and is not this job's file",
-            remedy="move it away, or set `output.existing` to replace or skip",
-            lasting=False,
-        )
+        raise conflicts.taken(name)
 
     def _hash_there(self, name: str) -> str:
         with self._materializer.temporary() as spare:

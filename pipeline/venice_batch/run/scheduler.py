@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from venice_batch.errors import CatalogueError, ItemError, MoneyError, VeniceBatchError
 from venice_batch.plan.model import PlannedItem
 from venice_batch.plan.pipeline import Pipeline
 from venice_batch.plan.pricing import PriceList, known_of, known_of_result
+from venice_batch.plan.reading.finished_files import FindOwners
 from venice_batch.plan.selection import FlaggedAction, flagged_action
 from venice_batch.run import tasks
 from venice_batch.run.engines import Engine
@@ -22,7 +23,7 @@ from venice_batch.run.publish import output_events
 from venice_batch.run.queues import AcceptedResult, InFlightItem, Queues
 from venice_batch.run.recorder import ItemState, Recorder
 from venice_batch.run.stop_rules import AttemptLimits, StopRules, served_another, stopped_by
-from venice_batch.state import OutputPlanned, OutputRow, Result, SourceRead, State
+from venice_batch.state import OutputPlanned, Result, SourceRead, State
 from venice_batch.steps.canonical_json import canonical
 from venice_batch.steps.chain import Finished, Purchase, Stage, Undecided
 from venice_batch.steps.input_key import InputKey
@@ -36,7 +37,7 @@ _NOT_SENT = frozenset({"gate-closed", "cancelled"})
 
 @dataclass(frozen=True)
 class RunContext:
-    """The parts that are made once for a run; `owner` returns what is known of a finished file, by its path."""
+    """The parts that are made once for a run; `owners` tells which finished files are ours."""
 
     prices: PriceList
     lanes: Lanes
@@ -44,7 +45,7 @@ class RunContext:
     cancel: Cancel
     engine: Engine
     recorder: Recorder
-    owner: Callable[[str], OutputRow | None]
+    owners: FindOwners
 
 
 class Scheduler:
@@ -402,8 +403,11 @@ class Scheduler:
             self._read_input(in_flight)
             return
         kinds, who = self._pipeline.outputs, self._recorder.id(in_flight.item)
-        names = zip(in_flight.item.outputs, kinds, strict=True)
-        files = tuple(tasks.FinishedFile(name, kind.rendition, self._context.owner(name)) for name, kind in names)
+        names = in_flight.item.outputs
+        ours = self._context.owners(names)
+        files = tuple(
+            tasks.FinishedFile(name, kind.rendition, ours.get(name)) for name, kind in zip(names, kinds, strict=True)
+        )
         self._recorder.record(*(OutputPlanned(who, file.name) for file in files))
         self._queues.enqueue(tasks.Publish(in_flight.number, stage, in_flight.input, files))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import signal
 import threading
@@ -14,11 +13,13 @@ from types import FrameType
 
 from venice_batch.errors import BudgetReached, Exit, ModelSwitched, MoneyError, VeniceBatchError
 from venice_batch.job import FolderSource, Job
+from venice_batch.plan import conflicts
 from venice_batch.plan.model import TO_DO, Plan, PlanWarning
 from venice_batch.plan.money import Cap, caps, micros
 from venice_batch.plan.pipeline import Pipeline
 from venice_batch.plan.planner import PlanInputs, make_plan
 from venice_batch.plan.pricing import PriceList
+from venice_batch.plan.reading.finished_files import FindOwners
 from venice_batch.plan.reading.load_pipeline import make_pipeline
 from venice_batch.plan.reading.sources import refuse_overlap
 from venice_batch.plan.selection import ItemFilter
@@ -26,7 +27,7 @@ from venice_batch.run.budget import RunBudget
 from venice_batch.run.driver import Driver
 from venice_batch.run.engines.threads import Threads
 from venice_batch.run.observer import Observer, SteadyObserver, Summary
-from venice_batch.run.ownership import claim_output
+from venice_batch.run.ownership import claim_output, output_owners
 from venice_batch.run.recorder import Recorder
 from venice_batch.run.scheduler import RunContext
 from venice_batch.run.vanished import apply_rule
@@ -36,7 +37,8 @@ from venice_batch.state import (
     ItemId,
     ItemMoved,
     LeasePolicy,
-    OutputRow,
+    OutputDropped,
+    OutputWritten,
     RunEnded,
     RunStarted,
     State,
@@ -127,12 +129,13 @@ def plan_only(job: Job, api: Api, item_filter: ItemFilter) -> Plan:
     refuse_overlap(job)
     pipeline = make_pipeline(job, api.host)
     known = preflight(api, styles=pipeline.generates)
-    with to_read(state_root(job, api.host)) as state:
-        return _make_plan(pipeline, state, known, item_filter)
+    with to_read(state_root(job, api.host)) as state, output_owners(job, state, job.state / EMULATED) as owners:
+        return _make_plan(pipeline, state, known, item_filter, owners)
 
 
-def _make_plan(pipeline: Pipeline, state: State, known: Preflight, item_filter: ItemFilter) -> Plan:
-    plan = make_plan(pipeline, PlanInputs.gather(pipeline.job, state, known.catalogue, known.account), item_filter)
+def _make_plan(pipeline: Pipeline, state: State, known: Preflight, item_filter: ItemFilter, owners: FindOwners) -> Plan:
+    inputs = PlanInputs.gather(pipeline.job, state, known.catalogue, known.account, owners)
+    plan = make_plan(pipeline, inputs, item_filter)
     return replace(plan, warnings=(*plan.warnings, *known.cautions))
 
 
@@ -148,6 +151,7 @@ class Session:
     known: Preflight
     recovered: int
     output: Store
+    owners: FindOwners
 
     def execute(self, observer: Observer, *, partial: bool, waits: bool = False) -> Summary:
         """Carry out the plan.
@@ -165,6 +169,8 @@ class Session:
         planned = self._planned(now)
         while group := list(itertools.islice(planned, _GROUP)):
             self.state.commit(group)
+        for line in conflicts.told(self.plan.items):
+            observer.note(line)
         others = set(self.plan.balances) - {"usd", "diem"}
         tracks = all(self.plan.balances[currency] == 0 for currency in others)
         budget = RunBudget(limits, run, self.state.next_call(), now, tracks_balance=tracks)
@@ -191,13 +197,18 @@ class Session:
         name = self.job.name
         for item in self.plan.items:
             identity, version = ItemId(name, item.key, item.variant), item.candidate.version
-            if item.status == "invalid":
-                reason = (item.code, item.reason)
-                yield ItemMoved(identity, version, item.fingerprint, "invalid", now, *reason, lasting=True)
+            if item.status in {"invalid", "done"}:
+                state, reason = item.left_as or item.status, (item.code, item.reason)
+                yield ItemMoved(identity, version, item.fingerprint, state, now, *reason, lasting=not item.left_as)
             elif item.status in TO_DO:
                 yield ItemMoved(identity, version, item.fingerprint, "pending", now)
         for key, variant in self.plan.vanished:
             yield ItemMoved(ItemId(name, key, variant), "", "", "vanished", now, "vanished", "no longer in the source")
+        for row in self.plan.adopted:
+            written = row.version or "", row.sha256 or ""
+            yield OutputWritten(ItemId(name, row.key, row.variant), row.path, *written)
+        for path in self.plan.given_up:
+            yield OutputDropped(name, path)
 
     @contextmanager
     def _context(self, budget: RunBudget, observer: Observer) -> Iterator[RunContext]:
@@ -228,19 +239,9 @@ class Session:
                 decoders=decoders(),
             )
             engine = Threads(worker, job.run.concurrency or _MOST_CALLS)
-            real = self.state.root == self.job.state
-            trial = stack.enter_context(to_read(self.job.state / EMULATED)) if real else None
-            owner = functools.partial(self._owner, trial=trial)
             prices = PriceList(self.known.catalogue)
             recorder = Recorder(job.name, self.state, budget, prices, observer=observer)
-            yield RunContext(prices, lanes, gate, cancel, engine, recorder, owner)
-
-    def _owner(self, path: str, trial: State | None) -> OutputRow | None:
-        """Return what is known of a finished file; a real run may replace what a trial on the emulator wrote."""
-        ours = self.state.output(self.job.name, path)
-        if trial is None or (ours is not None and ours.version is not None):
-            return ours
-        return trial.output(self.job.name, path) or ours
+            yield RunContext(prices, lanes, gate, cancel, engine, recorder, self.owners)
 
 
 def waits_for_balance(cause: VeniceBatchError | None) -> bool:
@@ -258,14 +259,17 @@ def session(job: Job, api: Api, item_filter: ItemFilter) -> Iterator[Session]:
     """
     refuse_overlap(job)
     pipeline = make_pipeline(job, api.host)
-    with state_to_write(job, api.host) as state:
+    with (
+        state_to_write(job, api.host) as state,
+        output_owners(job, state, job.state / EMULATED) as owners,
+    ):
         output = open_store(job.output.path)
         claim_output(output, job.output.path, job.state, state.scratch)
         output.remove_stale()
         recovered = state.recover(time.time())
         known = preflight(api, styles=pipeline.generates)
-        plan = _make_plan(pipeline, state, known, item_filter)
-        yield Session(job, api, pipeline, state, plan, known, recovered, output)
+        plan = _make_plan(pipeline, state, known, item_filter, owners)
+        yield Session(job, api, pipeline, state, plan, known, recovered, output, owners)
 
 
 class _WaitReporter:

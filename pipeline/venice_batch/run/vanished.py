@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from venice_batch.errors import OutputError
 from venice_batch.job import Job
+from venice_batch.plan.reading.finished_files import has_our_bytes
 from venice_batch.state import Event, OutputDropped, OutputRow, State
 from venice_batch.storage import Store
 
@@ -55,7 +56,7 @@ def _deleted(job: str, orphans: Iterable[OutputRow], output: Store, tell: Callab
         if there is None:
             absent.append(row)
             continue
-        if there.version != row.version:
+        if not has_our_bytes(output, row, there):
             tell(f"{row.path} was changed by somebody since it was written, and stays")
             continue
         try:

@@ -13,11 +13,12 @@ from pathlib import Path
 from venice_batch import imaging
 from venice_batch.errors import ItemError, Unavailable, VeniceBatchError
 from venice_batch.imaging import Facts
+from venice_batch.job.model import Existing
 from venice_batch.plan.reading.probe import file_hash
 from venice_batch.run import tasks
 from venice_batch.run.inputs import Inputs, changed
 from venice_batch.run.materialize import Checked, Materializer, Spare, naming, set_aside_results
-from venice_batch.run.publish import Existing, Publisher
+from venice_batch.run.publish import Publisher
 from venice_batch.state import Result, Results
 from venice_batch.steps.answer_checks.expectations import Expect, expect_of_call
 from venice_batch.steps.answer_checks.verdict import facts_to_store

@@ -39,6 +39,7 @@ _GROUP = 1000
 #: Keys of one question to `State.rows_of`.
 MOST_KEYS = 500
 _OF_KEYS = f"WHERE job = ? AND key IN ({', '.join('?' * MOST_KEYS)})"
+_OF_PATHS = f"WHERE job = ? AND path IN ({', '.join('?' * MOST_KEYS)})"
 _NO_LEASE = NeverExpires()
 _COUNTED = ", ".join(f"'{fate}'" for fate in COUNTED)
 
@@ -233,6 +234,15 @@ class State:
     def outputs(self, job: str) -> Iterator[OutputRow]:
         """Yield every file that `job` writes or wrote, streamed."""
         return self._select(OutputRow, "WHERE job = ? ORDER BY path", job)
+
+    def outputs_at(self, job: str, paths: Sequence[str]) -> dict[str, OutputRow]:
+        """Return what is known of the files that `job` writes or wrote at these paths."""
+        found: dict[str, OutputRow] = {}
+        for start in range(0, len(paths), MOST_KEYS):
+            part = paths[start : start + MOST_KEYS]
+            rows = self._select(OutputRow, _OF_PATHS, job, *part, *(None,) * (MOST_KEYS - len(part)))
+            found.update((row.path, row) for row in rows)
+        return found
 
     def orphans(self, job: str) -> list[OutputRow]:
         """Return the files that `job` wrote for items that are no longer in its source."""

@@ -128,6 +128,7 @@ class LocalStore(Store):
         """Write through a temporary file in the target's own folder (see `Store.put`)."""
         target = self.root / key
         try:
+            self.check_target(key)
             self._prepare_folder(target)
             self._disk.copy_whole(file, target, replace=replace)
             found = target.stat()
@@ -135,19 +136,25 @@ class LocalStore(Store):
         except OSError as error:
             raise Unavailable(f"cannot write {target}: {error.strerror}", remedy=_remedy(error)) from error
 
-    def _prepare_folder(self, target: Path) -> None:
+    def check_target(self, key: str) -> None:
+        """See that no link, file or folder stands in the way (see `Store.check_target`)."""
+        target, root = self.root / key, _real(self.root)
         # A folder in the output may be a link that leads elsewhere: what counts is where it really ends. Checked
         # before anything is made, or folders would appear at the other end.
-        if not _real(target.parent).is_relative_to(_real(self.root)):
+        if not (parent := _real(target.parent)).is_relative_to(root):
             raise OutputError(f"{target} leads out of {self.root} through a link", remedy="remove the linked folder")
+        while not parent.exists() and parent != root:
+            parent = parent.parent
+        if parent.exists() and not parent.is_dir():
+            raise _no_folder(target)
+        if target.is_dir():
+            raise OutputError(f"{target} is a folder", remedy="rename the folder or change `output.name`")
+
+    def _prepare_folder(self, target: Path) -> None:
         try:
             self._disk.make_folder(target.parent)
         except (FileExistsError, NotADirectoryError):
-            raise OutputError(
-                f"{target} needs a folder where there is a file", remedy="move that file away or change `output.name`"
-            ) from None
-        if target.is_dir():
-            raise OutputError(f"{target} is a folder", remedy="rename the folder or change `output.name`")
+            raise _no_folder(target) from None
 
     def remove_stale(self) -> None:
         """Remove temporary files of killed runs (see `Store.remove_stale`)."""
@@ -183,6 +190,11 @@ def _describe(entry: os.DirEntry[str], key: str, real_root: Path) -> Entry | Non
         return None
     problem = "" if shown == key else "has a name that is not valid UTF-8"
     return Entry(shown, found.st_size, _version(found), problem, found.st_mtime)
+
+
+def _no_folder(target: Path) -> OutputError:
+    remedy = "move that file away or change `output.name`"
+    return OutputError(f"{target} needs a folder where there is a file", remedy=remedy)
 
 
 def _real(path: Path) -> Path:

@@ -94,6 +94,13 @@ class Store(ABC):
             Unavailable: no space, no right to write, or the store cannot be reached.
         """
 
+    def check_target(self, key: str) -> None:  # noqa: B027 - most have nothing in the way that a stat would not show
+        """Find out whether an object can be put at `key`, as far as that shows before; nothing is changed.
+
+        Raises:
+            OutputError: it cannot.
+        """
+
     @abstractmethod
     def delete(self, key: str) -> None:
         """Remove the object; removing what is not there is no error."""

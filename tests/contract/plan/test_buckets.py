@@ -20,9 +20,9 @@ from venice_batch.imaging import Facts
 from venice_batch.job import FolderSource, Job
 from venice_batch.plan.model import Candidate, Plan
 from venice_batch.plan.pricing import Pricer
+from venice_batch.plan.reading.finished_files import FinishedFiles
 from venice_batch.plan.reading.prefetch import AT_ONCE
 from venice_batch.plan.reading.probe import Inspector, Prober, ProbeResult, stored_results
-from venice_batch.plan.reading.scan import ExistingOutputs
 from venice_batch.plan.reading.sources import candidates, refuse_overlap
 from venice_batch.plan.selection import ItemFilter
 from venice_batch.state import ItemId, ItemMoved, OutputWritten, SourceRead
@@ -135,10 +135,10 @@ def test_the_output_is_asked_for_few_files_and_listed_once_for_many(
     names = [f"{each}.png" for each in range(number)]
     cloud.finish(*names[1:], "strange.png")
     store = CountingStore(cloud.output)
-    outputs = ExistingOutputs(store)
-    assert outputs.exist(names) == [False, *[True] * (number - 1)]
+    files = FinishedFiles(store, lambda _: {})
+    assert files.look(names) == ["missing", *["foreign"] * (number - 1)]
     assert store.asked == asked
-    outputs.exist(names)
+    files.look(names)
     assert store.asked["list"] <= 1
 
 

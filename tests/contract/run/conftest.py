@@ -15,8 +15,8 @@ from PIL import Image
 
 from tests.unit.steps.conftest import HOST, step
 from venice_batch.emulator import Running, Settings, serve_in_thread
+from venice_batch.job.model import Existing
 from venice_batch.plan.reading.probe import file_hash
-from venice_batch.run.publish import Existing
 from venice_batch.run.tasks import Buy, FinishedFile, InputRef, Publish, Published, WrittenFile
 from venice_batch.run.worker import Worker
 from venice_batch.state import FolderResults, OutputRow, Results

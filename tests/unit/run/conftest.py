@@ -256,7 +256,7 @@ def open_desk(tmp_path: Path) -> Iterator[OpenDesk]:
             prices, gate = PriceList(catalogue_of()), Gate(cancel)
             recorder = Recorder("work", state, budget, prices, observer=observer, now=lambda: 1.0)
             lanes = Lanes({}, cancel=cancel, default_rpm=6000)
-            context = RunContext(prices, lanes, gate, cancel, NoEngine(), recorder, lambda _: None)
+            context = RunContext(prices, lanes, gate, cancel, NoEngine(), recorder, lambda _: {})
             queues = Queues(lanes, calls)
             scheduler = Scheduler(pipeline, state, context, queues)
             return Desk(pipeline, state, budget, queues, recorder, scheduler, context, observer)

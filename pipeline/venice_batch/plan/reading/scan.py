@@ -11,47 +11,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
+from venice_batch.job.model import Existing
+from venice_batch.plan import conflicts
 from venice_batch.plan.expand import ExpandedItem, Expander
 from venice_batch.plan.hash_bag import HashBag
-from venice_batch.plan.model import Candidate, PlannedItem
+from venice_batch.plan.model import TO_DO, Candidate, PlannedItem
 from venice_batch.plan.naming import collision_key
-from venice_batch.plan.reading.prefetch import in_order
+from venice_batch.plan.reading.finished_files import FileStatus, FinishedFiles
 from venice_batch.plan.selection import DONE, NEW, ItemStatus, Selection
 from venice_batch.state import State
 from venice_batch.state.manifest import MOST_KEYS
-from venice_batch.storage import Store
-
-#: So many files of a bucket are asked for one by one before it is listed: a page of a listing takes as long as some
-#: ten of these, sixteen at a time, and a shared output may hold far more than this job's files.
-_FEW = 100
-
-
-class ExistingOutputs:
-    """The finished files that exist: asked of a folder one by one, of a bucket by one listing of it."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._requested = 0
-        self._listed: HashBag | None = None
-
-    def exist(self, names: Sequence[str]) -> list[bool]:
-        """Return for each path, relative to the output, whether there is a file.
-
-        Raises:
-            Unavailable: the output cannot be reached.
-            SourceError: the bucket cannot be listed.
-        """
-        if not self._store.is_remote:
-            return [self._store.stat(name) is not None for name in names]
-        self._requested += len(names)
-        if self._listed is None and self._requested <= _FEW:
-            return [entry is not None for _, entry in in_order(self._store.stat, names)]
-        if self._listed is None:
-            self._listed = HashBag()
-            for entry in self._store.list():
-                self._listed.add(entry.key)
-        # By a false positive, once in 10**8 plans, a deleted file would not be written again this time.
-        return [name in self._listed for name in names]
 
 
 class SourceScan:
@@ -64,19 +33,30 @@ class SourceScan:
         keys: key and variant of every item met.
         names: every finished file that an item produces.
         skipped: keys of the items that their rows say to leave out.
+        edited: finished files that somebody changed since they were written.
     """
 
     def __init__(
-        self, candidates: Callable[[], Iterator[Candidate]], expander: Expander, selection: Selection, job: str
+        self,
+        candidates: Callable[[], Iterator[Candidate]],
+        expander: Expander,
+        selection: Selection,
+        job: str,
+        existing: Existing,
     ) -> None:
-        """Read nothing yet; `candidates` begins the listing anew at each call, `job` is the name in the manifest."""
+        """Read nothing yet; `candidates` begins the listing anew at each call, `job` is the name in the manifest.
+
+        `existing` is the job's rule on finished files that are not as it left them.
+        """
         self.items: deque[PlannedItem] = deque()
         self.done = self.present = 0
         self.keys, self.names = HashBag(), HashBag()
         self.skipped: list[str] = []
+        self.edited: list[str] = []
+        self._existing = existing
         self._candidates, self._expander, self._selection, self._job = candidates, expander, selection, job
 
-    def run(self, state: State, outputs: ExistingOutputs) -> None:
+    def run(self, state: State, files: FinishedFiles) -> None:
         """Go through the source once; a second time only if an item that is done shares its name with another.
 
         Raises:
@@ -85,7 +65,7 @@ class SourceScan:
         """
         source, written = self._candidates(), HashBag()
         while batch := list(islice(source, MOST_KEYS)):
-            for item, status in self._with_status(batch, state, outputs):
+            for item, status, taken in self._with_status(batch, state, files):
                 self.keys.add((item.candidate.key, item.variant))
                 for name in item.outputs:
                     self.names.add(name)
@@ -96,14 +76,17 @@ class SourceScan:
                 elif status is DONE:
                     self.done += 1
                 elif status is not None:
-                    self.items.append(self._expander.planned(item, status))
+                    self.items.append(replace(self._expander.planned(item, status), taken=taken))
         if repeated := written.repeated():
             self._mark_collisions(repeated)
 
     def _with_status(
-        self, batch: Sequence[Candidate], state: State, outputs: ExistingOutputs
-    ) -> list[tuple[ExpandedItem, ItemStatus | None]]:
-        """Return the items of a batch with the status of each; None: left out of the plan by the command line."""
+        self, batch: Sequence[Candidate], state: State, files: FinishedFiles
+    ) -> list[tuple[ExpandedItem, ItemStatus | None, str]]:
+        """Return the items of a batch with the status of each, None where the command line leaves it out of the plan.
+
+        With them the first of their finished files whose name is taken by somebody else's.
+        """
         rows = {(row.key, row.variant): row for row in state.rows_of(self._job, [each.key for each in batch])}
         found: list[tuple[ExpandedItem, ItemStatus | None]] = []
         for candidate in batch:
@@ -114,13 +97,35 @@ class SourceScan:
                 if not (item.skipped or self._selection.excludes(candidate, row)):
                     status = item.problem or self._selection.status(row, item.candidate.version, item.fingerprint)
                 found.append((item, status))
-        finished = [name for item, status in found if status is DONE for name in item.outputs]
-        exist = iter(outputs.exist(finished)) if finished else iter(())
-        # As many answers are taken for each item as it has files, also behind the first that is missing.
+        wanted = [name for item, status in found if _writes(status) for name in item.outputs]
+        seen = iter(files.look(wanted)) if wanted else iter(())
         return [
-            (item, NEW if status is DONE and False in list(islice(exist, len(item.outputs))) else status)
+            (item, *self._checked(item, status, list(islice(seen, len(item.outputs))), files))
+            if status is not None and _writes(status)
+            else (item, status, "")
             for item, status in found
         ]
+
+    def _checked(
+        self, item: ExpandedItem, status: ItemStatus, seen: Sequence[FileStatus], files: FinishedFiles
+    ) -> tuple[ItemStatus, str]:
+        """Return the status of an item once its finished files were looked at, and the first that is not ours."""
+        if status is DONE and all(each in {"ours", "foreign"} for each in seen):
+            return DONE, ""
+        edited = [name for name, each in zip(item.outputs, seen, strict=True) if each == "edited"]
+        self.edited += edited
+        if edited and self._existing == "fail":
+            return conflicts.held(conflicts.edited(edited[0])), ""
+        if status is DONE:
+            if self._existing == "skip" and "missing" not in seen:
+                return DONE, ""
+            status = NEW
+        if obstacle := files.obstacle(item.outputs):
+            return conflicts.held(obstacle), ""
+        taken = [name for name, each in zip(item.outputs, seen, strict=True) if each in {"edited", "foreign"}]
+        # What is skipped is skipped file by file: the item is bought for those that can be written.
+        several = self._existing == "skip" and len(taken) < len(seen)
+        return status, "" if self._existing == "replace" or not taken or several else taken[0]
 
     def _mark_collisions(self, repeated: Mapping[int, int]) -> None:
         """Make all items invalid whose names collide, also those that are done and were not kept."""
@@ -149,6 +154,10 @@ class SourceScan:
             for item in self._expander.items(candidate):
                 if not item.skipped and any(hash(collision_key(name)) in repeated for name in item.outputs):
                     yield item
+
+
+def _writes(status: ItemStatus | None) -> bool:
+    return status is DONE or (status is not None and status.status in TO_DO)
 
 
 def _colliding_name(item: ExpandedItem | PlannedItem, users: Counter[str]) -> str:

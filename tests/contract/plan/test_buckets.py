@@ -266,7 +266,7 @@ def test_beyond_a_limit_no_more_objects_are_probed_than_one_window(cloud: Cloud,
     pricer = pricer_with(cloud.bench, job, prober)
     assert len(list(pricer.priced(deque(cloud.bench.plan_of(job).items), 1))) == 1
     assert prober.probed <= 1 + AT_ONCE
-    assert pricer.tally.calls == {"upscale": 1}
+    assert pricer.tally.calls == {("upscale", "upscaler"): 1}
 
 
 def test_a_header_tells_the_real_size_of_the_object(cloud: Cloud, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -19,7 +19,7 @@ from venice_batch.plan.pipeline import Pipeline
 from venice_batch.plan.planner import PlanInputs, make_plan
 from venice_batch.plan.reading.load_pipeline import make_pipeline
 from venice_batch.plan.selection import ItemFilter
-from venice_batch.state import ItemId, ItemMoved, State, to_write
+from venice_batch.state import ItemId, ItemMoved, OutputRow, State, to_write
 from venice_batch.venice import Account, Catalogue
 
 HOST = "api.venice.ai"
@@ -56,9 +56,14 @@ class Bench:
         return self.plan_of(self.job(*steps, **job), item_filter)
 
     def plan_of(self, job: Job, item_filter: ItemFilter | None = None) -> Plan:
-        inputs = PlanInputs.gather(
-            job, self.state, self.catalogue, Account(self.permitted, self.balances, {"upscaler": 30})
-        )
+        account, store = Account(self.permitted, self.balances, {"upscaler": 30}), job.output.path.store()
+
+        def owners(names: Sequence[str]) -> Mapping[str, OutputRow]:
+            # Whatever lies in the output is this job's, as it left it.
+            found = [entry for entry in map(store.stat, names) if entry is not None]
+            return {entry.key: OutputRow("", 0, entry.key, entry.version, "") for entry in found}
+
+        inputs = PlanInputs.gather(job, self.state, self.catalogue, account, owners)
         return make_plan(self.pipeline(job), replace(inputs, now=self.now), item_filter)
 
     def record(self, item: PlannedItem, state: str, code: str = "", *, lasting: bool = False, **change: str) -> None:

@@ -48,9 +48,9 @@ def test_what_is_done_is_written_again_if_its_file_is_gone(bench: Bench) -> None
     assert after(bench, "done") == "new"
 
 
-def test_a_folder_of_that_name_is_not_the_file(bench: Bench) -> None:
+def test_a_folder_of_that_name_is_not_the_file_and_stands_in_its_way(bench: Bench) -> None:
     (bench.folder / "out" / "a.png").mkdir(parents=True)
-    assert after(bench, "done") == "new"
+    assert after(bench, "done") == "invalid"
 
 
 @pytest.mark.parametrize("change", [{"version": "another"}, {"fingerprint": "another"}])

@@ -10,7 +10,8 @@ VeniceBatchError                1  a bug in the tool, or the base of everything 
 ├── KeyRefused                  4  no key, or the API refused it (401, 403)
 ├── MoneyError                  5  balance, key limit or budget
 │   ├── BudgetReached           5  the job's own budget: waiting for credits would not help
-│   └── ModelSwitched           5  another model answered than the one that was priced: nor would it here
+│   ├── ModelSwitched           5  another model answered than the one that was priced: nor would it here
+│   └── Overcharged             5  the balance falls faster than the prices say: nor here
 ├── Unavailable                 6  the API or a store cannot be reached or written, or too many failures
 ├── Locked                      7  another run holds the job
 │   └── LeaseLost               7  this run no longer holds it, or cannot be sure that it does
@@ -145,6 +146,10 @@ class MoneyError(VeniceBatchError):
 
 class ModelSwitched(MoneyError):
     """Another model answered than the one that was priced: no balance makes that right."""
+
+
+class Overcharged(MoneyError):
+    """The balance falls faster than the catalogue's prices say: more balance would go the same way."""
 
 
 class BudgetReached(MoneyError):

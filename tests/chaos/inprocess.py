@@ -88,6 +88,9 @@ class Silent:
     def note(self, text: str) -> None:
         self.notes.append(text)
 
+    def warning(self, code: str, text: str) -> None:
+        self.notes.append(f"{code}: {text}")
+
 
 def api_of(vendor: Vendor) -> Api:
     return Api(vendor.url, Secret(vendor.key))

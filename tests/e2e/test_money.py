@@ -194,3 +194,54 @@ def test_a_model_without_a_price_is_refused_not_taken_as_free(work: Work) -> Non
         assert "price" in ended.err
         assert "mystery-edit" in ended.err
     assert work.vendor.paid() == []
+
+
+# A balance that falls faster than the prices
+
+
+def _dear(open_vendor: OpenVendor, work: Work, **budget: object) -> Work:
+    """A vendor who charges a dollar more than its catalogue says for each of twenty cut-outs."""
+    work.vendor = open_vendor(surcharge=Decimal(1))
+    for number in range(20):
+        work.take(f"{number:02}.jpg", (300, 220 + number))
+    work.write(CUT, budget=budget)
+    return work
+
+
+def test_a_balance_that_falls_faster_than_the_prices_is_told_and_stops_at_max_usd(
+    open_vendor: OpenVendor, work: Work
+) -> None:
+    _dear(open_vendor, work, max_usd=2)
+    ended = work.run("--workers", "1", "--json")
+    assert ended.code == 5, ended.text
+    assert Decimal("2.00") < work.vendor.billed() <= Decimal("5.00")
+    assert "warning: the balance fell by 1.03 USD while calls worth 0.03 USD were made" in ended.err
+    assert "shared_account: true" in ended.err
+    assert [warning["code"] for warning in ended.json["warnings"]] == ["overcharged"]
+    assert "fell by" in ended.json["cause"]
+    assert sorted(set(work.states().values())) == ["done", "pending"]
+    waiting = work.run("--workers", "1", "--wait-for-balance", "30s")
+    assert waiting.code == 5
+    assert "waiting for the balance" not in waiting.text
+
+
+def test_without_a_limit_it_stops_at_three_times_the_plan(open_vendor: OpenVendor, work: Work) -> None:
+    ended = _dear(open_vendor, work).run("--workers", "1")
+    assert ended.code == 5, ended.text
+    assert Decimal("1.80") < work.vendor.billed() <= Decimal("4.20"), "the plan said 0.60"
+
+
+def test_on_a_shared_account_it_is_told_and_all_is_done(open_vendor: OpenVendor, work: Work) -> None:
+    ended = _dear(open_vendor, work, max_usd=2, shared_account=True).run("--workers", "1")
+    assert ended.code == 0, ended.text
+    assert ended.err.count("warning: the balance fell by") == 1
+    assert len(work.outputs()) == 20
+
+
+def test_the_fall_counts_over_all_starts_of_a_run(open_vendor: OpenVendor, work: Work) -> None:
+    _dear(open_vendor, work, max_usd=4)
+    work.vendor.faults({"match": {"path": "/image/background-remove", "nth": 3}, "do": {"status": 401}})
+    assert work.run("--workers", "1").code == 4
+    work.vendor.faults()
+    assert work.run("--workers", "1").code == 5
+    assert Decimal("4.00") < work.vendor.billed() <= Decimal("7.30")

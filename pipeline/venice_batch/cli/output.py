@@ -132,5 +132,6 @@ def _run_values(summary: Summary, plan: Plan) -> dict[str, object]:
         "left": summary.left_micros,
         "published_flagged": summary.published_flagged,
         "cause": None if summary.cause is None else summary.cause.message,
+        "warnings": summary.warnings,
         "plan": plan,
     }

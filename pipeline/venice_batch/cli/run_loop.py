@@ -107,6 +107,7 @@ class RunLoop:
             remedy,
             socket.gethostname(),
             waiting,
+            tuple(dict.fromkeys(warning.text for summary in self._ended for warning in summary.warnings)),
         )
 
     def _start(self, *, waits: bool, first: bool) -> _Start:

@@ -105,7 +105,7 @@ class PaidEndpoint(Endpoint):
         """Hold the price, draw, and bill; what cannot be drawn is not billed."""
         # Read again: the upload may have taken long, and the header promises the balance before this charge.
         self._show_balance(exchange, key)
-        hold = self.state.books.hold(key, call.price)
+        hold = self.state.books.hold(key, call.price + self.state.settings.surcharge)
         try:
             made = await to_thread.run_sync(self.state.renderer.make, call, pictures, limiter=self._threads)
             if action is not None:

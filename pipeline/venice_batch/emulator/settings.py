@@ -45,6 +45,7 @@ class Settings:
         rpm: requests per minute of every model that ``rpm_by_model`` does not name.
         rpm_by_model: requests per minute by model id.
         latency: seconds that every paid answer takes at least.
+        surcharge: USD that every paid call costs on top of what the catalogue says.
         error_budget: client errors allowed within ``error_window`` seconds; one more blocks the key.
         error_window: seconds over which client errors are counted.
         blocked: seconds a key stays blocked.
@@ -61,6 +62,7 @@ class Settings:
     rpm: int = 60
     rpm_by_model: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     latency: float = 0.0
+    surcharge: Decimal = Decimal(0)
     error_budget: int = 20
     error_window: float = 30.0
     blocked: float = 30.0

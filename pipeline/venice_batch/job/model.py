@@ -184,6 +184,11 @@ class Budget(Strict):
     max_usd: Amount | None = Field(None, description="US dollars for one run.")
     max_usd_per_day: Amount | None = Field(None, description="US dollars for a day (UTC).")
     max_usd_per_month: Amount | None = Field(None, description="US dollars for a month (UTC).")
+    shared_account: Flag = Field(
+        default=False,
+        description="Others spend from the same account: a balance that falls faster than the prices is told, and does"
+        " not stop the run.",
+    )
 
 
 class ApiSettings(Strict):

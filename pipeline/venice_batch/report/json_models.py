@@ -129,6 +129,7 @@ class RunDocument(_Money):
     left: Usd = Field(description="The older name of `left_usd`.", json_schema_extra=_DEPRECATED)
     published_flagged: int = Field(description="Items published although flagged.")
     cause: Text | None = Field(description="Why the run stopped early.")
+    warnings: list[PlanWarning] = Field(description="What the run warned of while it worked.")
     plan: PlanDocument = Field(description="What was planned.")
 
 

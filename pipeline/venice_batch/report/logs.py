@@ -111,3 +111,7 @@ class JsonLines(Counter):
     def note(self, text: str) -> None:
         """Write something that a person watching should know."""
         self._log.event("note", text)
+
+    def warning(self, code: str, text: str) -> None:
+        """Write something that a person should act upon."""
+        self._log.event("note", text, "warning", code=code)

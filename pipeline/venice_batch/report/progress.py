@@ -41,6 +41,10 @@ class Bar:
         """Show a line above the bar."""
         self._bar.write(shown(text), file=sys.stderr)
 
+    def warning(self, code: str, text: str) -> None:  # noqa: ARG002 - for logs
+        """Show it above the bar."""
+        self.note(f"warning: {text}")
+
     def close(self) -> None:
         """Leave the bar as it stands."""
         self._bar.close()
@@ -109,6 +113,10 @@ class Lines(Counter):
     def note(self, text: str) -> None:
         """Print a line."""
         click.echo(shown(text), err=True)
+
+    def warning(self, code: str, text: str) -> None:  # noqa: ARG002 - for logs
+        """Print it."""
+        self.note(f"warning: {text}")
 
 
 def _money(spent: int, uncertain: int) -> str:

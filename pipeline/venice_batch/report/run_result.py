@@ -43,6 +43,7 @@ class RunResult:
         remedy: what to do about it.
         machine: the name of the machine.
         waiting: it has not ended: it waits for the balance.
+        warnings: what it warned of while it worked.
     """
 
     job: str
@@ -57,6 +58,7 @@ class RunResult:
     remedy: str = ""
     machine: str = ""
     waiting: bool = False
+    warnings: tuple[str, ...] = ()
 
     @property
     def event(self) -> Event | None:
@@ -73,7 +75,7 @@ class RunResult:
 
 
 def result_text(result: RunResult, *, trial: bool = False) -> str:
-    """Return the message: a headline, items, money, cause and remedy, a line each.
+    """Return the message: a headline, items, money, warnings, cause and remedy, a line each.
 
     Args:
         result: of the run.
@@ -85,6 +87,7 @@ def result_text(result: RunResult, *, trial: bool = False) -> str:
     if result.items:
         lines.append(f"items: {counts_text(dict(sorted(result.items.items())))}")
     lines.append(_money(result))
+    lines += [f"warning: {line}" for line in result.warnings]
     lines += [f"cause: {line}" for line in result.cause.splitlines()[:3]]
     lines += [f"try: {line}" for line in result.remedy.splitlines()[:3]]
     where = f" on {result.machine}" if result.machine else ""

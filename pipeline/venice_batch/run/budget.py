@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from venice_batch.errors import BudgetReached, MoneyError
 from venice_batch.plan.money import MICRO, Cap, day_start, month_start
+from venice_batch.run.balance_watch import BalanceWatch, Overcharge
 from venice_batch.state import Event, ItemId, Reserved, Settled
 from venice_batch.steps.paid import PaidStep
 from venice_batch.venice import Answer, CallFailed
@@ -34,7 +35,14 @@ class RunBudget:
     """
 
     def __init__(
-        self, caps: Sequence[Cap], run: int, next_call: int, now: float, *, tracks_balance: bool = False
+        self,
+        caps: Sequence[Cap],
+        run: int,
+        next_call: int,
+        now: float,
+        *,
+        tracks_balance: bool = False,
+        watch: BalanceWatch | None = None,
     ) -> None:
         """Start with what counts already.
 
@@ -45,7 +53,9 @@ class RunBudget:
             now: Unix seconds.
             tracks_balance: whether the balance headers of the answers tell the whole balance. They name USD and DIEM
                 only, so an account with other credits would look poorer than it is.
+            watch: follows the balance; by default a new one.
         """
+        self._watch = watch or BalanceWatch()
         self._caps = list(caps)
         self._tracks_balance = tracks_balance
         self._balance: tuple[float, int] | None = None
@@ -56,6 +66,15 @@ class RunBudget:
         self.open = 0
         self.spent = 0
         self.uncertain = 0
+
+    @property
+    def overcharge(self) -> Overcharge | None:
+        """How far the balance has fallen, where it falls faster than the prices say."""
+        return self._watch.found
+
+    def begin(self, reservation: Reservation) -> None:
+        """Take note that the call may be charged from now on."""
+        self._watch.begin(reservation.call, reservation.micros)
 
     def exceeded(self, micros: int) -> str:
         """Return the name of the limit that reserving so much more would exceed; empty where it fits.
@@ -124,12 +143,15 @@ class RunBudget:
     def release(self, reservation: Reservation, why: str, now: float, failure: CallFailed | None = None) -> Event:
         """Release a reservation: nothing was sent, or the API charged nothing."""
         self.open -= reservation.micros
+        self._watch.end(reservation.call, charged=False)
         self._count(-reservation.micros, reservation.at)
         return _failed(reservation, "released", why, now, failure)
 
     def settle(self, reservation: Reservation, answer: Answer, outcome: str) -> Event:
         """Record an answered call as spent; as released where the API takes nothing for it."""
         self.open -= reservation.micros
+        self._watch.read(reservation.call, answer)
+        self._watch.end(reservation.call, charged=answer.charged)
         if answer.charged:
             self.spent += reservation.micros
             self._settled.append((answer.ended_at, reservation.micros))
@@ -155,6 +177,7 @@ class RunBudget:
     ) -> Event:
         """Record a call whose answer was lost: uncertain, which counts as spent."""
         self.open -= reservation.micros
+        self._watch.end(reservation.call, charged=True)
         self.uncertain += reservation.micros
         self._settled.append((now, reservation.micros))
         return _failed(reservation, "uncertain", why, now, failure)

@@ -188,4 +188,5 @@ class Driver:
             left_micros=micros(self._recorder.left + sum(item.cost.high for item in self._waiting)),
             cause=self._scheduler.cause or self._scheduler.budget_stop,
             published_flagged=self._scheduler.published_flagged,
+            warnings=tuple(self._recorder.warnings),
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from venice_batch.errors import PRECEDENCE, Exit, VeniceBatchError
-from venice_batch.plan.model import PlannedItem
+from venice_batch.plan.model import PlannedItem, PlanWarning
 
 
 class Observer(Protocol):
@@ -22,6 +22,9 @@ class Observer(Protocol):
 
     def note(self, text: str) -> None:
         """Something that a person watching should know."""
+
+    def warning(self, code: str, text: str) -> None:
+        """Something that a person should act upon; `code` is a short, stable word for it."""
 
 
 class SteadyObserver:
@@ -41,6 +44,10 @@ class SteadyObserver:
     def note(self, text: str) -> None:
         """Pass it on."""
         self._tell(lambda observer: observer.note(text))
+
+    def warning(self, code: str, text: str) -> None:
+        """Pass it on."""
+        self._tell(lambda observer: observer.warning(code, text))
 
     def _tell(self, say: Callable[[Observer], None]) -> None:
         observer = self._observer
@@ -66,6 +73,7 @@ class Summary:
         left_micros: at most so much is left to pay for the items that this run did not finish.
         cause: why the run stopped early, if it did.
         published_flagged: how many of those that are done were published although flagged, as the job says.
+        warnings: what the run told at once, and what should be known at its end, too.
     """
 
     ended: Mapping[str, int]
@@ -76,6 +84,7 @@ class Summary:
     left_micros: int = 0
     cause: VeniceBatchError | None = None
     published_flagged: int = 0
+    warnings: tuple[PlanWarning, ...] = ()
 
     def totals(self) -> dict[str, int]:
         """Return how many items of the job are in which state now, as far as this run knows."""

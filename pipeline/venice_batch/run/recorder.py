@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from venice_batch.errors import MoneyError
-from venice_batch.plan.model import PlannedItem
+from venice_batch.errors import MoneyError, Overcharged
+from venice_batch.plan.model import PlannedItem, PlanWarning
 from venice_batch.plan.money import micros
 from venice_batch.plan.pricing import PriceList
 from venice_batch.run.budget import RunBudget
@@ -46,6 +46,7 @@ class Recorder:
     Attributes:
         ended: how many items ended in each state.
         left: US dollars that the items which this run did not finish may still cost.
+        warnings: what was told at once and should be known at the end, too.
         budget: the money of the run.
         observer: told of every item that ended.
     """
@@ -68,7 +69,13 @@ class Recorder:
         self._now = now
         self._job = job
         self._state = state
+        self.warnings: list[PlanWarning] = []
         self._events: list[Event] = []
+
+    def warn(self, code: str, text: str) -> None:
+        """Tell at once, and at the end, what a careful person would want to know of this run."""
+        self.warnings.append(PlanWarning(code, text))
+        self.observer.warning(code, text)
 
     def commit(self) -> None:
         """Make everything recorded so far durable, in one transaction.
@@ -138,12 +145,23 @@ class Recorder:
 
     def begin(self, in_flight: InFlightItem, purchase: Purchase) -> None:
         """Record that the request may be sent; what is not answered from here on is uncertain."""
-        self.record(Begun(in_flight.reserved[purchase.step.id].call, purchase.results[0], self._now()))
+        reservation = in_flight.reserved[purchase.step.id]
+        self.budget.begin(reservation)
+        self.record(Begun(reservation.call, purchase.results[0], self._now()))
         in_flight.paid = True
 
     def settle(self, in_flight: InFlightItem, step: PaidStep, answer: Answer, outcome: str) -> None:
         """Record an answered call as spent."""
         self.record(self.budget.settle(in_flight.reserved.pop(step.id), answer, outcome))
+
+    def overcharged(self) -> Overcharged | None:
+        """Warn once where the balance falls faster than the prices say; return why to stop, if it fell too far."""
+        found = self.budget.overcharge
+        if found is None:
+            return None
+        if all(warning.code != "overcharged" for warning in self.warnings):
+            self.warn("overcharged", f"{found}: the API charges more than its catalogue says, or others spend, too")
+        return found.error()
 
     def mark_uncertain(
         self, in_flight: InFlightItem, step: PaidStep, why: str, failure: CallFailed | None = None

@@ -190,6 +190,7 @@ class Scheduler:
         self._recorder.record(*outcome.events)
         self._recorder.settle(in_flight, step, outcome.answer, "bad answer" if bad else "answered")
         cause = self._rules.answered(purchase, outcome.not_picture) or self._served_another(outcome)
+        cause = cause or self._recorder.overcharged()
         self._attempts.answered(purchase, bad=bad)
         if bad and self._attempts.too_often_bad(purchase):
             reason = f"step {step.id!r}: the answer is no picture: {outcome.reason}"

@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from types import FrameType
 
-from venice_batch.errors import BudgetReached, Exit, ModelSwitched, MoneyError, VeniceBatchError
+from venice_batch.errors import BudgetReached, Exit, ModelSwitched, MoneyError, Overcharged, VeniceBatchError
 from venice_batch.job import FolderSource, Job
 from venice_batch.plan import conflicts
 from venice_batch.plan.model import TO_DO, Plan, PlanWarning
@@ -23,6 +24,7 @@ from venice_batch.plan.reading.finished_files import FindOwners
 from venice_batch.plan.reading.load_pipeline import make_pipeline
 from venice_batch.plan.reading.sources import refuse_overlap
 from venice_batch.plan.selection import ItemFilter
+from venice_batch.run.balance_watch import BalanceWatch, balances, falls
 from venice_batch.run.budget import RunBudget
 from venice_batch.run.driver import Driver
 from venice_batch.run.engines.threads import Threads
@@ -66,6 +68,8 @@ _GROUP = 5000
 _QUIET = 10.0
 #: Calls in flight at most, where the job does not say.
 _MOST_CALLS = 64
+#: A run without a limit of its own stops when the balance has fallen by so many times what the plan said.
+_FALL = 3
 _LASTING_ENDS = frozenset({Exit.DONE, Exit.ITEMS_FAILED, Exit.MONEY})
 
 
@@ -173,7 +177,8 @@ class Session:
             observer.note(line)
         others = set(self.plan.balances) - {"usd", "diem"}
         tracks = all(self.plan.balances[currency] == 0 for currency in others)
-        budget = RunBudget(limits, run, self.state.next_call(), now, tracks_balance=tracks)
+        watch = self._balance_watch(run)
+        budget = RunBudget(limits, run, self.state.next_call(), now, tracks_balance=tracks, watch=watch)
         with self._context(budget, observer) as context:
             driver = Driver(self.pipeline, self.plan, self.state, context)
             with _signals_to(driver.signal):
@@ -191,6 +196,20 @@ class Session:
             return limits
         balance = sum(self.plan.balances.values())
         return (*limits, Cap("balance", micros(balance) if balance else 0, 0))
+
+    def _balance_watch(self, run: int) -> BalanceWatch:
+        """Return what follows the balance, with what earlier starts of the same run saw of it."""
+        told = [
+            balances(*(None if amount is None else Decimal(amount) for amount in row))
+            for row in self.state.balances(run)
+        ]
+        priced, limit = self.state.counted_in_run(run), self.job.budget.max_usd
+        most = _FALL * (priced + micros(self.plan.cost.high)) if limit is None else micros(limit)
+        return BalanceWatch(
+            None if self.job.budget.shared_account else most,
+            fell=falls(told[0], told[-1]) if told else 0,
+            priced=priced,
+        )
 
     def _planned(self, now: float) -> Iterator[Event]:
         """Yield the moves that the plan found: what cannot be processed, what is to be done, and what is gone."""
@@ -246,7 +265,7 @@ class Session:
 
 def waits_for_balance(cause: VeniceBatchError | None) -> bool:
     """Whether it was the balance that ended a run, so that new credits let it go on."""
-    return isinstance(cause, MoneyError) and not isinstance(cause, BudgetReached | ModelSwitched)
+    return isinstance(cause, MoneyError) and not isinstance(cause, BudgetReached | ModelSwitched | Overcharged)
 
 
 @contextmanager

@@ -296,6 +296,12 @@ class State:
         )
         return self._number(sql, at, reserved)
 
+    def balances(self, run: int) -> list[tuple[str | None, str | None]]:
+        """Return the balances in USD and DIEM that the first and the last answer of a run told; none of a new run."""
+        told = "SELECT balance_usd, balance_diem FROM calls WHERE run = ? AND coalesce(balance_usd, balance_diem) <> ''"
+        ends = (f"{told} ORDER BY begun_at {order} LIMIT 1" for order in ("ASC", "DESC"))
+        return [row for sql in ends for row in self._connection.execute(sql, (run,))]
+
     def uncertain_results(self) -> set[str]:
         """Return the keys whose call was lost after it was sent and that were never answered since.
 

@@ -45,6 +45,9 @@ class Silent:
     def note(self, text: str) -> None:
         pass
 
+    def warning(self, code: str, text: str) -> None:
+        pass
+
 
 @dataclass
 class Home:

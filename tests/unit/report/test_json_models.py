@@ -18,7 +18,7 @@ CALL = "begun_at call ended_at expected expected_usd fate instead item model req
 #: Of each document, or of each of its list: what scripts may rely on. A key may be added; none may go unsaid.
 KEYS = {
     "plan": "items calls cost balance covered eta_seconds steps warnings rest",
-    "run": f"exit_code items left left_usd published_flagged cause plan {MONEY}",
+    "run": f"exit_code items left left_usd published_flagged cause warnings plan {MONEY}",
     "status": "items run spending state",
     "items": "key variant version fingerprint state code reason lasting updated_at result",
     "ledger": "id run key variant step endpoint model micros fate outcome result reserved_at begun_at ended_at status"

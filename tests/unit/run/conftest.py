@@ -71,6 +71,9 @@ class Silent:
     def note(self, text: str) -> None:
         self.notes.append(text)
 
+    def warning(self, code: str, text: str) -> None:
+        self.notes.append(f"{code}: {text}")
+
 
 class NoEngine:
     """Where a test has the scheduler alone: nobody hands it a task."""

@@ -22,6 +22,7 @@ import pytest
 import yaml
 from PIL import Image, ImageDraw
 
+from tests.servers.listener import Listener, listening
 from venice_batch.emulator import Running, Settings, serve_in_thread
 from venice_batch.emulator.photos import draw_catalogue
 from venice_batch.state import CallRow, ItemRow, to_read
@@ -299,6 +300,13 @@ def vendor(open_vendor: OpenVendor) -> Vendor:
 def work(tmp_path: Path, vendor: Vendor) -> Work:
     """An empty folder to work in."""
     return Work(tmp_path / "work", vendor)
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    """Somebody who is notified."""
+    with listening() as found:
+        yield found
 
 
 @dataclass(frozen=True)

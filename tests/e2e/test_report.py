@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from tests.e2e.cloud import Cloud
 from tests.e2e.conftest import CUT, ENLARGE, Vendor, Work
@@ -15,12 +12,6 @@ from tests.servers.bucket import Bucket
 from tests.servers.listener import Listener, listening
 from venice_batch.storage import S3Place
 from venice_batch.storage.s3.store import S3Store
-
-
-@pytest.fixture
-def listener() -> Iterator[Listener]:
-    with listening() as found:
-        yield found
 
 
 def page_of(work: Work) -> Path:

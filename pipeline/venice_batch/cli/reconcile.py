@@ -65,5 +65,9 @@ def _account_rows(api: Api, calls: Sequence[CallRow]) -> list[UsageRow]:
     first = min(call.begun_at or call.reserved_at for call in calls)
     last = max(time.time() if call.ended_at is None else call.ended_at for call in calls)
     start, end = (datetime.fromtimestamp(at, UTC) for at in (first - _WINDOW, last + _WINDOW))
+    notes: list[str] = []
     with Client.alone(api) as client:
-        return list(client.usage_history(start, end))
+        rows = list(client.usage_history(start, end, notes=notes))
+    for note in notes:
+        click.echo(f"warning: {note}", err=True)
+    return rows

@@ -57,7 +57,8 @@ def after_run(begun: Session, summary: Summary) -> str:
     interrupted = isinstance(summary.cause, Interrupted)
     cause = "" if summary.cause is None else summary.cause.message
     limits = _INTERRUPTED if interrupted else _AT_THE_END
-    return report_files.save_report(begun.state, begun.job, cause=cause, limits=limits).page
+    notes = [warning.text for warning in summary.warnings]
+    return report_files.save_report(begun.state, begun.job, cause=cause, notes=notes, limits=limits).page
 
 
 def _is_current(begun: Session, summary: Summary) -> bool:

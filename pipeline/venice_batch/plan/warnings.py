@@ -13,6 +13,8 @@ from venice_batch.steps.paid import BackgroundRemove, Edit, PaidStep, Upscale
 from venice_batch.steps.references import STYLE_REFERENCES
 from venice_batch.venice import Catalogue
 
+#: The code of the warning that a run repeats at its end: who reads only that must hear of it, too.
+DEPRECATED = "deprecated-model"
 #: Fields of the API's documents of early 2026 that today's upscaler ignores without a word.
 _IGNORED = ("enhance", "enhanceCreativity", "enhancePrompt", "replication")
 _MAX_CREATIVITY = 0.02
@@ -107,7 +109,7 @@ def of_catalogue(steps: Sequence[StepCost], catalogue: Catalogue) -> Iterator[Pl
     for step in steps:
         entry = catalogue.entry(step.model)
         if entry is not None and entry.spec.deprecation is not None:
-            yield PlanWarning("deprecated-model", f"step {step.id!r}: {entry.spec.deprecation.text_for(entry.id)}")
+            yield PlanWarning(DEPRECATED, f"step {step.id!r}: {entry.spec.deprecation.text_for(entry.id)}")
     if catalogue.notes:
         entries = _count(len(catalogue.notes), "entry", "entries")
         text = f"{entries} of the API's catalogue cannot be read in full: {_some(catalogue.notes, '; ')}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,13 +75,16 @@ def last_summary(root: Place, job: str) -> Mapping[str, Any] | None:
     return found if whole else None
 
 
-def save_report(state: State, job: Job, *, cause: str = "", limits: ReportLimits | None = None) -> SavedReport:
+def save_report(
+    state: State, job: Job, *, cause: str = "", notes: Sequence[str] = (), limits: ReportLimits | None = None
+) -> SavedReport:
     """Write the report of `job`, from what its state knows by now.
 
     Args:
         state: open, for reading or for writing; only read.
         job: the job.
         cause: what ended the run early, in words.
+        notes: remarks for the head of the page.
         limits: of size and time.
 
     Raises:
@@ -103,7 +106,7 @@ def save_report(state: State, job: Job, *, cause: str = "", limits: ReportLimits
             scratch=fetched,
             now=time.time(),
             cause=cause,
-            notes=[] if state.root == job.state else [_TRIAL],
+            notes=notes if state.root == job.state else [_TRIAL, *notes],
             limits=limits,
             known=known,
         )

@@ -11,6 +11,8 @@ from venice_batch.report.text import counts_text, duration, shown, usd
 
 #: Characters of one line of a message: a cause may quote a response, and chats cut what is too long where they like.
 _LONGEST_LINE = 400
+#: Warnings of one message; the report has them all.
+_MOST_WARNINGS = 5
 
 _HEADLINES: Mapping[int, str] = {
     Exit.DONE: "all done",
@@ -87,7 +89,7 @@ def result_text(result: RunResult, *, trial: bool = False) -> str:
     if result.items:
         lines.append(f"items: {counts_text(dict(sorted(result.items.items())))}")
     lines.append(_money(result))
-    lines += [f"warning: {line}" for line in result.warnings]
+    lines += [f"warning: {line}" for line in result.warnings[:_MOST_WARNINGS]]
     lines += [f"cause: {line}" for line in result.cause.splitlines()[:3]]
     lines += [f"try: {line}" for line in result.remedy.splitlines()[:3]]
     where = f" on {result.machine}" if result.machine else ""

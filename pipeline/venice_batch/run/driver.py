@@ -18,6 +18,7 @@ from venice_batch.errors import VeniceBatchError
 from venice_batch.plan.model import TO_DO, Plan
 from venice_batch.plan.money import micros
 from venice_batch.plan.pipeline import Pipeline
+from venice_batch.plan.warnings import DEPRECATED
 from venice_batch.run.observer import Summary
 from venice_batch.run.queues import Queues
 from venice_batch.run.scheduler import RunContext, Scheduler
@@ -179,6 +180,7 @@ class Driver:
     def _summary(self) -> Summary:
         found = Counter(item.left_as or item.status for item in self._plan.items if item.status not in TO_DO)
         skipped = self._plan.done + found.pop("done", 0)
+        deprecated = (warning for warning in self._plan.warnings if warning.code == DEPRECATED)
         return Summary(
             ended=dict(self._recorder.ended),
             skipped=skipped,
@@ -188,5 +190,5 @@ class Driver:
             left_micros=micros(self._recorder.left + sum(item.cost.high for item in self._waiting)),
             cause=self._scheduler.cause or self._scheduler.budget_stop,
             published_flagged=self._scheduler.published_flagged,
-            warnings=tuple(self._recorder.warnings),
+            warnings=(*deprecated, *self._recorder.warnings),
         )

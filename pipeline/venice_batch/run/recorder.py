@@ -73,9 +73,11 @@ class Recorder:
         self._events: list[Event] = []
 
     def warn(self, code: str, text: str) -> None:
-        """Tell at once, and at the end, what a careful person would want to know of this run."""
-        self.warnings.append(PlanWarning(code, text))
-        self.observer.warning(code, text)
+        """Tell at once, and at the end, what a careful person would want to know of this run; the same thing once."""
+        warning = PlanWarning(code, text)
+        if warning not in self.warnings:
+            self.warnings.append(warning)
+            self.observer.warning(code, text)
 
     def commit(self) -> None:
         """Make everything recorded so far durable, in one transaction.

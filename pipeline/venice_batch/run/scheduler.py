@@ -17,6 +17,7 @@ from venice_batch.plan.pipeline import Pipeline
 from venice_batch.plan.pricing import PriceList, known_of, known_of_result
 from venice_batch.plan.reading.finished_files import FindOwners
 from venice_batch.plan.selection import FlaggedAction, flagged_action
+from venice_batch.plan.warnings import DEPRECATED
 from venice_batch.run import tasks
 from venice_batch.run.engines import Engine
 from venice_batch.run.publish import output_events
@@ -189,6 +190,8 @@ class Scheduler:
         step = purchase.step
         self._recorder.record(*outcome.events)
         self._recorder.settle(in_flight, step, outcome.answer, "bad answer" if bad else "answered")
+        if outcome.answer.deprecation:
+            self._recorder.warn(DEPRECATED, f"step {step.id!r}: {outcome.answer.deprecation}")
         cause = self._rules.answered(purchase, outcome.not_picture) or self._served_another(outcome)
         cause = cause or self._recorder.overcharged()
         self._attempts.answered(purchase, bad=bad)

@@ -59,6 +59,7 @@ from venice_batch.venice import (
     Client,
     Gate,
     Lanes,
+    RateLimits,
 )
 
 EMULATED = "emulated"
@@ -95,7 +96,13 @@ def preflight(api: Api, *, styles: bool = False) -> Preflight:
         catalogue = Catalogue.fetch(client)
         if styles:
             catalogue = replace(catalogue, styles=client.styles())
-        return Preflight(catalogue, Account.of(limits, billing), cautions)
+        return Preflight(catalogue, Account.of(limits, billing), (*cautions, *_odd(limits)))
+
+
+def _odd(limits: RateLimits) -> Iterator[PlanWarning]:
+    if limits.notes:
+        text = f"the API's rate limits and balances cannot be read in full: {', '.join(limits.notes)}"
+        yield PlanWarning("odd-limits", text)
 
 
 def _billing(client: Client) -> tuple[BillingBalance | None, tuple[PlanWarning, ...]]:

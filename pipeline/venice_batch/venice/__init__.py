@@ -1,6 +1,6 @@
 """The HTTP client of the Venice image API: it gives bytes and headers; `steps.answer_checks` checks the pictures."""
 
-from venice_batch.venice.account import Account, BillingBalance
+from venice_batch.venice.account import Account, BillingBalance, RateLimits
 from venice_batch.venice.address import OFFICIAL_URL, Api, Secret, is_loopback, is_official
 from venice_batch.venice.breaker import Breaker
 from venice_batch.venice.catalogue import Catalogue
@@ -26,6 +26,7 @@ __all__ = [
     "FailureClass",
     "Gate",
     "Lanes",
+    "RateLimits",
     "Secret",
     "Url",
     "is_loopback",

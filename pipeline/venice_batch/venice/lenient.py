@@ -55,16 +55,16 @@ def _or_none(value: object, handler: Handler, info: ValidationInfo) -> Any:
         return None
     try:
         return handler(value)
-    except ValidationError:
-        _note(info, value)
+    except ValidationError as error:
+        _note(info, error)
         return None
 
 
 def _or_empty(value: object, handler: Handler, info: ValidationInfo) -> Any:
     try:
         return handler({} if value is None else value)
-    except ValidationError:
-        _note(info, value)
+    except ValidationError as error:
+        _note(info, error)
         return handler({})
 
 
@@ -78,8 +78,8 @@ def _each(value: object, handler: Handler, info: ValidationInfo) -> tuple[Any, .
     for member in value:
         try:
             kept += handler((member,))
-        except ValidationError:
-            _note(info, member)
+        except ValidationError as error:
+            _note(info, error)
     return tuple(kept)
 
 
@@ -93,16 +93,22 @@ def _each_named(value: object, handler: Handler, info: ValidationInfo) -> dict[s
     for name, member in value.items():
         try:
             kept |= handler({name: member})
-        except ValidationError:
-            _note(info, member, str(name))
+        except ValidationError as error:
+            _note(info, error)
     return kept
 
 
-def _note(info: ValidationInfo, value: object, name: str = "") -> None:
+def _note(info: ValidationInfo, odd: object) -> None:
+    """Note an odd value, or what an error says of one within it."""
     notes = info.context.get("notes") if isinstance(info.context, dict) else None
-    if isinstance(notes, list) and len(notes) < _MOST_NOTES:
-        place = ".".join(part for part in (info.field_name or "", name[:_SHORT]) if part)
-        notes.append(f"{place}: {_shown(value)}" if place else _shown(value))
+    if not isinstance(notes, list) or len(notes) >= _MOST_NOTES:
+        return
+    place = [info.field_name or ""]
+    if isinstance(odd, ValidationError):
+        first = odd.errors(include_url=False, include_context=False)[0]
+        place += [str(part)[:_SHORT] for part in first["loc"]]
+        odd = first["input"]
+    notes.append(f"{'.'.join(filter(None, place))} {_shown(odd)}")
 
 
 def _shown(value: object) -> str:

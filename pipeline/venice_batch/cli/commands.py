@@ -213,9 +213,14 @@ def schema() -> None:
     click.option("--rpm", default=60, show_default=True, type=click.IntRange(1), help="Calls a minute for each model."),
     click.option("--usd", default="50", show_default=True, help="The USD balance."),
     click.option("--diem", default="0", show_default=True, help="The DIEM balance."),
+    click.option(
+        "--catalogue",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="Serve the models of a saved answer of GET /models?type=all.",
+    ),
 )
 def emulator() -> None:
-    """Serve the offline Venice: every endpoint, price and limit, and pictures that cost nothing."""
+    """Serve the offline Venice: its image endpoints, models, prices and limits, and pictures that cost nothing."""
 
 
 @_command(

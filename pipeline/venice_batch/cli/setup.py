@@ -95,14 +95,14 @@ class _AnyBash(BashComplete):
         """Do nothing."""
 
 
-def emulator(*, host: str, port: int, latency: float, rpm: int, usd: str, diem: str) -> int:
+def emulator(*, host: str, port: int, latency: float, rpm: int, usd: str, diem: str, catalogue: Path | None) -> int:
     """Serve the emulator until it is interrupted."""
     from decimal import Decimal, InvalidOperation  # noqa: PLC0415 - no other command needs it
 
     try:
         from venice_batch.emulator import Settings, serve  # noqa: PLC0415 - an extra that few commands need
 
-        served = Settings(latency=latency, rpm=rpm, usd=Decimal(usd), diem=Decimal(diem))
+        served = Settings(latency=latency, rpm=rpm, usd=Decimal(usd), diem=Decimal(diem), catalogue=catalogue)
     except ImportError as error:
         raise UsageError("the emulator is not installed", remedy="pip install 'venice-batch[emulator]'") from error
     except InvalidOperation as error:
@@ -111,6 +111,8 @@ def emulator(*, host: str, port: int, latency: float, rpm: int, usd: str, diem: 
         serve(served, host, port, ready=lambda at: click.echo(f"emulator listening on {at.url} key {at.key}"))
     except OSError as error:
         raise UsageError(f"cannot listen on {host}:{port}: {error.strerror}", remedy="choose another --port") from error
+    except ValueError as error:
+        raise UsageError(str(error), remedy="save the answer of GET /models?type=all") from error
     return Exit.DONE
 
 

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 from decimal import Decimal
+from pathlib import Path
 
 from venice_batch.emulator.server import Running, serve
 from venice_batch.emulator.settings import Settings
@@ -28,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--error-budget", type=int, default=20, help="client errors in 30 s before a block")
     parser.add_argument("--accept-any-key", action="store_true", help="take every bearer token")
     parser.add_argument("--pictures", choices=("real", "canned"), default="real", help="canned: for benchmarks")
+    parser.add_argument("--catalogue", type=Path, help="a saved answer of GET /models?type=all, instead of the bundled")
     return parser
 
 

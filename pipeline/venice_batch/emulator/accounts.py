@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -71,10 +71,12 @@ class Books:
         """Return what this key may spend now, by currency: the balance clamped to the key's own limit."""
         with self._lock:
             found = {name: self.balances[name] for name in CURRENCIES if name in self.balances}
-            for currency, limit in ((USD, key.usd_limit), (DIEM, key.diem_limit)):
-                if currency in found and limit is not None:
-                    left = limit - self._spent[key.token, currency]
-                    found[currency] = max(Decimal(0), min(found[currency], left))
+            # The USD limit covers bundled credits, too.
+            for currencies, limit in (((BUNDLED, USD), key.usd_limit), ((DIEM,), key.diem_limit)):
+                if limit is None:
+                    continue
+                left = limit - sum(self._spent[key.token, currency] for currency in currencies)
+                found |= {name: max(Decimal(0), min(found[name], left)) for name in currencies if name in found}
             return found
 
     def hold(self, key: Key, price: Decimal) -> Hold:
@@ -94,7 +96,8 @@ class Books:
             raise ApiError(402, self._why(key, price))
 
     def _why(self, key: Key, price: Decimal) -> str:
-        if key.usd_limit is not None and self.balances.get(USD, Decimal(0)) >= price:
+        held = max(self.balances.get(name, Decimal(0)) for name in (BUNDLED, USD))
+        if key.usd_limit is not None and held >= price:
             return KEY_USD_LIMIT
         if key.diem_limit is not None and self.balances.get(DIEM, Decimal(0)) >= price:
             return KEY_DIEM_LIMIT
@@ -107,12 +110,12 @@ class Books:
                 self.balances[hold.currency] += hold.amount
             self._spent[hold.token, hold.currency] -= hold.amount
 
-    def settle(self, hold: Hold, sku: str, units: int, request_id: str) -> Row:
-        """Bill a hold: its amount is gone and stands in the ledger."""
+    def settle(self, hold: Hold, charges: Iterable[tuple[str, int, Decimal]], request_id: str) -> None:
+        """Bill a hold: its amount is gone and stands in the ledger, a row for each SKU with its units and amount."""
         with self._lock:
-            row = Row(len(self.rows), self._clock(), sku, units, request_id, hold.amount, hold.currency)
-            self.rows.append(row)
-            return row
+            for sku, units, amount in charges:
+                row = Row(len(self.rows), self._clock(), sku, units, request_id, amount, hold.currency)
+                self.rows.append(row)
 
     def billed(self) -> Decimal:
         """Return all that was billed so far, in USD."""

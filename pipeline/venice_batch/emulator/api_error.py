@@ -26,6 +26,12 @@ def invalid(details: object, **more: object) -> ApiError:
     return ApiError(400, {"error": "Invalid request parameters", "details": details, **more})
 
 
+def invalid_field(name: str, text: str) -> ApiError:
+    """Return the 400 for one field that is wrong: named in the tree and in the list of issues."""
+    tree = {"_errors": [], name: {"_errors": [text]}}
+    return invalid(tree, issues=[{"code": "custom", "path": [name], "message": text}])
+
+
 def too_large() -> ApiError:
     """Return the 413 of the API."""
     return ApiError(413, {"code": "PAYLOAD_TOO_LARGE", "error": "The request payload is too large."})

@@ -1,37 +1,47 @@
-"""The emulated catalogue: the models with their prices and constraints, and the style presets.
+"""The emulated catalogue: entries as ``GET /models`` lists them, read from a file, and the models made of them.
 
-Figures are those seen on the live API on 2026-08-22; tiers that were not recorded (gpt-image-2-edit above 1K, the
-generation twins) are filled in plausibly, in the same form.
+The bundled ``models.json`` names its source and date; any saved answer of ``GET /models?type=all`` can take its place.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
+from pathlib import Path
+from typing import Any
 
-Kind = Literal["image", "inpaint", "upscale"]
-
+BUNDLED_FILE = Path(__file__).with_name("models.json")
 UPSCALER = "upscaler"
 BACKGROUND_REMOVER = "bria-bg-remover"
 DEFAULT_EDIT_MODEL = "firered-image-edit"
 
+#: Model types of the API; those without image models answer an empty list.
+TYPES = ("all", "asr", "code", "embedding", "image", "inpaint", "music", "text", "tts", "upscale", "video")
 #: Models that are gone from the catalogue, with the one that took their place.
 RETIRED: Mapping[str, str] = {"hidream": "z-image-turbo"}
 #: By type, ids that are still taken though the catalogue does not list them, with the model that runs.
 ALIASES: Mapping[str, Mapping[str, str]] = {"inpaint": {"qwen-edit": "qwen-edit-uncensored"}}
-#: When models that have a replacement are deprecated, and removed.
-DEPRECATED_AT, REMOVED_AT = "2026-08-01T00:00:00.000Z", "2027-06-30T00:00:00.000Z"
+#: Models that take neither width nor height; others with ratios leave both out of account.
+WITHOUT_SIZE = frozenset({"qwen-image", "qwen-image-3", "qwen-image-3-pro"})
 
 #: What rewriting the prompt costs, once per call.
 ENHANCE_PROMPT = Decimal("0.04")
 
+#: The presets of ``GET /image/styles``.
+STYLES = (
+    *("3D Model", "Analog Film", "Anime", "Cinematic", "Comic Book", "Digital Art", "Enhance", "Fantasy Art"),
+    *("Isometric", "Line Art", "Low Poly", "Neon Punk", "Origami", "Photographic", "Pixel Art", "Tile Texture"),
+)
+
+Prices = Mapping[str, Decimal]
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One entry of the catalogue; amounts in USD, which equal DIEM.
+    """What the emulator knows of one entry; amounts in USD, which equal DIEM.
 
     Attributes:
         flat: the base price of a call; None where only tiers have one.
@@ -40,137 +50,191 @@ class Model:
         factors: upscale price by factor (``2x``, ``4x``).
         included: input images covered by the base price.
         additional: price of each input image beyond ``included``.
-        max_images: most inputs of multi-edit; None where the catalogue is silent (then 3).
-        combine: whether several inputs are taken at all.
+        limits: the entry's constraints as listed.
         replacement: what to use instead of a deprecated model.
+        removed: when a deprecated model goes, empty for others.
     """
 
     id: str
-    kind: Kind
+    kind: str
     name: str
-    flat: Decimal | None = None
-    resolutions: Mapping[str, Decimal] = field(default_factory=dict)
-    quality: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
-    factors: Mapping[str, Decimal] = field(default_factory=dict)
-    included: int = 1
-    additional: Decimal | None = None
-    ratios: tuple[str, ...] = ()
-    default_ratio: str | None = None
-    prompt_limit: int = 7500
-    max_images: int | None = None
-    combine: bool = True
-    divisor: int = 1
-    max_steps: int = 50
-    style_references: int = 0
-    traits: tuple[str, ...] = ()
-    replacement: str | None = None
-    private: bool = True
-    beta: bool = False
+    private: bool
+    flat: Decimal | None
+    resolutions: Prices
+    quality: Mapping[str, Prices]
+    factors: Prices
+    included: int
+    additional: Decimal
+    limits: Mapping[str, Any]
+    replacement: str | None
+    removed: str
+    takes_styles: bool
 
     @property
     def tiers(self) -> tuple[str, ...]:
-        """The resolution tiers on offer, cheapest first; empty where there are none."""
-        return tuple(self.quality or self.resolutions)
+        """The resolution tiers on offer, cheapest first; empty where the field is not taken."""
+        return tuple(self.limits.get("resolutions") or ())
 
     @property
     def levels(self) -> tuple[str, ...]:
-        """The quality levels on offer, ``medium`` being the default; empty where there are none."""
-        return tuple(next(iter(self.quality.values()))) if self.quality else ()
+        """The quality levels on offer; empty where the field is not taken."""
+        return tuple(self.limits.get("qualities") or ())
 
-    def price(
-        self,
-        *,
-        resolution: str | None = None,
-        quality: str | None = None,
-        inputs: int = 0,
-        variants: int = 1,
-        enhance: bool = False,
-    ) -> Decimal:
-        """Return the price of a call other than an upscale.
+    @property
+    def ratios(self) -> tuple[str, ...]:
+        """The aspect ratios on offer; empty where the field is not taken."""
+        return tuple(self.limits.get("aspectRatios") or ())
+
+    @property
+    def default_ratio(self) -> str | None:
+        """The ratio of a call that names none; None where pictures are drawn by width and height."""
+        found: str | None = self.limits.get("defaultAspectRatio")
+        return found or next(iter(self.ratios), None)
+
+    @property
+    def default_tier(self) -> str:
+        """The resolution of a call that names none."""
+        found: str | None = self.limits.get("defaultResolution")
+        return found or next(iter(self.tiers), "1K")
+
+    @property
+    def prompt_limit(self) -> int:
+        """Most characters of a prompt."""
+        return int(self.limits.get("promptCharacterLimit") or 7500)
+
+    @property
+    def max_images(self) -> int:
+        """Most inputs of multi-edit."""
+        if self.limits.get("combineImages") is False:
+            return 1
+        return int(self.limits.get("maxInputImages") or 3)
+
+    @property
+    def max_steps(self) -> int | None:
+        """Most steps; None where the field is left out of account."""
+        return (self.limits.get("steps") or {}).get("max")
+
+    @property
+    def style_references(self) -> int:
+        """Most style references."""
+        return int(self.limits.get("maxStyleReferences") or 1) if self.takes_styles else 0
+
+    @property
+    def generates(self) -> bool:
+        """Whether ``/image/generate`` takes it (the background remover is listed with them but not one)."""
+        return self.kind == "image" and self.id != BACKGROUND_REMOVER
+
+    def price(self, *, resolution: str | None = None, quality: str | None = None, inputs: int = 0) -> Decimal:
+        """Return the price of one picture other than an upscale, the rewriting of its prompt apart.
 
         Args:
-            resolution: tier as sent, None for the default (1K).
+            resolution: tier as sent, None for the default.
             quality: level as sent, None for the default.
             inputs: number of input images.
-            variants: pictures drawn; each one is billed.
-            enhance: whether the prompt is rewritten first.
         """
-        tier = resolution if resolution in self.tiers else "1K"
-        if self.quality:
-            each = self.quality[tier][quality or "medium"]
-        else:
-            each = self.resolutions[tier] if self.resolutions else self.flat or Decimal(0)
-        extra = max(0, inputs - self.included) * (self.additional or Decimal(0))
-        return each * variants + extra + (ENHANCE_PROMPT if enhance else Decimal(0))
+        tier = resolution if resolution in self.tiers else self.default_tier
+        level = quality if quality in self.levels else self.limits.get("defaultQuality")
+        by_level = self.quality.get(tier, {}).get(level) if level else None
+        each = by_level or self.resolutions.get(tier) or self.flat or Decimal(0)
+        return each + max(0, inputs - self.included) * self.additional
 
 
-def _priced(names: str, *prices: str) -> dict[str, Decimal]:
-    return dict(zip(names.split(), map(Decimal, prices), strict=True))
+class Catalogue:
+    """All entries, and the models among them that can be served.
+
+    Attributes:
+        models: by id; an entry that cannot be understood is listed but not among them.
+    """
+
+    def __init__(self, entries: list[dict[str, Any]]) -> None:
+        self._entries = entries
+        self.models: dict[str, Model] = {model.id: model for model in _understood(entries)}
+
+    def listing(self, kind: str, *, private_only: bool = False) -> dict[str, object]:
+        """Return the answer of ``GET /models?type=kind``.
+
+        Args:
+            kind: one of ``TYPES``.
+            private_only: leave out what a key that is bound to private models may not use.
+        """
+        chosen = [
+            {"created": 1_700_000_000, "object": "model", "owned_by": "venice.ai", **entry, "model_spec": spec}
+            for entry in self._entries
+            if kind in {"all", entry.get("type")}
+            for spec in (_filled_in(entry.get("model_spec")),)
+            if not (private_only and _is_anonymized(spec))
+        ]
+        return {"object": "list", "type": kind, "data": chosen}
+
+    def nearest(self, model_id: str) -> str | None:
+        """Return the generation model whose id is most like an unknown one, for the 404's suggestion."""
+        known = [model.id for model in self.models.values() if model.generates]
+        return next(iter(difflib.get_close_matches(model_id, known, n=1, cutoff=0.3)), None)
+
+    def traits(self, kind: str) -> dict[str, str]:
+        """Map each trait to the first model of this type that carries it."""
+        listed = [entry for entry in reversed(self._entries) if kind in {"all", entry.get("type")}]
+        return {trait: entry["id"] for entry in listed for trait in _filled_in(entry.get("model_spec"))["traits"]}
 
 
-_RATIOS = ("1:1", "3:2", "16:9", "21:9", "9:16", "2:3", "3:4", "4:3", "4:5")
-_EDIT_RATIOS = ("auto", *_RATIOS)
-_PRO_TIERS = _priced("1K 2K 4K", "0.18", "0.23", "0.35")
-_GPT_RATIOS = ("1:1", "3:2", "2:3")
-_GPT_QUALITY = {
-    "1K": _priced("low medium high", "0.03", "0.08", "0.34"),
-    "2K": _priced("low medium high", "0.05", "0.14", "0.56"),
-    "4K": _priced("low medium high", "0.08", "0.24", "0.92"),
-}
+def read(file: Path) -> Catalogue:
+    """Read a catalogue in the form of ``GET /models?type=all``.
 
-# A table, a model a paragraph.
-# fmt: off
-CATALOGUE: tuple[Model, ...] = (
-    Model(DEFAULT_EDIT_MODEL, "inpaint", "FireRed Image Edit", Decimal("0.04"), ratios=_EDIT_RATIOS,
-          prompt_limit=10_000, traits=("default",)),
-    Model("qwen-edit-uncensored", "inpaint", "Qwen Edit Uncensored", Decimal("0.04"), ratios=_EDIT_RATIOS),
-    Model("qwen-image-2-edit", "inpaint", "Qwen Image 2 Edit", Decimal("0.05"), ratios=_EDIT_RATIOS),
-    Model("qwen-image-3-edit", "inpaint", "Qwen Image 3 Edit", Decimal("0.04"), ratios=_EDIT_RATIOS,
-          included=0, additional=Decimal("0.00345"), max_images=3),
-    Model("nano-banana-pro-edit", "inpaint", "Nano Banana Pro Edit", Decimal("0.18"), resolutions=_PRO_TIERS,
-          ratios=_EDIT_RATIOS, prompt_limit=32_768, max_images=14, private=False, traits=("highest_quality",)),
-    Model("gpt-image-2-edit", "inpaint", "GPT Image 2 Edit", Decimal("0.08"), quality=_GPT_QUALITY,
-          ratios=("auto", *_GPT_RATIOS), prompt_limit=32_768, max_images=16, private=False),
-    Model("flux-2-max-edit", "inpaint", "FLUX.2 Max Edit", Decimal("0.12"),
-          ratios=("auto", "1:1", "16:9", "9:16", "4:3", "3:4"),
-          additional=Decimal("0.0345"), max_images=8, private=False, beta=True),
-    Model("seedream-v4-edit", "inpaint", "Seedream 4 Edit", Decimal("0.05"), ratios=("auto", "1:1", "16:9", "9:16"),
-          prompt_limit=1500, combine=False, max_images=1, replacement="qwen-image-3-edit"),
-    Model("z-image-turbo", "image", "Z-Image Turbo", Decimal("0.01"), divisor=8, max_steps=8,
-          traits=("default", "fastest")),
-    Model("qwen-image-2", "image", "Qwen Image 2", Decimal("0.05"), ratios=_RATIOS, default_ratio="1:1",
-          style_references=2),
-    Model("nano-banana-pro", "image", "Nano Banana Pro", resolutions=_PRO_TIERS, ratios=_RATIOS, default_ratio="1:1",
-          prompt_limit=32_768, style_references=4, private=False, traits=("highest_quality",)),
-    Model("gpt-image-2", "image", "GPT Image 2", quality=_GPT_QUALITY, ratios=_GPT_RATIOS, default_ratio="1:1",
-          prompt_limit=32_768, private=False),
-    Model("venice-sd35", "image", "Venice SD35", Decimal("0.01"), prompt_limit=1500, divisor=16, max_steps=30,
-          replacement="z-image-turbo"),
-    Model(BACKGROUND_REMOVER, "image", "Bria Background Remover", Decimal("0.03")),
-    Model(UPSCALER, "upscale", "Upscaler", factors=_priced("2x 4x", "0.02", "0.08"), traits=("default",)),
-)
-# fmt: on
-
-MODELS: Mapping[str, Model] = {model.id: model for model in CATALOGUE}
-
-#: The presets of ``GET /image/styles``.
-STYLES = (
-    *("3D Model", "Analog Film", "Anime", "Cinematic", "Comic Book", "Digital Art", "Enhance", "Fantasy Art"),
-    *("Isometric", "Line Art", "Low Poly", "Neon Punk", "Origami", "Photographic", "Pixel Art", "Tile Texture"),
-)
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is no such catalogue.
+    """
+    document = json.loads(file.read_text("utf-8"))
+    entries = document.get("data") if isinstance(document, dict) else None
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ValueError(f"{file} is no answer of GET /models: it has no list `data` of objects")
+    return Catalogue(entries)
 
 
-def generates(model: Model) -> bool:
-    """Say whether ``/image/generate`` takes this model (the background remover is listed with them but not one)."""
-    return model.kind == "image" and model.id != BACKGROUND_REMOVER
+def _filled_in(spec: object) -> dict[str, Any]:
+    return {"offline": False, "beta": False, "traits": [], **(spec if isinstance(spec, dict) else {})}
 
 
-def nearest(model_id: str) -> str | None:
-    """Return the generation model whose id is most like an unknown one, for the 404's suggestion."""
-    known = [model.id for model in CATALOGUE if generates(model)]
-    return next(iter(difflib.get_close_matches(model_id, known, n=1, cutoff=0.3)), None)
+def _is_anonymized(spec: Mapping[str, Any]) -> bool:
+    return spec.get("privacy") == "anonymized"
 
 
-def traits(kind: str) -> dict[str, str]:
-    """Map each trait to the first model of this type that carries it."""
-    return {trait: model.id for model in reversed(CATALOGUE) if model.kind == kind for trait in model.traits}
+def _understood(entries: list[dict[str, Any]]) -> Iterator[Model]:
+    for entry in entries:
+        try:
+            yield _model(entry)
+        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
+            # One odd entry, as the live catalogue has had them, must not hide the others.
+            continue
+
+
+def _model(entry: Mapping[str, Any]) -> Model:
+    spec = entry["model_spec"]
+    pricing, gone = spec.get("pricing") or {}, spec.get("deprecation") or {}
+    kind, inputs = entry["type"], pricing.get("inputImages") or {}
+    flat = pricing.get("inpaint" if kind == "inpaint" else "generation")
+    return Model(
+        id=entry["id"],
+        kind=kind,
+        name=spec["name"],
+        private=not _is_anonymized(spec),
+        flat=_usd(flat) if flat else None,
+        resolutions=_all_usd(pricing.get("resolutions") or {}),
+        quality={tier: _all_usd(levels) for tier, levels in (pricing.get("quality") or {}).items()},
+        # Entries of image models carry the account's upscale prices, too: no price of these models.
+        factors=_all_usd(pricing["upscale"]) if kind == "upscale" else {},
+        included=inputs.get("included", 1),
+        additional=_usd(inputs["additional"]) if inputs else Decimal(0),
+        limits=spec.get("constraints") or {},
+        replacement=gone.get("replacementModelId"),
+        removed=gone.get("removesAt") or "",
+        takes_styles=spec.get("supportsStyleReferences") is True,
+    )
+
+
+def _usd(price: Mapping[str, Any]) -> Decimal:
+    return Decimal(str(price["usd"]))
+
+
+def _all_usd(prices: Mapping[str, Mapping[str, Any]]) -> Prices:
+    return {name: _usd(price) for name, price in prices.items()}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
@@ -102,7 +104,7 @@ class Endpoint(ABC):
         """
         header = exchange.request.headers.get("authorization")
         if header is None:
-            raise ApiError(402, {"x402Version": 1, "error": "Payment required", "accepts": _ACCEPTS})
+            raise _payment_offer(str(exchange.request.url))
         scheme, _, token = header.partition(" ")
         exchange.token = token.strip() or header
         key = self.state.settings.find_key(token.strip()) if scheme.lower() == "bearer" else None
@@ -126,7 +128,24 @@ class Endpoint(ABC):
         return action
 
 
-_ACCEPTS = [{"scheme": "exact", "network": "base", "asset": "USDC", "payTo": "0xemulator", "maxAmountRequired": "0"}]
+def _payment_offer(url: str) -> ApiError:
+    """Return the 402 of the x402 protocol: the offer in the body and, as base64, in the header."""
+    accepted = {
+        "scheme": "exact",
+        "network": "eip155:8453",
+        "amount": "10000000",
+        "asset": "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913",
+        "payTo": "0x0000000000000000000000000000000000000000",
+        "maxTimeoutSeconds": 300,
+        "extra": {"name": "USD Coin", "version": "2"},
+    }
+    offer = {
+        "x402Version": 2,
+        "error": "Payment required",
+        "resource": {"url": url, "description": "Venice API", "mimeType": "application/json"},
+        "accepts": [accepted],
+    }
+    return ApiError(402, offer, {"PAYMENT-REQUIRED": base64.b64encode(json.dumps(offer).encode()).decode("ascii")})
 
 
 async def apply_fault(action: Action, normal: Response) -> Response:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import csv
+import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,9 +16,8 @@ from starlette.responses import JSONResponse, Response
 
 from venice_batch.emulator.accounts import BUNDLED, DIEM, USD, Row
 from venice_batch.emulator.api_error import ApiError, invalid
-from venice_batch.emulator.catalogue import ALIASES, CATALOGUE, STYLES, traits
+from venice_batch.emulator.catalogue import ALIASES, STYLES, TYPES
 from venice_batch.emulator.endpoint import Endpoint, Exchange, apply_fault
-from venice_batch.emulator.models_listing import TYPES, listing
 from venice_batch.emulator.server_state import ServerState
 from venice_batch.emulator.settings import Key
 
@@ -41,13 +42,16 @@ class FreeEndpoint(Endpoint):
         if action is not None and action.kind in {"status", "hang", "reset-before-body"}:
             return await apply_fault(action, Response())
         key = self._key(exchange)
-        response = JSONResponse(self._read(self.state, exchange.request.query_params, key))
+        document = self._read(self.state, exchange.request.query_params, key)
+        wants_csv = "text/csv" in exchange.request.headers.get("accept", "") and "nextCursor" in document
+        response = _as_csv(document) if wants_csv else JSONResponse(document)
         return response if action is None else await apply_fault(action, response)
 
     def _key(self, exchange: Exchange) -> Key:
         if self._rights == "none":
-            # A wrong key is not even looked at here: these endpoints prove nothing about it.
-            return Key("")
+            # A wrong key is no error here: these endpoints prove nothing about it.
+            token = exchange.request.headers.get("authorization", "").removeprefix("Bearer ")
+            return self.state.settings.find_key(token) or Key("")
         key = self.authorise(exchange)
         self.state.budget.check(key.token)
         if self._rights == "admin" and not key.admin:
@@ -66,8 +70,8 @@ def _type(query: Query) -> str:
     return kind
 
 
-def _models(_state: ServerState, query: Query, _key: Key) -> dict[str, Any]:
-    return listing(_type(query))
+def _models(state: ServerState, query: Query, key: Key) -> dict[str, Any]:
+    return state.catalogue.listing(_type(query), private_only=key.private_only)
 
 
 def _aliases(_state: ServerState, query: Query, _key: Key) -> dict[str, Any]:
@@ -75,9 +79,9 @@ def _aliases(_state: ServerState, query: Query, _key: Key) -> dict[str, Any]:
     return {"object": "list", "type": kind, "data": dict(ALIASES.get(kind, {}))}
 
 
-def _traits(_state: ServerState, query: Query, _key: Key) -> dict[str, Any]:
+def _traits(state: ServerState, query: Query, _key: Key) -> dict[str, Any]:
     kind = _type(query)
-    return {"object": "list", "type": kind, "data": traits(kind)}
+    return {"object": "list", "type": kind, "data": state.catalogue.traits(kind)}
 
 
 def _stamp(seconds: float) -> str:
@@ -89,7 +93,6 @@ def _rate_limits(state: ServerState, _query: Query, key: Key) -> dict[str, Any]:
     now = datetime.fromtimestamp(state.settings.clock(), UTC)
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     spendable = state.books.spendable(key)
-    models = [model.id for model in CATALOGUE]
     return {
         "data": {
             "accessPermitted": key.permitted and any(amount > 0 for amount in spendable.values()),
@@ -99,7 +102,7 @@ def _rate_limits(state: ServerState, _query: Query, key: Key) -> dict[str, Any]:
             "nextEpochBegins": _stamp(midnight.timestamp()),
             "rateLimits": [
                 {"apiModelId": model, "rateLimits": [{"type": "RPM", "amount": state.windows.limit(model)}]}
-                for model in models
+                for model in state.catalogue.models
             ],
         }
     }
@@ -129,18 +132,18 @@ class _Page:
     end: float | None
     currency: str | None
     size: int
-    before: int | None
+    after: int
 
     def holds(self, row: Row) -> bool:
         return (
             (self.start is None or row.time >= self.start)
-            and (self.end is None or row.time <= self.end)
+            and (self.end is None or row.time < self.end)
             and (self.currency is None or row.currency == self.currency)
-            and (self.before is None or row.number < self.before)
+            and row.number > self.after
         )
 
-    def cursor(self, before: int) -> str:
-        document = json.dumps([self.start, self.end, self.currency, self.size, before])
+    def cursor(self, after: int) -> str:
+        document = json.dumps([self.start, self.end, self.currency, self.size, after])
         return base64.urlsafe_b64encode(document.encode()).decode("ascii")
 
 
@@ -161,12 +164,12 @@ def _first_page(query: Query) -> _Page:
     if unknown:
         text = f"Unrecognized key(s): {', '.join(sorted(unknown))}"
         raise invalid(text)
-    size = query.get("pageSize", "100")
+    size = query.get("pageSize", "1000")
     if not size.isdigit() or not _PAGE[0] <= int(size) <= _PAGE[1]:
         text = f"pageSize: {_PAGE[0]} to {_PAGE[1]}"
         raise invalid(text)
     start, end = _moment(query, "startTimestamp"), _moment(query, "endTimestamp")
-    return _Page(start, end, query.get("currency"), int(size), None)
+    return _Page(start, end, query.get("currency"), int(size), after=-1)
 
 
 def _moment(query: Query, name: str) -> float | None:
@@ -184,7 +187,7 @@ def _moment(query: Query, name: str) -> float | None:
 
 def _usage_history(state: ServerState, query: Query, _key: Key) -> dict[str, Any]:
     page = _page(query)
-    found = [row for row in reversed(state.books.rows) if page.holds(row)]
+    found = [row for row in state.books.rows if page.holds(row)]
     shown = found[: page.size]
     more = len(found) > page.size
     return {"data": [_row(row) for row in shown], "nextCursor": page.cursor(shown[-1].number) if more else None}
@@ -201,6 +204,18 @@ def _row(row: Row) -> dict[str, Any]:
         "notes": "API Inference",
         "inferenceDetails": {"requestId": row.request_id},
     }
+
+
+def _as_csv(page: dict[str, Any]) -> Response:
+    """Return a page of the ledger as CSV, its cursor in a header."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(("timestamp", "sku", "units", "pricePerUnitUsd", "amount", "currency", "notes", "requestId"))
+    for row in page["data"]:
+        *plain, details = row.values()
+        writer.writerow((*plain, details["requestId"]))
+    headers = {"x-next-cursor": page["nextCursor"]} if page["nextCursor"] else {}
+    return Response(text.getvalue(), headers=headers, media_type="text/csv")
 
 
 #: Each free endpoint: what it answers, and to whom.

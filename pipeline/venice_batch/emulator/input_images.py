@@ -27,7 +27,7 @@ _LIMITED = frozenset({"/image/upscale", "/image/edit", "/image/multi-edit"})
 #: For edits; nothing is written about the upscaler, so there only what decodes safely counts.
 MAX_PIXELS = 33_177_600
 MAX_UPSCALE_PIXELS = 89_000_000
-FORMATS = ("JPEG", "PNG", "WEBP")
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF")
 _TIMEOUT = 10.0
 
 
@@ -52,7 +52,7 @@ def gather(call: PaidCall) -> tuple[list[bytes], tuple[int, int]]:
         except _Unreadable:
             raise corrupt(call.image_field, number) from None
         if call.path in _LIMITED:
-            _check_size(*size, MAX_UPSCALE_PIXELS if call.path == "/image/upscale" else MAX_PIXELS)
+            _check_size(call.path, *size)
         first = first if found else size
         found.append(data)
     return found, first
@@ -83,14 +83,16 @@ def _probe(data: bytes) -> tuple[int, int]:
         raise _Unreadable from None
 
 
-def _check_size(width: int, height: int, most: int) -> None:
+def _check_size(path: str, width: int, height: int) -> None:
     pixels = width * height
+    most = MAX_UPSCALE_PIXELS if path == "/image/upscale" else MAX_PIXELS
     if min(width, height) < MIN_SIDE:
         raise ApiError(400, f"Image dimensions are too small: each side needs at least {MIN_SIDE} pixels")
     if pixels < MIN_PIXELS:
         raise ApiError(400, f"Image dimensions are too small: {pixels} pixels, at least {MIN_PIXELS} are required")
     if pixels > most:
-        raise ApiError(400, f"Image dimensions are too large: {pixels} pixels, at most {most} are allowed")
+        status = 422 if path == "/image/edit" else 400
+        raise ApiError(status, f"Image dimensions are too large: {pixels} pixels, at most {most} are allowed")
 
 
 def is_loopback(host: str) -> bool:

@@ -1,4 +1,4 @@
-"""The five endpoints that cost money: validate, count, hold the price, draw, bill, answer."""
+"""The endpoints that cost money: validate, count, hold the price, draw, bill, answer."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import hashlib
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
@@ -16,13 +18,7 @@ from starlette.responses import JSONResponse, Response
 
 from venice_batch.emulator import bad_pictures, input_images, request_bodies
 from venice_batch.emulator.api_error import ApiError
-from venice_batch.emulator.catalogue import (
-    BACKGROUND_REMOVER,
-    DEFAULT_EDIT_MODEL,
-    REMOVED_AT,
-    UPSCALER,
-    Model,
-)
+from venice_batch.emulator.catalogue import BACKGROUND_REMOVER, DEFAULT_EDIT_MODEL, UPSCALER, Model
 from venice_batch.emulator.endpoint import Endpoint, Exchange, apply_fault
 from venice_batch.emulator.faults import Action
 from venice_batch.emulator.paid_call import PARSERS, PaidCall, sized
@@ -69,7 +65,7 @@ class PaidEndpoint(Endpoint):
         return await apply_fault(action, response)
 
     async def _receive(self, exchange: Exchange) -> request_bodies.Received:
-        transport = request_bodies.transport_of(exchange.request, forms=self.path != "/image/generate")
+        transport = request_bodies.transport_of(exchange.request, forms=self.path in _SERVED_BY_DEFAULT)
         exchange.bucket = exchange.entry.transport = transport
         repeated = "images" if self.path == "/image/multi-edit" else None
         received = await request_bodies.read(exchange.request, transport, repeated=repeated)
@@ -86,7 +82,9 @@ class PaidEndpoint(Endpoint):
         """Check everything that can be refused before money is touched."""
         if not key.permitted:
             raise ApiError(403, "Access to the API is disabled for this key")
-        call = PARSERS[self.path](received)
+        call = PARSERS[self.path](received, self.state.catalogue)
+        if key.private_only and not call.model.private:
+            raise ApiError(403, f"This API key is limited to private models; {call.model.id} is not one")
         exchange.entry.model = call.model.id
         exchange.headers |= _model_headers(call.model)
         pictures, size = await to_thread.run_sync(input_images.gather, call)
@@ -97,7 +95,7 @@ class PaidEndpoint(Endpoint):
         if call.blocked:
             raise ApiError(422, _POLICY)
         exchange.headers |= self.state.windows.take(call.model.id, call.units)
-        return call, pictures
+        return replace(call, price=call.price + self.state.settings.surcharge), pictures
 
     async def _buy(
         self, exchange: Exchange, call: PaidCall, pictures: list[bytes], key: Key, action: Action | None
@@ -105,7 +103,7 @@ class PaidEndpoint(Endpoint):
         """Hold the price, draw, and bill; what cannot be drawn is not billed."""
         # Read again: the upload may have taken long, and the header promises the balance before this charge.
         self._show_balance(exchange, key)
-        hold = self.state.books.hold(key, call.price + self.state.settings.surcharge)
+        hold = self.state.books.hold(key, sum((amount for _, _, amount in call.charges), Decimal(0)))
         try:
             made = await to_thread.run_sync(self.state.renderer.make, call, pictures, limiter=self._threads)
             if action is not None:
@@ -116,8 +114,8 @@ class PaidEndpoint(Endpoint):
         if action is not None and not action.is_billed:
             self.state.books.release(hold)
         else:
-            row = self.state.books.settle(hold, call.sku, call.units, exchange.entry.request_id)
-            exchange.entry.billed, exchange.entry.currency = row.amount, row.currency
+            self.state.books.settle(hold, call.charges, exchange.entry.request_id)
+            exchange.entry.billed, exchange.entry.currency = hold.amount, hold.currency
         return made
 
 
@@ -144,10 +142,10 @@ def _short(value: object) -> object:
 
 def _model_headers(model: Model) -> dict[str, str]:
     headers = {"x-venice-model-id": model.id, "x-venice-model-name": model.name}
-    if model.replacement is not None:
+    if model.replacement:
         headers |= {
             "x-venice-model-deprecation-warning": f"{model.id} will be removed; use {model.replacement} instead.",
-            "x-venice-model-deprecation-date": REMOVED_AT,
+            "x-venice-model-deprecation-date": model.removed,
             "x-venice-deprecated": "true",
             "x-venice-deprecated-replacement": model.replacement,
         }
@@ -156,10 +154,13 @@ def _model_headers(model: Model) -> dict[str, str]:
 
 def _response(call: PaidCall, made: list[Encoded], request_id: str) -> Response:
     headers = {"x-venice-is-blurred": "true"} if call.blurred else {}
-    if call.options.get("enhance_prompt"):
+    if call.enhances:
         headers["x-venice-enhanced-prompt"] = quote(f"{call.prompt}, in careful detail")
-    if call.path != "/image/generate" or call.options["return_binary"]:
+    if not call.generates or call.options["return_binary"]:
         return Response(made[0].data, headers=headers, media_type=made[0].media)
     images = [base64.b64encode(picture.data).decode("ascii") for picture in made]
+    if call.path == "/images/generations":
+        url = {"url": f"data:{made[0].media};base64,{images[0]}"} if call.options["as_url"] else {"b64_json": images[0]}
+        return JSONResponse({"created": int(time.time()), "data": [url]}, headers=headers)
     timing = dict.fromkeys(("total", "inferenceDuration", "inferenceQueueTime", "inferencePreprocessingTime"), 0)
     return JSONResponse({"id": f"generate-image-{request_id}", "images": images, "timing": timing}, headers=headers)

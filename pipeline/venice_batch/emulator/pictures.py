@@ -12,7 +12,6 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont, PngImagePlugin
 
 #: The upscaler's answers have at most this many pixels.
 UPSCALE_CAP = 16_777_216
-LONG_SIDES = {"1K": 1024, "2K": 2048, "4K": 4096}
 MARK = "EMULATED"
 
 Colour = tuple[int, int, int]
@@ -85,7 +84,7 @@ def upscale(picture: Image.Image, scale: float) -> Image.Image:
 
 def edited_size(base: tuple[int, int], ratio: str, resolution: str) -> tuple[int, int]:
     """Return the size of an edit: the tier's long side, in the given ratio (``auto``: that of the base picture)."""
-    long = LONG_SIDES[resolution]
+    long = round(float(resolution.removesuffix("K")) * 1024)
     wide, high = base if ratio == "auto" else _ratio(ratio)
     if wide >= high:
         return long, max(1, round(long * high / wide))

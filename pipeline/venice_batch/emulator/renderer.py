@@ -42,16 +42,16 @@ def edit_format(call: PaidCall) -> str:
 
 
 def generation_size(call: PaidCall) -> tuple[int, int]:
-    """Return the size of a generation in pixels: by ratio and tier where either counts, else width by height."""
+    """Return the size of a generation in pixels: by ratio and tier where the model has ratios, else width by height."""
     options = call.options
-    if options["aspect_ratio"] is None and not options["tiers"]:
-        return options["width"], options["height"]
-    return pictures.edited_size((1, 1), options["aspect_ratio"] or "1:1", options["resolution"] or "1K")
+    if options["aspect_ratio"] is None:
+        return options["width"] or 1024, options["height"] or 1024
+    return pictures.edited_size((1, 1), options["aspect_ratio"], options["resolution"])
 
 
 class _Real:
     def make(self, call: PaidCall, inputs: Sequence[bytes]) -> list[Encoded]:
-        if call.path == "/image/generate":
+        if call.generates:
             return self._generate(call)
         layers = [self._decode(call, data, number) for number, data in enumerate(inputs, start=1)]
         if call.path == "/image/upscale":
@@ -89,7 +89,7 @@ class _Canned:
         self._made: dict[tuple[str, str, tuple[int, int]], Encoded] = {}
 
     def make(self, call: PaidCall, inputs: Sequence[bytes]) -> list[Encoded]:
-        if call.path == "/image/generate":
+        if call.generates:
             return [self._picture("RGB", call.options["format"], generation_size(call))] * call.units
         with Image.open(io.BytesIO(inputs[0])) as probed:
             size = probed.size

@@ -45,15 +45,14 @@ class Body(BaseModel):
 
 
 class UpscaleBody(Body):
-    """``/image/upscale``; the last four fields are of the original API, accepted and without effect today."""
+    """``/image/upscale``: unknown fields, those of the original API among them, are left out of account."""
+
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
 
     image: Source
-    scale: float = 2
+    scale: float = Field(2, ge=2, le=4)
+    #: Clamped to 0.02 and not refused.
     creativity: float | None = None
-    enhance: bool | Literal["true", "false"] = False
-    enhance_creativity: float | None = Field(None, alias="enhanceCreativity", ge=0, le=1)
-    enhance_prompt: str | None = Field(None, alias="enhancePrompt", max_length=1500)
-    replication: float | None = Field(None, ge=0, le=1)
 
 
 class BackgroundRemoveBody(Body):
@@ -106,12 +105,12 @@ class GenerateBody(PromptBody):
     """``/image/generate``."""
 
     model: str
-    negative_prompt: str | None = Field(None, max_length=7500)
-    width: int = Field(1024, ge=1, le=1280)
-    height: int = Field(1024, ge=1, le=1280)
+    negative_prompt: str | None = None
+    width: int | None = Field(None, ge=1, le=1280)
+    height: int | None = Field(None, ge=1, le=1280)
     quality: Choice | None = None
     cfg_scale: float | None = Field(None, gt=0, le=20)
-    steps: int | None = Field(None, ge=0)
+    steps: int | None = Field(None, ge=1)
     seed: int | None = Field(None, ge=-999_999_999, le=999_999_999)
     variants: int = Field(1, ge=1, le=4)
     style_preset: str | None = None
@@ -122,6 +121,20 @@ class GenerateBody(PromptBody):
     embed_exif_metadata: bool = False
     hide_watermark: bool = False
     enable_web_search: bool = False
+
+
+class OpenAiBody(Body):
+    """``/images/generations``: the fields of OpenAI's API that count here; all others are left out of account."""
+
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+
+    prompt: str = Field(min_length=1, max_length=1500)
+    model: str = "default"
+    n: Literal[1] | None = None
+    size: str | None = None
+    response_format: Literal["b64_json", "url"] | None = None
+    output_format: OutputFormat | None = None
+    moderation: Literal["auto", "low"] | None = None
 
 
 AnyBody = TypeVar("AnyBody", bound=Body)
@@ -171,15 +184,17 @@ def transport_of(request: Request, *, forms: bool) -> Transport:
     """Tell JSON from a form by the content type.
 
     Raises:
-        ApiError: 415 for anything else, and for a form where the endpoint takes JSON only.
+        ApiError: 400 for anything else, and for a form where the endpoint takes JSON only; 415 for a multi-edit of
+            no type at all.
     """
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind == "application/json":
         return "json"
     if kind == "multipart/form-data" and forms:
         return "multipart"
-    expected = "application/json or multipart/form-data" if forms else "application/json"
-    raise ApiError(415, f"Unsupported content type '{kind}'. Use {expected}.")
+    if not kind and request.url.path.endswith("/multi-edit"):
+        raise ApiError(415, "Unsupported content type")
+    raise ApiError(400, "'Content-Type' must be 'application/json'")
 
 
 async def read(request: Request, transport: Transport, *, repeated: str | None) -> Received:

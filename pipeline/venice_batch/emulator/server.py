@@ -30,7 +30,7 @@ _START_LIMIT = 15.0
 
 
 def _application(state: ServerState) -> Starlette:
-    """Return the ASGI application: eleven endpoints under ``/api/v1``, the controls under ``/_emulator``."""
+    """Return the ASGI application: the API under ``/api/v1``, the controls under ``/_emulator``."""
     paid = [Route(path, PaidEndpoint(state, path), methods=["POST"]) for path in PARSERS]
     free = [Route(path, FreeEndpoint(state, path, *how), methods=["GET"]) for path, how in FREE_ENDPOINTS.items()]
     return Starlette(
@@ -162,7 +162,7 @@ def serve_in_thread(settings: Settings | None = None, port: int = 0, host: str =
         host: address to listen on.
 
     Raises:
-        OSError: the port is taken.
+        OSError: the port is taken, or the catalogue cannot be read (ValueError: it is none).
         RuntimeError: the server did not start.
     """
     state = ServerState(settings or Settings())
@@ -191,7 +191,7 @@ def serve(settings: Settings, host: str, port: int, *, ready: Callable[[Running]
         ready: called once, when the server is ready to answer.
 
     Raises:
-        OSError: the port is taken.
+        OSError: the port is taken, or the catalogue cannot be read (ValueError: it is none).
     """
     state = ServerState(settings)
     listener = _listen(host, port)

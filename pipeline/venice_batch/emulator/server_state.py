@@ -11,6 +11,7 @@ from typing import Any
 
 from starlette.requests import Request
 
+from venice_batch.emulator import catalogue
 from venice_batch.emulator.accounts import Books
 from venice_batch.emulator.faults import Faults
 from venice_batch.emulator.limits import ErrorBudget, RateWindows
@@ -54,10 +55,11 @@ class Entry:
 
 
 class ServerState:
-    """Changed from the event loop only.
+    """Changed from the event loop only; creating one raises OSError or ValueError for a catalogue that is none.
 
     Attributes:
         settings: what the emulator was started with.
+        catalogue: the models.
         renderer: what draws the pictures.
         books: money.
         windows: requests per minute.
@@ -68,6 +70,7 @@ class ServerState:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.catalogue = catalogue.read(settings.catalogue or catalogue.BUNDLED_FILE)
         self.renderer = renderer(settings.pictures)
         self.reset()
 

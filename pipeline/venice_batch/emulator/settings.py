@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
@@ -21,8 +22,9 @@ class Key:
     Attributes:
         token: what follows ``Bearer``.
         admin: may read the billing endpoints.
-        usd_limit: most this key may spend in USD; None is no limit.
+        usd_limit: most this key may spend in USD and bundled credits together; None is no limit.
         diem_limit: most this key may spend in DIEM; None is no limit.
+        private_only: hides models that are not private, and makes a call of one a 403.
         permitted: False makes every paid call a 403 and ``accessPermitted`` false.
     """
 
@@ -30,6 +32,7 @@ class Key:
     admin: bool = False
     usd_limit: Decimal | None = None
     diem_limit: Decimal | None = None
+    private_only: bool = False
     permitted: bool = True
 
 
@@ -52,6 +55,7 @@ class Settings:
         accept_any_key: take every bearer token; those with the admin prefix are admin keys.
         pictures: ``real`` draws each answer; ``canned`` repeats one picture per kind and size, for benchmarks,
             and checks only the header of an input.
+        catalogue: a saved answer of ``GET /models?type=all`` that takes the place of the bundled models.
         clock: Unix time in seconds, for windows, budgets and the log.
     """
 
@@ -68,6 +72,7 @@ class Settings:
     blocked: float = 30.0
     accept_any_key: bool = False
     pictures: Literal["real", "canned"] = "real"
+    catalogue: Path | None = None
     clock: Callable[[], float] = time.time
 
     def find_key(self, token: str) -> Key | None:

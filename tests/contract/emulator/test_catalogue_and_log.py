@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import httpx2
 import pytest
+from PIL import Image
 
-from tests.contract.emulator.conftest import EmulatorClient, photo, text
+from tests.contract.emulator.conftest import EmulatorClient, OpenClient, photo, text
 from venice_batch.emulator import Key, Settings, serve_in_thread
+from venice_batch.emulator.catalogue import read
 
 
 def test_the_catalogue_lists_edit_models_with_exact_prices(client: EmulatorClient) -> None:
@@ -25,6 +30,60 @@ def test_the_catalogue_lists_edit_models_with_exact_prices(client: EmulatorClien
     extra = models["flux-2-max-edit"]["pricing"]["inputImages"]
     assert extra == {"included": 1, "additional": {"usd": 0.0345, "diem": 0.0345}}
     assert models["seedream-v4-edit"]["deprecation"]["replacementModelId"] == "qwen-image-3-edit"
+
+
+def test_every_image_entry_carries_the_upscale_prices_of_the_account(client: EmulatorClient) -> None:
+    images = client.get("/models", type="image").json()["data"]
+    assert len(images) == 38
+    assert all(entry["model_spec"]["pricing"]["upscale"]["4x"]["usd"] == 0.08 for entry in images)
+    (remover,) = (entry["model_spec"] for entry in images if entry["id"] == "bria-bg-remover")
+    assert "constraints" not in remover
+    assert (remover["privacy"], remover["pricing"]["generation"]["usd"]) == ("anonymized", 0.03)
+
+
+def test_another_catalogue_is_served_with_its_odd_entries(
+    client: EmulatorClient, open_client: OpenClient, tmp_path: Path
+) -> None:
+    listed = client.get("/models", type="all").json()
+    kept = [entry for entry in listed["data"] if entry["id"] in {"firered-image-edit", "upscaler"}]
+    kept[0]["model_spec"]["pricing"]["inpaint"]["usd"] = 0.07
+    odd = [
+        {"id": "a", "type": "inpaint", "model_spec": None},
+        {"id": "b", "type": "inpaint", "model_spec": {"name": "B", "pricing": {"inpaint": {"usd": "contact us"}}}},
+    ]
+    file = tmp_path / "models.json"
+    file.write_text(json.dumps({"object": "list", "data": [*odd, *kept]}))
+    other = open_client(Settings(catalogue=file))
+    assert [entry["id"] for entry in other.get("/models", type="inpaint").json()["data"]] == [
+        "a",
+        "b",
+        "firered-image-edit",
+    ]
+    assert other.form("/image/edit", photo(), prompt="x").status_code == 200
+    assert str(other.billed) == "0.07"
+    assert other.form("/image/edit", photo(), prompt="x", model="b").status_code == 400
+
+
+def test_what_is_no_catalogue_is_said_so(tmp_path: Path) -> None:
+    (file := tmp_path / "models.json").write_text("[]")
+    with pytest.raises(ValueError, match="no answer of GET /models"):
+        read(file)
+
+
+def test_the_mapping_of_old_ids_names_models_of_the_list(client: EmulatorClient) -> None:
+    mapping = client.get("/models/compatibility_mapping", type="inpaint").json()["data"]
+    assert mapping == {"qwen-edit": "qwen-edit-uncensored"}
+    answer = client.form("/image/edit", photo(), prompt="x", model="qwen-edit")
+    assert answer.headers["x-venice-model-id"] == "qwen-edit-uncensored"
+
+
+def test_the_api_of_openai_draws_with_the_default_where_the_model_is_unknown(client: EmulatorClient) -> None:
+    answer = client.json("/images/generations", model="dall-e-3", prompt="a vase", size="256x128", n=1, user="u")
+    assert answer.headers["x-venice-model-id"] == "z-image-turbo"
+    (drawn,) = answer.json()["data"]
+    assert Image.open(io.BytesIO(base64.b64decode(drawn["b64_json"]))).size == (256, 128)
+    by_url = client.json("/images/generations", prompt="a vase", size="auto", response_format="url").json()
+    assert by_url["data"][0]["url"].startswith("data:image/png;base64,")
 
 
 def test_every_type_lists_its_own_and_all_lists_everything(client: EmulatorClient) -> None:

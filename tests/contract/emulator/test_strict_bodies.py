@@ -17,14 +17,10 @@ DRAW = {"model": "z-image-turbo", "prompt": "a vase"}
 @pytest.mark.parametrize(
     ("path", "fields", "says"),
     [
-        ("/image/upscale", {"image": PICTURE, "colour": "red"}, "colour"),
-        ("/image/upscale", {"image": PICTURE, "model": "upscaler"}, "model"),
         ("/image/upscale", {"image": PICTURE, "scale": "2"}, "scale"),
         ("/image/upscale", {"image": PICTURE, "scale": 5}, "scale"),
-        ("/image/upscale", {"image": PICTURE, "scale": 1}, "enhance"),
+        ("/image/upscale", {"image": PICTURE, "scale": 1, "enhance": True}, "scale"),
         ("/image/upscale", {"image": PICTURE, "scale": True}, "scale"),
-        ("/image/upscale", {"image": PICTURE, "replication": 1.5}, "replication"),
-        ("/image/upscale", {"image": PICTURE, "enhancePrompt": "x" * 1501}, "enhancePrompt"),
         ("/image/upscale", {"image": f"data:image/png;base64,{PICTURE}"}, "data:"),
         ("/image/upscale", {"image": "https://shop.example/a.png"}, "URL"),
         ("/image/upscale", {}, "image"),
@@ -33,13 +29,15 @@ DRAW = {"model": "z-image-turbo", "prompt": "a vase"}
         ("/image/background-remove", {}, "Exactly one"),
         ("/image/edit", {**EDIT, "quality": "high"}, "quality"),
         ("/image/edit", {**EDIT, "return_binary": True}, "return_binary"),
-        ("/image/edit", {**EDIT, "image": f"data:image/png;base64,{PICTURE}"}, "data:"),
         ("/image/edit", {**EDIT, "model": "qwen-image-2"}, "Invalid model id"),
         ("/image/edit", {**EDIT, "aspect_ratio": "5:4"}, "aspect_ratio"),
         ("/image/edit", {**EDIT, "resolution": "1K"}, "resolution"),
         ("/image/edit", {**EDIT, "safe_mode": "false"}, "safe_mode"),
         ("/image/edit", {**EDIT, "prompt": ""}, "prompt"),
-        ("/image/edit", {**EDIT, "prompt": "x" * 10_001}, "10000"),
+        ("/image/edit", {**EDIT, "prompt": "x" * 1501}, "1500"),
+        ("/image/edit", {**EDIT, "model": "wan-2-7-pro-edit", "aspect_ratio": "1:1"}, "Supported: auto"),
+        ("/image/edit", {**EDIT, "model": "grok-imagine-edit", "aspect_ratio": "auto"}, "aspect_ratio"),
+        ("/image/edit", {**EDIT, "transparent_background": True}, "transparent_background"),
         ("/image/edit", {**EDIT, "image": "not base64!"}, "invalid or corrupt"),
         ("/image/edit", {**EDIT, "image": text(b"GIF89a nonsense")}, "invalid or corrupt"),
         ("/image/multi-edit", {**MULTI, "model": "firered-image-edit"}, "model"),
@@ -50,7 +48,10 @@ DRAW = {"model": "z-image-turbo", "prompt": "a vase"}
         ("/image/multi-edit", {**MULTI, "modelId": "gpt-image-2-edit", "resolution": "8K"}, "resolution"),
         ("/image/multi-edit", {**MULTI, "images": [PICTURE, "https://a.invalid/b"]}, "Image 2 is invalid or corrupt"),
         ("/image/generate", {**DRAW, "width": 1281}, "width"),
-        ("/image/generate", {**DRAW, "width": 1001}, "multiples of 8"),
+        ("/image/generate", {**DRAW, "model": "qwen-image-3", "width": 512}, "width"),
+        ("/image/generate", {**DRAW, "steps": 9}, "steps"),
+        ("/image/generate", {**DRAW, "style_references": [{"image": PICTURE}]}, "style_references"),
+        ("/image/generate", {**DRAW, "lora_strength": 33.5}, "lora_strength"),
         ("/image/generate", {**DRAW, "seed": 1_000_000_000}, "seed"),
         ("/image/generate", {**DRAW, "cfg_scale": 0}, "cfg_scale"),
         ("/image/generate", {**DRAW, "variants": 5}, "variants"),
@@ -73,8 +74,10 @@ def test_a_wrong_field_is_refused_by_name_and_costs_nothing(
     ("path", "fields"),
     [
         ("/image/upscale", {"image": PICTURE, "scale": 2.0, "creativity": 0.5}),
-        ("/image/upscale", {"image": PICTURE, "scale": 1, "enhance": "true", "enhanceCreativity": 0.5}),
-        ("/image/upscale", {"image": PICTURE, "enhance": True, "enhancePrompt": "gold", "replication": 0.35}),
+        ("/image/upscale", {"image": PICTURE, "enhance": "maybe", "enhanceCreativity": 7, "colour": "red", "model": 1}),
+        ("/image/edit", {**EDIT, "image": f"data:image/png;base64,{PICTURE}"}),
+        ("/image/edit", {**EDIT, "model": "gpt-image-2-edit", "transparent_background": True, "resolution": "2K"}),
+        ("/image/background-remove", {"image": f"data:image/png;base64,{PICTURE}"}),
         ("/image/background-remove", {"image": PICTURE}),
         ("/image/background-remove", {"image_url": "https://shop.example/mug.png"}),
         ("/image/edit", EDIT),
@@ -83,7 +86,9 @@ def test_a_wrong_field_is_refused_by_name_and_costs_nothing(
         ("/image/multi-edit", {**MULTI, "images": [f"data:image/png;base64,{PICTURE}", PICTURE]}),
         ("/image/multi-edit", {**MULTI, "modelId": "gpt-image-2-edit", "quality": "high", "resolution": "2K"}),
         ("/image/multi-edit", {**MULTI, "quality": "high", "resolution": "2K", "anon_user_id": "u-1"}),
-        ("/image/generate", {**DRAW, "quality": "high", "resolution": "2K", "format": "jpg"}),
+        ("/image/generate", {**DRAW, "quality": "high", "resolution": "2K", "format": "jpg", "aspect_ratio": "7:5"}),
+        ("/image/generate", {**DRAW, "width": 1001, "height": 9}),
+        ("/image/generate", {**DRAW, "model": "flux-2-pro", "width": 512, "steps": 900}),
         ("/image/edit", {**EDIT, "model": "qwen-edit", "output_format": "jpg"}),
         ("/image/upscale", {"image": PICTURE, "scale": 3}),
         ("/image/generate", {**DRAW, "style_preset": "Anime", "seed": -5, "steps": 8, "lora_strength": 100}),
@@ -139,11 +144,25 @@ def test_an_unknown_generation_model_is_a_404_with_a_suggestion(client: Emulator
     assert "z-image-turbo" in answer.text
 
 
-@pytest.mark.parametrize("size", [(200, 200), (7000, 5000)])
-def test_too_few_and_too_many_pixels_are_refused(client: EmulatorClient, size: tuple[int, int]) -> None:
-    answer = client.form("/image/edit", photo(size, "JPEG"), prompt="x")
-    assert answer.status_code == 400
-    assert "dimensions" in answer.text
+@pytest.mark.parametrize(
+    ("path", "size", "status"),
+    [
+        ("/image/edit", (200, 200), 400),
+        ("/image/edit", (7000, 5000), 422),
+        ("/image/multi-edit", (7000, 5000), 400),
+        ("/image/upscale", (40, 3000), 400),
+        ("/image/upscale", (5000, 3600), 400),
+    ],
+)
+def test_too_few_and_too_many_pixels_are_refused(
+    client: EmulatorClient, path: str, size: tuple[int, int], status: int
+) -> None:
+    fields = {} if path == "/image/upscale" else {"prompt": "x"}
+    name = "images" if path == "/image/multi-edit" else "image"
+    answer = client.form(path, photo(size, "JPEG"), name=name, **fields)
+    assert answer.status_code == status
+    assert "too " in answer.text
+    assert client.billed == 0
 
 
 def test_a_truncated_picture_is_refused_and_not_billed(client: EmulatorClient) -> None:
@@ -164,10 +183,11 @@ def test_a_file_over_25_mb_and_a_json_over_35_mb_are_too_large(client: EmulatorC
     assert (by_json.status_code, by_json.json()["code"]) == (413, "PAYLOAD_TOO_LARGE")
 
 
-def test_other_content_types_are_a_415(client: EmulatorClient) -> None:
+def test_other_content_types_are_refused(client: EmulatorClient) -> None:
     plain = client.http.post("/image/edit", content=b"hello", headers={"Content-Type": "text/plain"})
-    assert plain.status_code == 415
-    assert client.form("/image/generate", photo(), prompt="x").status_code == 415
+    assert (plain.status_code, plain.json()["error"]) == (400, "'Content-Type' must be 'application/json'")
+    assert client.form("/image/generate", photo(), prompt="x").status_code == 400
+    assert client.http.post("/image/multi-edit").status_code == 415
 
 
 @pytest.mark.parametrize("body", [b"{", b"[1]", b"null", b"\xff"])

@@ -23,6 +23,8 @@ BODIES: dict[str, type[BaseModel]] = {
     "image/multi-edit": emulator.MultiEditBody,
     "image/generate": emulator.GenerateBody,
 }
+#: Fields of the original API that today's takes like any unknown one, and leaves out of account.
+IGNORED = {"image/upscale": frozenset({"enhance", "enhanceCreativity", "enhancePrompt", "replication"})}
 #: The fields of the step that calls each endpoint.
 SENT = {kind.call.endpoint.lstrip("/"): kind.fields for kind in STEPS.values() if kind.call is not None}
 
@@ -41,7 +43,7 @@ def test_the_emulator_takes_exactly_the_fields_of_the_endpoint(endpoint: str) ->
     taken = set(known_fields(BODIES[endpoint])) - PICTURE_FIELDS
     # The API still takes the deprecated name of edit's model; steps send the new one.
     deprecated = {"modelId"} if endpoint == "image/edit" else set()
-    assert taken - deprecated == ENDPOINT_FIELDS[endpoint]
+    assert taken - deprecated == ENDPOINT_FIELDS[endpoint] - IGNORED.get(endpoint, frozenset())
 
 
 @pytest.mark.parametrize("field", sorted(frozenset().union(*ENDPOINT_FIELDS.values(), PICTURE_FIELDS)))

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo demo-s3 check test docs mutants bench chaos lint clean
+.PHONY: demo demo-s3 check test docs mutants bench chaos nights lint clean
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "venice-batch needs Python 3.11 or newer")'
@@ -54,6 +54,11 @@ chaos: .venv/installed
 	VENICE_CHAOS_STRIDE=1 VENICE_CHAOS_SCHEDULES=1000 $(BIN)/python -m pytest tests/chaos -s --ignore=tests/chaos/test_kills.py
 	$(BIN)/python -m tests.chaos.kills --kills 200 --seed 1
 	$(BIN)/python -m tests.chaos.kills --kills 50 --seed 1 --bucket
+
+# Sixty nights of a simulated shop, of ten seeds in folders and two in a bucket; `make test` lets ten nights pass.
+nights: .venv/installed
+	$(BIN)/python -m tests.nights --seed 1 --seeds 10
+	$(BIN)/python -m tests.nights --seed 11 --seeds 2 --bucket
 
 clean:
 	rm -rf .venv demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

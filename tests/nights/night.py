@@ -222,11 +222,13 @@ class Nights:
         self._shop.recipe = night.recipe if not night.recipe.budget else _without_budget(night.recipe)
 
     def _killed_run(self, night: Night) -> None:
-        """Start the run and end it when so many of its calls have begun."""
+        """Start the run and end it when so many of its calls have begun, or, with none to make, when it has begun."""
         share = night.tonight.kill_at or 0.0
         count, before = round(share * len(night.expected)), self._begun()
         self._shell.start("run", "job.yaml", cwd=self._shop.place.root, env=self._env(), ahead=self._ahead[0])
         while self._shell.running() and self._begun() - before <= count:
+            if not night.expected and any(self._tmp.iterdir()):
+                break
             time.sleep(_LOOK_EVERY)
         self._shell.kill()
         night.starts.append(self._shell.wait())

@@ -7,7 +7,7 @@ does not apply tonight. All chance comes from one seed.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
@@ -70,7 +70,7 @@ class Shop:
     removed: list[tuple[str, int | None, str]] = field(default_factory=list)
     edited: set[str] = field(default_factory=set)
     prices: dict[str, str] = field(default_factory=lambda: {DEFAULT_MODEL: "0.04", OTHER_MODEL: "0.05"})
-    finished: Sequence[str] = ()
+    finished: list[str] = field(default_factory=list)
     tonight: Tonight = field(default_factory=Tonight)
     _numbers: int = 0
     _names: int = 0
@@ -304,6 +304,12 @@ def _finished(shop: Shop) -> str | None:
     return shop.chance.choice(names) if names else None
 
 
+def _delete(shop: Shop, name: str) -> None:
+    if name in shop.finished:
+        shop.finished.remove(name)
+        shop.place.delete_output(name)
+
+
 def hand_edit(shop: Shop) -> str | None:
     name = _finished(shop)
     if name is None:
@@ -318,7 +324,7 @@ def undo_edit(shop: Shop) -> str | None:
         return None
     name = shop.chance.choice(sorted(shop.edited))
     shop.edited.discard(name)
-    shop.place.delete_output(name)
+    _delete(shop, name)
     return f"the edited {name} deleted"
 
 
@@ -326,7 +332,7 @@ def delete_finished(shop: Shop) -> str | None:
     name = _finished(shop)
     if name is None:
         return None
-    shop.place.delete_output(name)
+    _delete(shop, name)
     return f"finished {name} deleted"
 
 

@@ -12,6 +12,8 @@ from tests.nights import pictures, places
 from tests.nights.model import Item, Purchase, as_sent, chain, needed, repeated, valid
 from tests.nights.night import UNUSED_FOR, Night, purchase_of
 
+#: Nights on which a run was refused or stopped are no use that a state can know of.
+_SLACK = 2
 _CENT = Decimal("0.01")
 _EMPTY = Decimal(0)
 _SPENT = re.compile(r"spent: (\d+\.\d+) USD(?:, and (\d+\.\d+) uncertain)?")
@@ -122,11 +124,11 @@ def names(item: Item, night: Night) -> list[str]:
 def outputs_are_right(night: Night, _: Mapping[str, Purchase]) -> Iterator[str]:
     if not night.whole:
         return
+    touched = _touched(night)
     for item in night.items:
-        if valid(item, night.recipe):
+        if valid(item, night.recipe) and item.key not in touched:
             for name in names(item, night):
-                if name not in night.edited:
-                    yield from _output_is_right(night, item, name)
+                yield from _output_is_right(night, item, name)
 
 
 def _output_is_right(night: Night, item: Item, name: str) -> Iterator[str]:
@@ -222,6 +224,7 @@ def gc_spares_the_living(night: Night, known: Mapping[str, Purchase]) -> Iterato
 
 
 def gc_counts_from_last_use(night: Night, known: Mapping[str, Purchase]) -> Iterator[str]:
+    """Age is counted from the last run that worked over an item in need of it, to the day."""
     for key in night.freed & known.keys():
         last = night.used.get(known[key], 0)
         if night.number - last < UNUSED_FOR:
@@ -229,7 +232,7 @@ def gc_counts_from_last_use(night: Night, known: Mapping[str, Purchase]) -> Iter
     if night.gc and not any(item.number is None for item in night.items):
         for key in places.results(night.files) & known.keys():
             last = night.used.get(known[key], 0)
-            if night.number - last > UNUSED_FOR + 1:
+            if night.number - last > UNUSED_FOR + _SLACK:
                 yield f"gc kept {known[key]}, unused since night {last} of {night.number}"
 
 

@@ -161,7 +161,8 @@ class Nights:
         self._plan(night)
         self._run(night)
         self._read_books(night)
-        self._model.note_use(night.items, night.recipe, night.number)
+        if night.whole:
+            self._model.note_use(night.items, night.recipe, night.number)
         if night.tonight.gc and night.whole:
             self._gc(night)
         self._look(night)

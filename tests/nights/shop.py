@@ -256,6 +256,8 @@ def edit_prompt(shop: Shop) -> str | None:
 
 def change_steps(shop: Shop) -> str | None:
     cut, scale = shop.chance.choice(((True, 0), (False, 2), (True, 2), (False, 0), (True, 4)))
+    if not (cut or scale or shop.recipe.prompt):
+        return None
     shop.recipe = replace(shop.recipe, cut=cut, scale=scale)
     return f"steps: cut {cut}, scale {scale}"
 

@@ -20,10 +20,10 @@ import yaml
 
 from tests.nights import places
 from tests.nights.commands import Ended, Shell
-from tests.nights.model import DEFAULT_MODEL, OTHER_MODEL, Item, Model, Purchase, Recipe, chain
+from tests.nights.model import Item, Model, Purchase, Recipe, chain
 from tests.nights.shop import Shop, Tonight
 from venice_batch.emulator import Running
-from venice_batch.emulator.catalogue import MODELS
+from venice_batch.emulator.catalogue import BUNDLED_FILE, Catalogue
 
 DAY = 86_400.0
 PLENTY = "1000.00"
@@ -170,7 +170,6 @@ class Nights:
 
     def quiet(self) -> Ended:
         """Run once more with nothing to do, and return how that went."""
-        self._prices()
         return self._venice("run", "job.yaml")
 
     def _prepare(self, night: Night) -> None:
@@ -186,10 +185,14 @@ class Nights:
 
     def _prices(self) -> None:
         """Let the emulator and the model ask the shop's prices."""
-        for name in (DEFAULT_MODEL, OTHER_MODEL):
-            price = Decimal(self._shop.prices[name])
-            self._model.prices[name] = price
-            object.__setattr__(MODELS[name], "flat", price)
+        prices = self._shop.prices
+        self._model.prices |= {name: Decimal(price) for name, price in prices.items()}
+        entries = json.loads(BUNDLED_FILE.read_text("utf-8"))["data"]
+        for entry in entries:
+            if entry["id"] in prices:
+                amount = float(prices[entry["id"]])
+                entry["model_spec"]["pricing"]["inpaint"] = {"usd": amount, "diem": amount}
+        self._vendor.state.catalogue = Catalogue(entries)
 
     def _write_rows(self) -> None:
         with (self._shop.place.root / "rows.csv").open("w", encoding="utf-8", newline="") as file:

@@ -18,7 +18,6 @@ from tests.nights.shop import Shop
 from tests.servers.bucket import only_these_variables
 from tests.servers.moto import serving
 from venice_batch.emulator import Settings, serve_in_thread
-from venice_batch.emulator.catalogue import MODELS
 
 _PICTURES = 8
 _RATE = 100_000
@@ -81,7 +80,6 @@ def simulate(
     """
     ahead = [0.0]
     with ExitStack() as stack:
-        stack.enter_context(_usual_prices())
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nights-")))
         place = stack.enter_context(_opened(root / "shop", bucket=bucket))
         settings = Settings(rpm=_RATE, latency=_LATENCY, clock=lambda: time.time() + ahead[0])
@@ -103,14 +101,3 @@ def _opened(root: Path, *, bucket: bool) -> Iterator[ShopPlace]:
         return
     with only_these_variables(), serving() as server:
         yield Prefixes(root, server)
-
-
-@contextmanager
-def _usual_prices() -> Iterator[None]:
-    """Put the emulator's prices back, which the shop changes."""
-    before = {name: model.flat for name, model in MODELS.items()}
-    try:
-        yield
-    finally:
-        for name, price in before.items():
-            object.__setattr__(MODELS[name], "flat", price)

@@ -13,12 +13,14 @@ VeniceBatchError                1  a bug in the tool, or the base of everything 
 │   ├── ModelSwitched           5  another model answered than the one that was priced: nor would it here
 │   └── Overcharged             5  the balance falls faster than the prices say: nor here
 ├── Unavailable                 6  the API or a store cannot be reached or written, or too many failures
+│   └── AccessDenied            6  a store refuses these credentials, perhaps one object only
 ├── Locked                      7  another run holds the job
 │   └── LeaseLost               7  this run no longer holds it, or cannot be sure that it does
 └── Interrupted           130/143  Ctrl-C or SIGTERM
 
 Fatal to one item only, and never shown as a run's end:
 ItemError                          this input cannot be processed; the batch goes on
+└── ResultLost                     a stored result of this item is damaged or gone
 """
 
 from __future__ import annotations
@@ -162,6 +164,10 @@ class Unavailable(VeniceBatchError):
     exit_code = Exit.UNAVAILABLE
 
 
+class AccessDenied(Unavailable):
+    """A store that can be reached refuses these credentials; whoever asked for one object alone may go on."""
+
+
 class Locked(VeniceBatchError):
     """Another run holds the state."""
 
@@ -197,3 +203,15 @@ class ItemError(VeniceBatchError):
         super().__init__(message, remedy=remedy)
         self.code = code
         self.lasting = lasting
+
+
+class ResultLost(ItemError):
+    """A stored result that an item needs is not what was stored; bought anew by the next run, not by this one.
+
+    Attributes:
+        key: of the result.
+    """
+
+    def __init__(self, code: str, message: str, *, key: str, remedy: str) -> None:
+        super().__init__(code, message, remedy=remedy, lasting=False)
+        self.key = key

@@ -44,7 +44,14 @@ class Answer:
     code: str = "SlowDown"
 
 
-Fault: TypeAlias = Refuse | Cut | Delay | Answer
+@dataclass(frozen=True)
+class Deny:
+    """Answer requests for paths that hold `part` with 403, as for an object of another owner's; pass on all others."""
+
+    part: str
+
+
+Fault: TypeAlias = Refuse | Cut | Delay | Answer | Deny
 #: What happens to the n-th connection (from 1) after `behave`; None: nothing.
 Plan: TypeAlias = Callable[[int], Fault | None]
 
@@ -157,11 +164,14 @@ class Proxy:
                 select.select([client], [], [])
                 time.sleep(fault.seconds)
                 self._relay(client, None)
-            case Cut() | None:
+            case Cut() | Deny() | None:
                 self._relay(client, fault)
 
     def _answer(self, client: socket.socket, fault: Answer) -> None:
         self._count("up", len(client.recv(_CHUNK)))
+        self._send_error(client, fault)
+
+    def _send_error(self, client: socket.socket, fault: Answer) -> None:
         body = f"<?xml version='1.0'?><Error><Code>{fault.code}</Code><Message>by the proxy</Message></Error>".encode()
         head = f"HTTP/1.1 {fault.status} Busy\r\nContent-Type: application/xml\r\nContent-Length: {len(body)}\r\n"
         client.sendall(head.encode() + b"Connection: close\r\n\r\n" + body)
@@ -171,23 +181,27 @@ class Proxy:
         while client.recv(_CHUNK):  # a close with bytes unread would reset the connection, and the answer be lost
             pass
 
-    def _relay(self, client: socket.socket, cut: Cut | None) -> None:
+    def _relay(self, client: socket.socket, fault: Cut | Deny | None) -> None:
         with socket.create_connection(self._target) as server:
             with self._lock:
                 self._open.add(server)
             try:
-                self._pump(client, server, cut)
+                self._pump(client, server, fault)
             finally:
                 with self._lock:
                     self._open.discard(server)
 
-    def _pump(self, client: socket.socket, server: socket.socket, cut: Cut | None) -> None:
+    def _pump(self, client: socket.socket, server: socket.socket, fault: Cut | Deny | None) -> None:
+        cut = fault if isinstance(fault, Cut) else None
         passed = {"up": 0, "down": 0}
         signed = False
         while True:
             for ready in select.select([client, server], [], [])[0]:
                 direction: Literal["up", "down"] = "up" if ready is client else "down"
                 chunk = ready.recv(_CHUNK)
+                if direction == "up" and isinstance(fault, Deny) and _asks_for(fault.part, chunk):
+                    self._send_error(client, Answer(403, "AccessDenied"))
+                    return
                 if cut is not None and cut.direction == direction:
                     chunk = chunk[: cut.after - passed[direction]]
                 if not chunk:
@@ -207,6 +221,11 @@ class Proxy:
             else:
                 self.down += count
                 self.signed += count if signed else 0
+
+
+def _asks_for(part: str, chunk: bytes) -> bool:
+    line = chunk.partition(b"\r\n")[0]
+    return line.endswith(b" HTTP/1.1") and part.encode() in line
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from venice_batch.errors import ItemError
+from venice_batch.errors import ItemError, ResultLost
 from venice_batch.run.inputs import Inputs
 from venice_batch.run.tasks import InputRef
 from venice_batch.state import Event, Result, Results
@@ -40,17 +40,25 @@ class Materializer:
         """Return a file with the bytes that `stage` is made from: its local steps are still to be applied."""
         if stage.result is None:
             return self._inputs.copy(ref, spare())
-        return self.results.bytes(stage.result, spare())
+        return self._stored(stage.result, spare)
 
     def check(self, result: Result) -> Checked:
         """Check a stored answer, and keep the verdict or set the answer aside."""
         with self.temporary() as spare:
-            path = self.results.bytes(result.key, spare())
+            path = self._stored(result.key, spare)
             with self.decoding:
                 verdict = check_answer(path, result.facts)
         if verdict.facts is None:
             return verdict.reason, (self.results.set_aside(result),)
         return "", (self.results.note_verdict(result, verdict.as_json()),)
+
+    def _stored(self, key: str, spare: Spare) -> Path:
+        try:
+            return self.results.bytes(key, spare())
+        except ResultLost as error:
+            if error.code == "result-damaged":
+                self.results.discard(key)
+            raise
 
     @contextmanager
     def temporary(self) -> Iterator[Spare]:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from venice_batch.errors import CatalogueError, ItemError, MoneyError, VeniceBatchError
+from venice_batch.errors import CatalogueError, ItemError, MoneyError, ResultLost, VeniceBatchError
 from venice_batch.plan.model import PlannedItem
 from venice_batch.plan.pipeline import Pipeline
 from venice_batch.plan.pricing import PriceList, known_of, known_of_result
@@ -72,6 +72,7 @@ class Scheduler:
         self._unaffordable: deque[InFlightItem] = deque()
         self._unaffordable_told = False
         self._rules = StopRules(pipeline.job.run.max_failure_rate, pipeline.chain.paid)
+        self._lost: dict[str, ResultLost] = {}
         self._attempts = AttemptLimits(state.uncertain_results(), pipeline.job.run.uncertain)
 
     @property
@@ -169,7 +170,7 @@ class Scheduler:
             case tasks.ItemFailed() | tasks.RunFailed():
                 if isinstance(outcome, tasks.RunFailed) and outcome.billed and isinstance(task, tasks.Buy):
                     self._recorder.mark_uncertain(in_flight, task.purchase.step, "answered, but not kept")
-                self._failed(in_flight, task, outcome.error)
+                self._failed(in_flight, outcome.error, reading=isinstance(task, tasks.ReadInput))
 
     def _input_read(self, in_flight: InFlightItem, outcome: tasks.InputRead) -> None:
         item, candidate = in_flight.item, in_flight.item.candidate
@@ -259,16 +260,17 @@ class Scheduler:
     def _published(self, in_flight: InFlightItem, outcome: tasks.Published) -> None:
         self._recorder.record(*output_events(self._recorder.id(in_flight.item), outcome.files))
         if outcome.error is not None:
-            self._failed(in_flight, outcome.task, outcome.error)
+            self._failed(in_flight, outcome.error)
             return
         self.published_flagged += any(not accepted.released for accepted in in_flight.accepted.values())
         self._end(in_flight, ItemState("done", *in_flight.remarks()))
         if in_flight.paid:
             self._count_ended(failed=False)
 
-    def _failed(self, in_flight: InFlightItem, task: tasks.Task, error: VeniceBatchError) -> None:
+    def _failed(self, in_flight: InFlightItem, error: VeniceBatchError, *, reading: bool = False) -> None:
         """End the item for an error of its own; leave it for the next run where the run, or its input, is to blame."""
-        reading = isinstance(task, tasks.ReadInput)
+        if isinstance(error, ResultLost):
+            self._lost[error.key] = error
         if not isinstance(error, ItemError):
             self.stop(error)
             self._leave_pending([in_flight.number])
@@ -352,7 +354,11 @@ class Scheduler:
 
     def _purchase(self, in_flight: InFlightItem, purchase: Purchase) -> None:
         step = purchase.step
-        if self.cause is None and self._attempts.too_often_lost(purchase):
+        lost = self._lost.get(purchase.result)
+        if lost is not None:
+            # Planned as bought already: another item with the same bytes found out; the next plan prices it.
+            self._failed(in_flight, lost)
+        elif self.cause is None and self._attempts.too_often_lost(purchase):
             self._end_lost(in_flight, purchase)
         elif self.cause is None and self._attempts.too_often_bad(purchase):
             # Another item with the same bytes bought it that often: this one's money would go the same way.

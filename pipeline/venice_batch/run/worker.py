@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from venice_batch import imaging
-from venice_batch.errors import ItemError, Unavailable, VeniceBatchError
+from venice_batch.errors import ItemError, ResultLost, Unavailable, VeniceBatchError
 from venice_batch.imaging import Facts
 from venice_batch.job.model import Existing
 from venice_batch.plan.reading.probe import file_hash
@@ -179,6 +179,9 @@ class Worker:
             return None
         try:
             return self._materializer.check(result)
+        except ResultLost:
+            # A store that damages what it has just been given would do so with every further answer.
+            raise
         except ItemError:
             return None
 

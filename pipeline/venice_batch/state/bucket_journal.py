@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from venice_batch.errors import LeaseLost, Unavailable
+from venice_batch.errors import ItemError, LeaseLost, Unavailable
 from venice_batch.state import journal, schema, snapshot
 from venice_batch.state.events import Event, apply
 from venice_batch.state.store_retry import StoreRetry
@@ -104,6 +104,10 @@ class BucketJournal:
                 return self._loaded(manifest)
             except Changed:
                 pass
+            except ItemError as error:
+                raise Unavailable(
+                    f"a snapshot in {self._records.place} {error.message}", remedy=error.remedy
+                ) from error
             except (OSError, sqlite3.Error) as error:
                 raise Unavailable(
                     f"cannot unpack the state {self._records.place} in {self._work}: {error}",

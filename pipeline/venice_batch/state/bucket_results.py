@@ -17,18 +17,31 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from venice_batch.errors import Unavailable
+from venice_batch.errors import ItemError, ResultLost, Unavailable
 from venice_batch.state.events import AnswerSetAside, Event, ResultGone, ResultStored
 from venice_batch.state.file_cache import FileCache
-from venice_batch.state.folder_results import FolderResults, gone
+from venice_batch.state.folder_results import FolderResults
 from venice_batch.state.index import Index
-from venice_batch.state.results import ANSWER, Facts, Result, Results, Stored, index_text, metadata_text
+from venice_batch.state.results import (
+    ANSWER,
+    Facts,
+    Result,
+    Results,
+    Stored,
+    damaged,
+    gone,
+    index_text,
+    is_intact,
+    metadata_text,
+)
 from venice_batch.state.scratch import ARRIVED
 from venice_batch.state.store_retry import StoreRetry
 from venice_batch.storage import Changed, Entry, Exists, StateStore, Store
 
 #: The name of the facts among an object's metadata.
 _FACTS = "facts"
+#: The fact that only the manifest has: the etag that the store gave to the object.
+_ETAG = "etag"
 _NAME = re.compile(rf"[0-9a-f]{{2}}/{ANSWER.pattern}")
 _LOOKS_AT_ONCE = 16
 
@@ -38,6 +51,14 @@ class _Fresh:
     """A result that the manifest does not know yet; `handed_out` when its event was given to a caller to be noted."""
 
     result: Result
+    handed_out: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Forgotten:
+    """What became of a result that the manifest still knows; `handed_out` as above."""
+
+    event: ResultGone | AnswerSetAside
     handed_out: bool
 
 
@@ -63,7 +84,7 @@ class BucketResults(Results):
         self._conditional = conditional
         self._lock = threading.Lock()
         self._fresh: dict[str, _Fresh] = {}
-        self._hidden: dict[str, Event] = {}
+        self._hidden: dict[str, _Forgotten] = {}
         self._bad: dict[str, int] = {}
 
     # Arriving
@@ -90,27 +111,30 @@ class BucketResults(Results):
         left = FolderResults(dead / ARRIVED)
         found = [result for result in map(left.find, list(left.keys())) if result is not None]
         for result in found:
-            self._upload(result, left)
+            try:
+                self._upload(result, left)
+            except ResultLost:
+                left.drop(result.key)  # it did not survive the power cut; its call stays uncertain
         return len(found)
 
     def _upload(self, local: Result, pairs: FolderResults) -> Result:
         file = pairs.bytes(local.key, self._work)
         stored = self._retry.run(lambda: self._put(local, file))
-        if stored is None:
+        if isinstance(stored, str):
             # The metadata holds the same facts, cut where a text was too long.
-            stored = Result(local.key, json.loads(index_text(local.facts)))
+            stored = Result(local.key, {**json.loads(index_text(local.facts)), _ETAG: stored})
             self._cache.move_in(local.key, file)
         pairs.drop(local.key)
         self._remember(stored, handed_out=False)
         return stored
 
-    def _put(self, local: Result, file: Path) -> Result | None:
-        """Put the object; return what was kept under its key before, if anything was."""
+    def _put(self, local: Result, file: Path) -> Result | str:
+        """Put the object and return its etag; or what was kept under its key before, if anything was."""
         metadata = {_FACTS: metadata_text(local.facts)}
         there = None if self._conditional else self._head(local.key)
         if there is None:
             try:
-                self._store.keep(file, _name(local.key), metadata, if_absent=self._conditional)
+                return self._store.keep(file, _name(local.key), metadata, if_absent=self._conditional)
             except Exists:
                 there = self._head(local.key)
                 if there is None:
@@ -134,7 +158,7 @@ class BucketResults(Results):
         Not copied inside the store: the bytes are on this machine anyway, and a copy would lose the facts.
         """
         key = result.key
-        event = AnswerSetAside(key, 1 + max(self._bad.get(key, 0), self._index.last_bad(key)))
+        event = AnswerSetAside(key, self._next_bad(key))
         spare = self._work / f"spare-{key}.{event.number}"
         try:
             file = self.bytes(key, spare)
@@ -144,10 +168,23 @@ class BucketResults(Results):
         finally:
             spare.unlink(missing_ok=True)
         self._store.delete(_name(key))
-        with self._lock:
-            self._bad[key] = event.number
-        self._forget(key, event)
+        self._forget(event, handed_out=True)
         return event
+
+    def discard(self, key: str) -> None:
+        """Have the store copy the object and remove it (see `Results.discard`): its bytes prove nothing here."""
+        there = self._store.stat(_name(key))
+        if there is None:
+            self._forget(ResultGone(key), handed_out=False)
+            return
+        event = AnswerSetAside(key, self._next_bad(key))
+        with suppress(Changed):
+            self._store.copy(self._store, there, f"{_name(key)}.bad-{event.number}")
+        self._store.delete(_name(key))
+        self._forget(event, handed_out=False)
+
+    def _next_bad(self, key: str) -> int:
+        return 1 + max(self._bad.get(key, 0), self._index.last_bad(key))
 
     def was_set_aside(self, key: str) -> bool:
         """Whether an answer for `key` was put aside before, because it was no picture."""
@@ -177,31 +214,41 @@ class BucketResults(Results):
         if result is None:
             raise gone(key)
         if self._cache.link_to(key, spare):
-            return spare
-        try:
-            digest = self._store.read(_name(key), spare)
-        except Changed as error:
-            self._forget(key, ResultGone(key))
-            raise gone(key) from error
-        facts = result.facts
-        if spare.stat().st_size != facts.get("bytes") or digest != facts.get("sha256", digest):
+            if is_intact(result.facts, spare):
+                return spare
+            self._cache.drop(key)
             spare.unlink()
-            raise self._damaged(key)
-        self._cache.add(key, spare)
-        return spare
+        # Twice: what was damaged on its way is not taken for a damaged object.
+        for _ in range(2):
+            try:
+                self._store.read(_name(key), spare)
+            except Changed as error:
+                self._forget(ResultGone(key), handed_out=False)
+                raise gone(key) from error
+            if is_intact(result.facts, spare):
+                self._cache.add(key, spare)
+                return spare
+            spare.unlink()
+        raise damaged(key, f"{self._store.place}{_name(key)}")
 
     def copy_to(self, output: Store, key: str, name: str) -> Entry | None:
         """Have the store copy the object, if both are in its reach (see `Results.copy_to`)."""
         if not output.can_copy_from(self._store):
             return None
-        result, there = self.find(key), self._store.stat(_name(key))
-        if there is not None:
-            if result is not None and there.size != result.facts.get("bytes"):
-                raise self._damaged(key)
-            with suppress(Changed):
-                return output.copy(self._store, there, name)
-        self._forget(key, ResultGone(key))
-        raise gone(key)
+        try:
+            result, there = self.find(key), self._store.stat(_name(key))
+        except Unavailable:
+            return None  # this one object's right, or the store: reading it tells which
+        if there is None:
+            self._forget(ResultGone(key), handed_out=False)
+            raise gone(key)
+        facts = {} if result is None else result.facts
+        if there.version != f"{facts.get(_ETAG)}-{facts.get('bytes')}":
+            return None
+        # Replaced since that look, or only one of the two places is open to us: its bytes are looked at.
+        with suppress(Changed, ItemError):
+            return output.copy(self._store, there, name)
+        return None
 
     # Removing
 
@@ -225,7 +272,7 @@ class BucketResults(Results):
         """Return events for what was kept but not judged, or forgotten (see `Results.unrecorded`)."""
         with self._lock:
             fresh = [each.result for each in self._fresh.values() if final or not each.handed_out]
-            hidden = [event for event in self._hidden.values() if final or isinstance(event, ResultGone)]
+            hidden = [each.event for each in self._hidden.values() if final or not each.handed_out]
         return [*hidden, *(ResultStored(result.key, index_text(result.facts)) for result in fresh)]
 
     def recorded(self, events: Collection[Event]) -> None:
@@ -266,35 +313,30 @@ class BucketResults(Results):
     def _head(self, key: str) -> Result | None:
         """Ask the bucket for one result, by its metadata."""
         metadata = self._store.metadata(_name(key))
-        return None if metadata is None else Result(key, self._facts_of(key, metadata))
-
-    def _facts_of(self, key: str, metadata: Mapping[str, str]) -> Facts:
-        try:
-            facts = json.loads(metadata[_FACTS])
-        except (KeyError, ValueError) as error:
-            raise self._damaged(key) from error
-        if not isinstance(facts, dict) or "bytes" not in facts:
-            raise self._damaged(key)
-        return facts
+        return None if metadata is None else Result(key, _facts_of(metadata))
 
     def _remember(self, result: Result, *, handed_out: bool) -> None:
         with self._lock:
             self._fresh[result.key] = _Fresh(result, handed_out)
             self._hidden.pop(result.key, None)
 
-    def _forget(self, key: str, event: Event) -> None:
+    def _forget(self, event: ResultGone | AnswerSetAside, *, handed_out: bool) -> None:
+        key = event.key
         self._cache.drop(key)
         with self._lock:
             self._fresh.pop(key, None)
-            self._hidden[key] = event
-
-    def _damaged(self, key: str) -> Unavailable:
-        # Taken for absent it would be bought again, taken for whole it would be published.
-        return Unavailable(
-            f"the stored result {self._store.place}{_name(key)} is not as it was written (bytes, or metadata `facts`)",
-            remedy="restore it from a backup, or remove it: it is bought again then",
-        )
+            self._hidden[key] = _Forgotten(event, handed_out)
+            if isinstance(event, AnswerSetAside):
+                self._bad[key] = event.number
 
 
 def _name(key: str) -> str:
     return f"{key[:2]}/{key}"
+
+
+def _facts_of(metadata: Mapping[str, str]) -> Facts:
+    try:
+        facts = json.loads(metadata[_FACTS])
+    except (KeyError, ValueError, RecursionError):
+        return {}
+    return facts if isinstance(facts, dict) else {}

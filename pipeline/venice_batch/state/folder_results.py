@@ -8,14 +8,18 @@ leaves either nothing, or a temporary file that nobody reads, or a whole result,
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from venice_batch.errors import ItemError, Unavailable
 from venice_batch.state.events import AnswerSetAside, ResultStored
-from venice_batch.state.results import ANSWER, Facts, Result, Results, Stored, index_text
+from venice_batch.state.results import ANSWER, Facts, Result, Results, Stored, damaged, gone, index_text, is_intact
 from venice_batch.storage import DISK, Disk, temporary_beside
+
+#: What says nothing about the file that could not be opened.
+_SHORTAGE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 class FolderResults(Results):
@@ -68,28 +72,24 @@ class FolderResults(Results):
         return next(place.parent.glob(f"{key}.bad-*"), None) is not None
 
     def find(self, key: str) -> Result | None:
-        """Return the durable result for `key`, or None.
+        """Return the durable result for `key`, or None (see `Results.find`).
 
         Raises:
-            Unavailable: bytes and facts do not belong together: somebody or the disk damaged them since. Taken for
-                absent it would be bought again, taken for whole it would be published.
+            Unavailable: this machine has no files or memory left to look with.
         """
         place = self._place(key)
         if not place.is_file():
             return None
         try:
-            facts = json.loads(_facts_of(place).read_text("utf-8"))
-        except (FileNotFoundError, ValueError) as error:
-            raise _damaged(place) from error
+            return Result(key, _facts(place))
         except OSError as error:
-            # No more files to open, say: nothing that would justify to buy it again.
-            raise Unavailable(
-                f"cannot read {_facts_of(place)}: {error.strerror}",
-                remedy="see to this machine's disk and limits, then run the job again",
-            ) from error
-        if facts.get("bytes") != place.stat().st_size:
-            raise _damaged(place)
-        return Result(key, facts)
+            if error.errno in _SHORTAGE:
+                raise Unavailable(
+                    f"cannot read {_facts_of(place)}: {error.strerror}",
+                    remedy="see to this machine's disk and limits, then run the job again",
+                ) from error
+            # Nothing that would justify to buy it again: `bytes` says what is wrong.
+            return Result(key, {})
 
     def keys(self) -> Iterator[str]:
         """Yield the key of every durable result."""
@@ -102,7 +102,25 @@ class FolderResults(Results):
         place = self._place(key)
         if not place.is_file():
             raise gone(key)
+        try:
+            intact = is_intact(_facts(place), place)
+        except OSError as error:
+            if error.errno in _SHORTAGE:
+                raise
+            raise ItemError(
+                "unreadable",
+                f"the stored result {place} cannot be read: {error.strerror}",
+                remedy="give this user the right to read it and its facts beside it (.json)",
+                lasting=False,
+            ) from error
+        if not intact:
+            raise damaged(key, place)
         return place
+
+    def discard(self, key: str) -> None:
+        """Rename the bytes (see `Results.discard`); their facts stay, for whoever restores them."""
+        if self._place(key).is_file():
+            self.set_aside(Result(key, {}))
 
     def stored(self) -> Iterator[Stored]:
         """Walk the folders (see `Results.stored`)."""
@@ -129,21 +147,13 @@ class FolderResults(Results):
         self._disk.write_whole(_facts_of(self._place(key)), json.dumps(facts, sort_keys=True))
 
 
-def gone(key: str) -> ItemError:
-    """Return the error for a result that was there and is not any more."""
-    return ItemError(
-        "result-gone",
-        f"the stored result {key} was removed by somebody",
-        remedy="restore it, or run the job again: it is regenerated (charged again)",
-        lasting=False,
-    )
-
-
-def _damaged(place: Path) -> Unavailable:
-    return Unavailable(
-        f"the stored result {place} and its facts beside it (.json) do not fit together",
-        remedy="restore both from a backup, or remove both: it is bought again then",
-    )
+def _facts(place: Path) -> Facts:
+    """Read what is known of a stored answer; nothing where that is damaged or missing."""
+    try:
+        facts = json.loads(_facts_of(place).read_text("utf-8"))
+    except (FileNotFoundError, ValueError, RecursionError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
 
 
 def _facts_of(place: Path) -> Path:

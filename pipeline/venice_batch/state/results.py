@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from abc import ABC, abstractmethod
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from venice_batch.errors import ResultLost
 from venice_batch.state.events import AnswerSetAside, Event, ResultStored
 from venice_batch.storage import Entry, Store
 
@@ -98,10 +100,9 @@ class Results(ABC):
 
     @abstractmethod
     def find(self, key: str) -> Result | None:
-        """Return the durable result for `key`, or None. Cheap: no request is made.
+        """Return the durable result for `key`, or None. Cheap: no request is made, no bytes are read.
 
-        Raises:
-            Unavailable: what is stored was damaged since.
+        One whose facts are damaged has none: it is not judged, and `bytes` refuses it.
         """
 
     @abstractmethod
@@ -117,8 +118,17 @@ class Results(ABC):
             spare: a name that is not taken, for a copy where the bytes lie elsewhere.
 
         Raises:
-            ItemError: ``result-gone``: somebody removed the result. It is forgotten, and can be bought again.
-            Unavailable: it cannot be read, or was damaged since.
+            ResultLost: ``result-gone``: somebody removed the result; it is forgotten, and can be bought again.
+                ``result-damaged``: its bytes are not those that were stored; see `discard`.
+            ItemError: it may not be read.
+            Unavailable: the store cannot be reached.
+        """
+
+    @abstractmethod
+    def discard(self, key: str) -> None:
+        """Put a damaged result aside as ``<key>.bad-<n>``, so that it can be restored from, or bought again.
+
+        Only for the holder of the lease; the manifest is told by `unrecorded`.
         """
 
     def copy_to(self, output: Store, key: str, name: str) -> Entry | None:  # noqa: ARG002 - see `Store.can_copy_from`
@@ -130,10 +140,11 @@ class Results(ABC):
             name: of the finished file; what is there is replaced.
 
         Returns:
-            The finished file, or None where that cannot be done: the two are not in the same store.
+            The finished file, or None where that cannot be done: the two are not in the same store, or only the
+            bytes can tell whether the object is the one that was stored.
 
         Raises:
-            ItemError: ``result-gone``, see `bytes`.
+            ResultLost: ``result-gone``, see `bytes`.
             Unavailable: the store cannot be reached.
         """
         return None
@@ -177,6 +188,34 @@ class Results(ABC):
         return []
 
 
+def is_intact(facts: Facts, file: Path) -> bool:
+    """Whether a file holds the bytes that were stored; results of early versions have no hash, only a size."""
+    if "sha256" not in facts:
+        return bool(facts.get("bytes") == file.stat().st_size)
+    with file.open("rb") as content:
+        return bool(hashlib.file_digest(content, "sha256").hexdigest() == facts["sha256"])
+
+
+def gone(key: str) -> ResultLost:
+    """Return the error for a result that was there and is not any more."""
+    return ResultLost(
+        "result-gone",
+        f"the stored result {key} was removed by somebody",
+        key=key,
+        remedy="restore it, or run the job again: it is regenerated (charged again)",
+    )
+
+
+def damaged(key: str, place: object) -> ResultLost:
+    """Return the error for a result that is there, but is not what was stored."""
+    return ResultLost(
+        "result-damaged",
+        f"the stored result {place} is damaged: its SHA-256 is not the one recorded when it was stored",
+        key=key,
+        remedy="restore it from a backup, or run the job again: it is regenerated (charged again)",
+    )
+
+
 def portable(facts: Facts) -> dict[str, Any]:
     """Return the facts without the answer's headers, most of their bulk: all that is used of them is a fact itself."""
     return {name: value for name, value in facts.items() if name != "headers"}
@@ -195,7 +234,7 @@ def metadata_text(facts: Facts) -> str:
     Raises:
         ValueError: even so there are too many of them.
     """
-    for most in (1000, 200, 60):
+    for most in (1000, 200, 64):  # never less than a SHA-256 has
         text = index_text({name: _cut(value, most) for name, value in portable(facts).items()})
         if len(text) <= _MOST:
             return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.state.conftest import FACTS
-from venice_batch.errors import ItemError, Unavailable
+from venice_batch.errors import ItemError, ResultLost
 from venice_batch.state import AnswerSetAside, FolderResults
 from venice_batch.storage import sweep_stale
 
@@ -108,7 +109,7 @@ def test_what_was_kept_first_stays(results: FolderResults, tmp_path: Path) -> No
     assert names(tmp_path) == {KEY, f"{KEY}.json"}
 
 
-@pytest.mark.parametrize("damage", ["shorter", "no-facts", "broken-facts"])
+@pytest.mark.parametrize("damage", ["shorter", "no-facts", "broken-facts", "other-facts"])
 def test_a_damaged_result_is_neither_taken_for_absent_nor_for_whole(
     results: FolderResults, tmp_path: Path, damage: str
 ) -> None:
@@ -119,10 +120,25 @@ def test_a_damaged_result_is_neither_taken_for_absent_nor_for_whole(
     elif damage == "no-facts":
         facts.unlink()
     else:
-        facts.write_text('{"price')
-    with pytest.raises(Unavailable, match="do not fit together") as caught:
-        results.find(KEY)
-    assert caught.value.remedy
+        facts.write_text('{"price' if damage == "broken-facts" else "[]")
+    assert results.find(KEY) is not None
+    with pytest.raises(ResultLost, match="is damaged") as caught:
+        results.bytes(KEY, tmp_path / "spare")
+    assert (caught.value.code, caught.value.key, caught.value.lasting) == ("result-damaged", KEY, False)
+    assert "again" in caught.value.remedy
+    results.discard(KEY)
+    assert results.find(KEY) is None
+    assert f"{KEY}.bad-1" in names(tmp_path)
+
+
+def test_a_flipped_bit_is_seen_by_the_hash(results: FolderResults, tmp_path: Path) -> None:
+    file = results.incoming(KEY)
+    file.write_bytes(b"picture")
+    results.keep(KEY, file, {**FACTS, "sha256": hashlib.sha256(b"picture").hexdigest()})
+    assert results.bytes(KEY, tmp_path / "spare").read_bytes() == b"picture"
+    (tmp_path / "ab" / KEY).write_bytes(b"pictuse")
+    with pytest.raises(ResultLost, match="is damaged"):
+        results.bytes(KEY, tmp_path / "spare")
 
 
 def test_a_result_that_somebody_removed_is_told_from_one_that_is_damaged(

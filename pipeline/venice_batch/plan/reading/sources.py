@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from venice_batch.errors import OutputError, SourceError
+from venice_batch.errors import AccessDenied, OutputError, SourceError
 from venice_batch.imaging import EXTENSIONS
 from venice_batch.job import FolderSource, Job, PromptsSource, UrlsSource
 from venice_batch.plan.metadata import is_json_lines
@@ -17,7 +17,7 @@ from venice_batch.plan.reading.prefetch import AT_ONCE, in_order
 from venice_batch.plan.reading.row_files import csv_rows, json_rows
 from venice_batch.plan.selection import glob
 from venice_batch.steps.canonical_json import digest
-from venice_batch.storage import Entry, open_store
+from venice_batch.storage import Entry, Store, open_store
 
 _SUFFIXES = frozenset(extension.removeprefix(".") for extension in EXTENSIONS)
 
@@ -50,13 +50,20 @@ def _looked_up(source: FolderSource, path: Path) -> Iterator[Candidate]:
     keys = (found for found in read_keys(_text(path), path) if included(found[0]))
     folder = source.path.folder
     at_once = AT_ONCE if folder is None else 1
-    for (key, line), entry in in_order(lambda found: store.stat(found[0]), keys, at_once):
+    for (key, line), entry in in_order(lambda found: _stat(store, found[0]), keys, at_once):
         if entry is None:
             yield Candidate(key, "", problem=f"is not in the source; {path}:{line} lists it", code="missing")
         elif folder is not None and _leads_out(folder, key):
             yield Candidate(key, entry.version, problem="is a link that leads out of the source")
         else:
             yield _candidate(entry)
+
+
+def _stat(store: Store, key: str) -> Entry | None:
+    try:
+        return store.stat(key)
+    except AccessDenied as error:
+        return Entry(key, 0, "", f"cannot be looked at: {error.told}")
 
 
 def _leads_out(root: Path, key: str) -> bool:

@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
-from venice_batch.errors import OutputError, SourceError, Unavailable, VeniceBatchError
+from venice_batch.errors import AccessDenied, OutputError, SourceError, Unavailable, VeniceBatchError
 from venice_batch.storage.s3.place import S3Place
 
 #: Everything that a call of a client, or reading its answer, may raise.
@@ -78,6 +78,11 @@ SETTING = Kind(
 )
 KMS = Kind(
     "the encryption key cannot be used", "check `kms_key_id`, and the rights kms:GenerateDataKey and kms:Decrypt on it"
+)
+DENIED = Kind(
+    "access is denied",
+    "give these credentials the right {right} there",
+    codes="AccessDenied AccountProblem AllAccessDisabled Forbidden InvalidObjectOwner 403 401",
 )
 ROLE = Kind("the role could not be assumed", "let these credentials assume `role_arn` (sts:AssumeRole), or change it")
 ARCHIVED = Kind("it is archived", "restore it, or exclude it, then run the job again", codes="InvalidObjectState")
@@ -168,11 +173,7 @@ KINDS = (
         "log in again or renew the token, then run the job again",
         codes="ExpiredToken ExpiredTokenException TokenRefreshRequired RequestExpired",
     ),
-    Kind(
-        "access is denied",
-        "give these credentials the right {right} there",
-        codes="AccessDenied AccountProblem AllAccessDisabled Forbidden InvalidObjectOwner 403 401",
-    ),
+    DENIED,
     Kind(
         "the bucket is in another region",
         "set `region` to the bucket's, or remove it: it is found out",
@@ -247,6 +248,8 @@ def translate(error: BaseException, call: Call, endpoint: str | None) -> VeniceB
         return SourceError(message, remedy=remedy)
     if kind is LONG:
         return OutputError(message, remedy=remedy)
+    if kind is DENIED:
+        return AccessDenied(message, remedy=remedy)
     return VeniceBatchError(message, remedy=remedy) if kind is BUG else Unavailable(message, remedy=remedy)
 
 

@@ -63,7 +63,7 @@ def download(client: S3Client, request: Mapping[str, Any], into: Path) -> str:
 
     Raises:
         Changed: there is no such object, or not with the etag asked for; `into` is gone then, as after any error.
-        ItemError: it is archived.
+        ItemError: it is archived, or this one may not be read: another owner's, or encrypted with a key of theirs.
     """
     with into.open("xb") as file:
         try:
@@ -108,6 +108,9 @@ def _unreadable(error: ClientError, request: Mapping[str, Any]) -> Exception:
     if code == "InvalidObjectState":
         kind = errors.ARCHIVED
         return ItemError("archived", kind.what, remedy=kind.remedy, lasting=False)
+    if (kind := errors.kind_of(error)) in {errors.DENIED, errors.KMS}:
+        remedy = kind.remedy.format(right="s3:GetObject")
+        return ItemError("unreadable", f"cannot be read: {kind.what} ({code or status})", remedy=remedy, lasting=False)
     if status == HTTPStatus.PRECONDITION_FAILED or (status == HTTPStatus.NOT_FOUND and code != "NoSuchBucket"):
         return Changed(request["Key"])
     return error

@@ -28,7 +28,7 @@ def _garbled(file: Path) -> None:
     file.with_name(file.name + ".json").write_text("[[[")
 
 
-DAMAGES: dict[str, Callable[[Path], None]] = {
+DAMAGES: dict[str, Callable[[Path], object]] = {
     "flipped.jpg": _flip,
     "short.jpg": lambda file: file.write_bytes(file.read_bytes()[:-7]),
     "empty.jpg": lambda file: file.write_bytes(b""),

@@ -206,7 +206,7 @@ class ItemError(VeniceBatchError):
 
 
 class ResultLost(ItemError):
-    """A stored result that an item needs is not what was stored; bought anew by the next run, not by this one.
+    """A stored result that an item needs is not what was stored; bought again by the next run, not by this one.
 
     Attributes:
         key: of the result.

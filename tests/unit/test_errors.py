@@ -14,13 +14,23 @@ import pytest
 import venice_batch
 from venice_batch import errors
 from venice_batch.cli import run
-from venice_batch.errors import PRECEDENCE, Exit, Interrupted, ItemError, JobError, Problem, VeniceBatchError
+from venice_batch.errors import (
+    PRECEDENCE,
+    Exit,
+    Interrupted,
+    ItemError,
+    JobError,
+    Problem,
+    ResultLost,
+    VeniceBatchError,
+)
 from venice_batch.venice import CallFailed
 
 #: Classes whose constructor takes more than a message.
 _OWN_WAY: dict[type[VeniceBatchError], Callable[[], VeniceBatchError]] = {
     JobError: lambda: JobError([Problem("job.yaml", 3, 7, "no such step", "write edit")]),
     ItemError: lambda: ItemError("broken", "it is broken", remedy="send another one"),
+    ResultLost: lambda: ResultLost("result-gone", "it is gone", key="ab", remedy="restore it"),
     CallFailed: lambda: CallFailed("key-refused", status=401),
 }
 

@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).parents[2] / "pipeline" / "venice_batch"
 #: A module imports strictly lower layers only. The emulator stands beside them: it imports none of them.
 LAYERS = {
     "errors": 0,
+    "trust": 0,
     "storage": 1,
     "venice": 1,
     "imaging": 1,

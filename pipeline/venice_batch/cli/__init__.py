@@ -14,13 +14,17 @@ from typing import NoReturn
 
 import click
 
+from venice_batch.cli.scrubbed_stream import scrubbed
 from venice_batch.errors import Exit, Interrupted, Unavailable, VeniceBatchError
+from venice_batch.trust import secrets
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command, turn what went wrong into text and an exit code, and exit."""
     from venice_batch.cli.commands import cli  # noqa: PLC0415 - `import venice_batch.cli` stays cheap
 
+    secrets.learn(os.environ)
+    sys.stdout, sys.stderr = scrubbed(sys.stdout), scrubbed(sys.stderr)
     # Without a handler SIGTERM would end the process without a word, and as a container's first process not at all.
     signal.signal(signal.SIGTERM, _terminated)
     sys.exit(run(cli, arguments))

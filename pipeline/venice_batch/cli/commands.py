@@ -78,6 +78,11 @@ def _item_filter(function: Function) -> Function:
     text = "Only items last modified since then: 2026-11-20, 2026-11-20T06:00Z, 36h, 7d."
     function = click.option("--since", metavar="TIME", help=text)(function)
     function = click.option("--budget", metavar="USD", help="Replaces budget.max_usd of the job.")(function)
+    text = (
+        "Let JOB read files there that it names, although it alone says where their lines go. Also: VENICE_ALLOW_READ."
+    )
+    folder = click.Path(path_type=Path)
+    function = click.option("--allow-read", type=folder, multiple=True, metavar="DIR", help=text)(function)
     text = "Also retry items that failed permanently."
     return click.option("--retry-failed", is_flag=True, help=text)(function)
 

@@ -36,6 +36,7 @@ class RunOptions:
     yes: bool = False
     wait: str | None = None
     log_format: str = "text"
+    allow_read: tuple[Path, ...] = ()
 
     @property
     def item_filter(self) -> ItemFilter:
@@ -59,7 +60,7 @@ class RunOptions:
             JobError: with every problem and its place.
             UsageError: the file cannot be read, or the budget is not a valid amount.
         """
-        job = settings.load_job(self.job, self.overrides)
+        job = settings.load_job(self.job, self.overrides, base_url=self.base_url, allow_read=self.allow_read)
         if self.workers is not None:
             job = replace(job, run=job.run.model_copy(update={"concurrency": self.workers}))
         if self.budget is not None:

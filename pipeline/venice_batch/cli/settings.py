@@ -9,20 +9,36 @@ from pathlib import Path
 
 from venice_batch.errors import KeyRefused, UsageError
 from venice_batch.job import Job, load
+from venice_batch.job.endpoints import restricted
 from venice_batch.run.session import state_root
 from venice_batch.storage import Place
+from venice_batch.trust.regular_file import open_regular
+from venice_batch.trust.secrets import MOST_BYTES
 from venice_batch.venice import OFFICIAL_URL, Api, Secret, is_loopback, is_official
 
 EMULATOR = "emulator"
 
 
-def load_job(file: Path, overrides: Sequence[str]) -> Job:
+def load_job(
+    file: Path, overrides: Sequence[str], *, base_url: str | None = None, allow_read: Sequence[Path] = ()
+) -> Job:
     """Load the job file with the process's environment.
+
+    Args:
+        file: the job file.
+        overrides: ``--set``.
+        base_url: ``--base-url``: the API's address is not the job's to name then.
+        allow_read: ``--allow-read``, besides the folders of VENICE_ALLOW_READ.
 
     Raises:
         JobError: with every problem and its place.
     """
-    return load(file, environ=os.environ, overrides=overrides)
+    job = load(file, environ=os.environ, overrides=overrides)
+    spoken = {*os.environ.values(), *(option.partition("=")[2] for option in overrides)}
+    if base_url or os.environ.get("VENICE_BASE_URL"):
+        spoken.add(job.api.base_url)
+    more = [Path(folder) for folder in os.environ.get("VENICE_ALLOW_READ", "").split(os.pathsep) if folder]
+    return restricted(job, spoken, [*allow_read, *more])
 
 
 def state_of(job: Job, option: str | None) -> Place:
@@ -65,9 +81,11 @@ def key(environ: Mapping[str, str] = os.environ) -> Secret:
             remedy="set VENICE_API_KEY or VENICE_API_KEY_FILE, or try the job with --base-url emulator",
         )
     try:
-        return Secret(Path(file).read_text("utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise KeyRefused(f"cannot read the key file {file}", remedy="check VENICE_API_KEY_FILE") from error
+        with open_regular(Path(file), MOST_BYTES) as opened:
+            return Secret(opened.stream.read().decode("utf-8"))
+    except (OSError, ValueError) as error:
+        why = f": {error.strerror}" if isinstance(error, OSError) else ""
+        raise KeyRefused(f"cannot read the key file {file}{why}", remedy="check VENICE_API_KEY_FILE") from error
 
 
 def host(url: str) -> str:

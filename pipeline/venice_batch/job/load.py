@@ -34,6 +34,7 @@ from venice_batch.steps.fields import known_fields
 from venice_batch.steps.scalars import Strict, quoted
 from venice_batch.steps.table import STEPS
 from venice_batch.storage import Access, Place
+from venice_batch.trust.regular_file import open_regular
 
 #: Every key at the top, in the order the documentation gives them.
 TOP_KEYS = (
@@ -57,6 +58,9 @@ _SOURCES: Mapping[str, type[FolderSource | PromptsSource | UrlsSource]] = {
     "urls": UrlsSource,
 }
 _REMEDY = "write `venice-batch run JOB.yaml` with the path of a job file; `venice-batch init` writes a starter"
+
+#: A file that is much larger is no job file, whatever it begins with.
+_MOST_BYTES = 1 << 30
 
 _Section = TypeVar("_Section", bound=Strict)
 
@@ -105,8 +109,8 @@ def loads(text: str, file: Path, *, environ: Mapping[str, str], overrides: Seque
 def _text(path: Path) -> str:
     try:
         # A few bytes a character at most; one byte more than that shows that the file is too long.
-        with path.open("rb") as file:
-            content = file.read(4 * MAX_CHARACTERS + 1)
+        with open_regular(path, _MOST_BYTES) as opened:
+            content = opened.stream.read(4 * MAX_CHARACTERS + 1)
     except FileNotFoundError:
         raise UsageError(f"{path}: there is no such job file", remedy=_REMEDY) from None
     except IsADirectoryError:

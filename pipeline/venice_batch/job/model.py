@@ -33,6 +33,7 @@ from venice_batch.job.notify import Notify
 from venice_batch.job.positions import Path as ValuePath
 from venice_batch.job.positions import Places
 from venice_batch.job.presets import PresetName
+from venice_batch.job.reading_rights import ReadingRights
 from venice_batch.job.renditions import MOST, RenditionSpec
 from venice_batch.steps.answer_checks.expectations import ExpectFields
 from venice_batch.steps.conditions import Condition
@@ -273,6 +274,7 @@ class Job:
         lease: seconds that a dead run keeps others away from a state on S3; None: a store without conditional writes.
         notify: who is told of a run, and where its figures go.
         places: where everything stands in the file.
+        reads: where the files that it names must lie; None: anywhere.
     """
 
     file: Path
@@ -288,6 +290,7 @@ class Job:
     lease: float | None
     notify: Notify
     places: Places = field(repr=False, compare=False)
+    reads: ReadingRights | None = None
 
     def place(self, path: ValuePath) -> tuple[int, int]:
         """Return line and column, from 1, of a value: ``("steps", 0, "scale")``, ``("output", "path")``.

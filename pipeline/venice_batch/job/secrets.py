@@ -6,12 +6,11 @@ import re
 from collections.abc import Mapping
 
 from venice_batch.errors import Problem
+from venice_batch.trust.secrets import AWS_VARIABLES, SHORTEST, scrub
 
 WHAT = "this looks like an API key"
 INSTEAD = "remove it: the key comes from VENICE_API_KEY or VENICE_API_KEY_FILE only"
 
-#: Variables that a job file, which may come from a stranger, could otherwise carry off to an address of its own.
-_CREDENTIALS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN")
 CREDENTIAL = "this is a secret of AWS, which has no place in a job"
 NO_CREDENTIAL = "remove it: buckets are reached with the AWS variables, files and roles as they are"
 
@@ -21,22 +20,20 @@ HIDDEN = "(an API key)"
 #: Keys of a mapping under which somebody would look for a place to put the API key.
 KEY_NAMES = frozenset({"key", "api_key", "api-key", "apikey", "token", "secret", "authorization", "bearer"})
 
+#: Also the bare beginning, and the emulator's: in a job file a key is wrong whatever it opens.
 _KEY = re.compile(r"VENICE_(?:INFERENCE|ADMIN)_KEY_[A-Za-z0-9_-]*", re.IGNORECASE)
-
-#: Shorter values of VENICE_API_KEY (as in tests: "x") would be found in ordinary words.
-_SHORTEST = 8
 
 
 def is_secret(text: str, environ: Mapping[str, str]) -> bool:
     """Tell whether a text contains an API key, by its look or by being the one of the environment."""
     key = environ.get("VENICE_API_KEY", "").strip()
-    return _KEY.search(text) is not None or (len(key) >= _SHORTEST and key in text)
+    return _KEY.search(text) is not None or (len(key) >= SHORTEST and key in text)
 
 
 def is_credential(text: str, environ: Mapping[str, str]) -> bool:
-    """Tell whether a text contains a secret of AWS that the environment holds."""
-    held = [environ.get(name, "") for name in _CREDENTIALS]
-    return any(len(value) >= _SHORTEST and value in text for value in held)
+    """Tell whether a text contains a secret of AWS, which a stranger's job could carry off to an address of its own."""
+    held = [environ.get(name, "") for name in AWS_VARIABLES]
+    return any(len(value) >= SHORTEST and value in text for value in held) or scrub(text) != text
 
 
 def hide(text: str, file: str, environ: Mapping[str, str]) -> tuple[str, list[Problem]]:
@@ -62,6 +59,6 @@ def hide(text: str, file: str, environ: Mapping[str, str]) -> tuple[str, list[Pr
 
 def _pattern(environ: Mapping[str, str]) -> re.Pattern[str]:
     key = environ.get("VENICE_API_KEY", "").strip()
-    if len(key) < _SHORTEST:
+    if len(key) < SHORTEST:
         return _KEY
     return re.compile(f"{re.escape(key)}|{_KEY.pattern}", re.IGNORECASE)

@@ -28,6 +28,11 @@ class Place(ABC):
         return None
 
     @property
+    def endpoint_url(self) -> str:
+        """The address of a server that this place itself names; empty where the environment says, or there is none."""
+        return ""
+
+    @property
     @abstractmethod
     def identity(self) -> str:
         """A text that two places have in common only if they are the same one."""

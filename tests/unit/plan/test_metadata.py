@@ -175,7 +175,8 @@ def test_an_empty_value_that_nobody_needs_is_no_trouble(bench: Bench) -> None:
     ("text", "told"),
     [
         ("key,title\na.png,x\nb.png,y\na.png,z\n", [":4:", "line 2"]),
-        ("title\nx\n", ["'key' or 'stem'", "title"]),
+        ("title,brand\nx,y\n", ["'key' or 'stem'", "title, brand"]),
+        ("s3cret of somebody\nx\n", ["'key' or 'stem'", "one of its columns, whose names"]),
         ("key,title\n,x\n", [":2:", "no key"]),
         ("key,title\na.png,x,y\n", [":2:", "3 values"]),
         ("key,title,title\n", [":1:", "same name"]),

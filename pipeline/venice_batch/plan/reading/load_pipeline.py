@@ -9,9 +9,9 @@ from venice_batch import imaging
 from venice_batch.errors import ItemError, JobError, SourceError
 from venice_batch.imaging import Limits
 from venice_batch.job import FolderSource, Job, PromptsSource, UrlsSource
+from venice_batch.job.reading_rights import ReadingRights
 from venice_batch.plan.metadata import MetadataTable
 from venice_batch.plan.pipeline import Pipeline
-from venice_batch.plan.reading.probe import file_hash
 from venice_batch.plan.reading.row_files import read_table
 from venice_batch.plan.reading.sidecars import Sidecars
 from venice_batch.steps.chain import Chain, Step, needs_bytes
@@ -20,6 +20,7 @@ from venice_batch.steps.paid import PaidStep
 from venice_batch.steps.references import FileRef
 from venice_batch.steps.table import build
 from venice_batch.steps.templating import is_open
+from venice_batch.trust import named_file
 
 #: API hosts that reach whatever this machine reaches.
 _ON_THIS_MACHINE = frozenset({"emulator", "loopback"})
@@ -30,6 +31,7 @@ class JobFiles:
 
     def __init__(self, job: Job) -> None:
         self._source = job.source
+        self._rights = job.reads
         self._hashes: dict[Path, str] = {}
 
     def table(self, choose: Callable[[Sequence[str]], Iterable[str]]) -> MetadataTable | None:
@@ -40,7 +42,7 @@ class JobFiles:
         """
         if isinstance(self._source, PromptsSource) or self._source.metadata is None:
             return None
-        return read_table(self._source.metadata, choose)
+        return read_table(self._source.metadata, choose, self._rights)
 
     def sidecars(self, names: Sequence[str]) -> Sidecars | None:
         """Return the files beside the pictures; None where the source has no files."""
@@ -54,8 +56,7 @@ class JobFiles:
         """
         if path not in self._hashes:
             try:
-                imaging.check_size(imaging.verify(path).size, limits)
-                self._hashes[path] = file_hash(path)
+                self._hashes[path] = _picture_hash(path, self._rights, limits)
             except ItemError as error:
                 raise ItemError("reference", f"{path}, which its row names: {error.message}") from error
             except OSError as error:
@@ -76,7 +77,7 @@ def make_pipeline(job: Job, host: str) -> Pipeline:
     by_url = _is_by_url(job, steps[0], host)
     has_pictures = (isinstance(job.source, FolderSource) and not by_url) or fetches
     implicit = [orient()] if has_pictures and steps[0].name != "orient" else []
-    hashes = _hashes(steps, _paths_by_item(job, steps))
+    hashes = _hashes(steps, _paths_by_item(job, steps), job.reads)
     pinned = [
         step.pinned(hashes) if isinstance(step, LocalStep) and hashes.keys() >= set(step.unpinned) else step
         for step in steps
@@ -123,21 +124,41 @@ def _paths(step: Step) -> set[Path]:
     return {ref.path for ref in step.images if isinstance(ref, FileRef)}
 
 
-def _hashes(steps: Sequence[Step], later: frozenset[Path]) -> dict[Path, str]:
+def _hashes(steps: Sequence[Step], later: frozenset[Path], rights: ReadingRights | None) -> dict[Path, str]:
     """Return the SHA-256 of every file that a step names, less those to be known `later`.
 
     A logo that is no picture, or too small for the API, is told here and not once an item.
     """
+    hashes: dict[Path, str] = {}
     named = [(path, step) for step in steps for path in _paths(step) - later]
     try:
-        hashes = {path: file_hash(path) for path, _ in named}
         for path, step in named:
-            imaging.check_size(imaging.verify(path).size, step.limits if isinstance(step, PaidStep) else Limits())
+            limits = step.limits if isinstance(step, PaidStep) else Limits()
+            hashes[path] = _picture_hash(path, rights, limits)
     except ItemError as error:
         raise SourceError(f"{path}, which a step names: {error.message}", remedy="name another picture") from error
     except OSError as error:
         raise SourceError(
-            f"cannot read {error.filename}, which a step names: {error.strerror}",
+            f"cannot read {path}, which a step names: {error.strerror}",
             remedy="check the path in the step's `images`, or in the `file` of overlay",
         ) from error
     return hashes
+
+
+def _picture_hash(path: Path, rights: ReadingRights | None, limits: Limits) -> str:
+    """Return the hash of a picture that a job or a row names, once it is known to be one, and fit to be sent.
+
+    Raises:
+        ItemError: it is no picture, or too small; what it is instead is not said: it may be anybody's file.
+        OSError: it cannot be read, or must not be.
+    """
+    if rights is not None:
+        rights.check(path)
+    found = named_file.sha256(path)
+    try:
+        imaging.check_size(imaging.verify(path).size, limits)
+    except ItemError as error:
+        if error.code != "not-a-picture":
+            raise
+        raise ItemError("not-a-picture", "not a picture that can be read", remedy=error.remedy) from None
+    return found

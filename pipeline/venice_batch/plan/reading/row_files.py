@@ -4,35 +4,42 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from venice_batch.errors import SourceError
 from venice_batch.job.model import MetadataFile
+from venice_batch.job.reading_rights import ReadingRights
 from venice_batch.plan.metadata import MetadataTable, is_json_lines, row_name
+from venice_batch.plan.reading.named_lists import text_lines
 
 
-def read_table(file: MetadataFile, choose: Callable[[Sequence[str]], Iterable[str]]) -> MetadataTable:
+def read_table(
+    file: MetadataFile, choose: Callable[[Sequence[str]], Iterable[str]], rights: ReadingRights | None = None
+) -> MetadataTable:
     """Read a metadata file, and of it only the columns that `choose` takes of all; it is called once, before any row.
+
+    `rights` say where it must lie.
 
     Raises:
         SourceError: the file cannot be read, has no column that names items, or names an item twice; with the line.
     """
     path = file.file
-    columns = tuple(_columns(path))
+    columns = tuple(_columns(path, rights))
     by = _naming_column(file, columns)
     kept = tuple(dict.fromkeys(choose(columns)))
     rows: dict[str, tuple[int, tuple[str, ...]]] = {}
     # Brands and categories come again and again: each text is kept once.
     shared: dict[str, str] = {}
-    for line, (written, *values) in _values(path, (by, *kept)):
+    for line, (written, *values) in _values(path, rights, (by, *kept)):
         name = row_name(written.strip())
         if not name:
             raise SourceError(f"{path}:{line}: the row has no {by}", remedy="fill it in, or remove the row")
         if name in rows:
             raise SourceError(
-                f"{path}:{line}: {name!r} stands there twice, first in line {rows[name][0]}",
+                f"{path}:{line}: the same {by} as in line {rows[name][0]}",
                 remedy="remove one of them",
             )
         rows[name] = line, tuple(shared.setdefault(text, text) for text in values)
@@ -47,24 +54,34 @@ def _naming_column(file: MetadataFile, columns: Sequence[str]) -> str:
     named = " or ".join(repr(column) for column in candidates)
     raise SourceError(
         f"{file.file}: no column {named} tells which row belongs to which picture",
-        remedy=f"add it, or write source.metadata.by: one of {', '.join(columns) or 'nothing: it is empty'}",
+        remedy=f"add it, or write source.metadata.by: one of {_shown(columns)}",
     )
 
 
-def _columns(path: Path) -> Iterable[str]:
+def _shown(columns: Sequence[str]) -> str:
+    """Return the names of columns where they are such: the first line of a file that is no table is not repeated."""
+    if not columns:
+        return "nothing: it is empty"
+    are_names = len(columns) > 1 and all(_NAME.fullmatch(column) for column in columns)
+    return ", ".join(columns) if are_names else "its columns, whose names are in its first line"
+
+
+def _columns(path: Path, rights: ReadingRights | None) -> Iterable[str]:
     """Return the names of all columns, each once: of a header, or of all the objects."""
     if not is_json_lines(path):
-        return csv_rows(_lines(path), path)[0]
-    return dict.fromkeys(name for _, found in json_rows(_lines(path), path, _EXAMPLE) for name in found)
+        return csv_rows(text_lines(path, rights, "source.metadata"), path)[0]
+    return dict.fromkeys(
+        name for _, found in json_rows(text_lines(path, rights, "source.metadata"), path, _EXAMPLE) for name in found
+    )
 
 
-def _values(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+def _values(path: Path, rights: ReadingRights | None, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
     """Yield line and values of `columns`, row by row."""
     if is_json_lines(path):
-        for line, found in json_rows(_lines(path), path, _EXAMPLE):
+        for line, found in json_rows(text_lines(path, rights, "source.metadata"), path, _EXAMPLE):
             yield line, [_text(found.get(column)) for column in columns]
     else:
-        header, rows = csv_rows(_lines(path), path)
+        header, rows = csv_rows(text_lines(path, rights, "source.metadata"), path)
         places = [header.index(column) for column in columns]
         for line, row in rows:
             yield line, [row[place] for place in places]
@@ -76,20 +93,9 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+#: What a column is called; nobody's password looks like all columns of a table.
+_NAME = re.compile(r"\w[\w .-]{0,30}")
 _EXAMPLE = '{"key": …, "title": …}'
-
-
-def _lines(path: Path) -> Iterator[str]:
-    """Yield the lines with their ends, without holding the file; only line feeds end one."""
-    number = 0
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-    except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror}", remedy="check source.metadata") from error
-    except UnicodeDecodeError as error:
-        raise SourceError(f"{path}:{number}: not UTF-8 text", remedy="save the file as UTF-8") from error
 
 
 def csv_rows(lines: Iterable[str], path: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
@@ -143,7 +149,7 @@ def _json_row(written: str, place: str, example: str) -> dict[str, Any]:
             f"{place}: holds half a character, {error.object[error.start : error.end]!r}", remedy="correct the text"
         ) from error
     except (ValueError, RecursionError) as error:
-        raise SourceError(f"{place}: not JSON: {error}", remedy="write one JSON object per line") from error
+        raise SourceError(f"{place}: not JSON", remedy="write one JSON object per line") from error
     if not isinstance(found, dict):
         raise SourceError(f"{place}: not a JSON object", remedy=f"write {example}")
     return found

@@ -11,8 +11,10 @@ from urllib.parse import unquote, urlsplit
 from venice_batch.errors import AccessDenied, OutputError, SourceError
 from venice_batch.imaging import EXTENSIONS
 from venice_batch.job import FolderSource, Job, PromptsSource, UrlsSource
+from venice_batch.job.reading_rights import ReadingRights
 from venice_batch.plan.metadata import is_json_lines
 from venice_batch.plan.model import Candidate
+from venice_batch.plan.reading.named_lists import text_lines
 from venice_batch.plan.reading.prefetch import AT_ONCE, in_order
 from venice_batch.plan.reading.row_files import csv_rows, json_rows
 from venice_batch.plan.selection import glob
@@ -28,15 +30,16 @@ def candidates(job: Job) -> Iterator[Candidate]:
     Raises:
         SourceError: the folder or file is missing, unreadable, or not in the form it must have.
     """
+    rights = job.reads
     match job.source:
         case FolderSource(keys=None):
             yield from _listed(job.source)
         case FolderSource(keys=Path() as path):
-            yield from _looked_up(job.source, path)
+            yield from _looked_up(job.source, _text(path, rights, "keys"), path)
         case PromptsSource(prompts=path):
-            yield from _unique(_prompts(path), path)
+            yield from _unique(_prompts(_text(path, rights, "prompts"), path), path)
         case UrlsSource(urls=path):
-            yield from _unique(_addresses(path), path)
+            yield from _unique(_addresses(_text(path, rights, "urls"), path), path)
 
 
 def _listed(source: FolderSource) -> Iterator[Candidate]:
@@ -44,10 +47,10 @@ def _listed(source: FolderSource) -> Iterator[Candidate]:
     return (_candidate(entry) for entry in open_store(source.path).list() if included(entry.key))
 
 
-def _looked_up(source: FolderSource, path: Path) -> Iterator[Candidate]:
+def _looked_up(source: FolderSource, text: str, path: Path) -> Iterator[Candidate]:
     """Yield the objects that a file of keys names, asked for one by one: the rest of the source is not even listed."""
     store, included = open_store(source.path), _included(source)
-    keys = (found for found in read_keys(_text(path), path) if included(found[0]))
+    keys = (found for found in read_keys(text, path) if included(found[0]))
     folder = source.path.folder
     at_once = AT_ONCE if folder is None else 1
     for (key, line), entry in in_order(lambda found: _stat(store, found[0]), keys, at_once):
@@ -100,9 +103,7 @@ def read_keys(text: str, path: Path) -> Iterator[tuple[str, int]]:
         if not key.strip() or key.startswith("#"):
             continue
         if key in seen:
-            raise SourceError(
-                f"{path}:{line}: {key!r} stands there twice, first in line {seen[key]}", remedy="remove one of them"
-            )
+            raise SourceError(f"{path}:{line}: the same key as in line {seen[key]}", remedy="remove one of them")
         seen[key] = line
         _refuse_unsafe(key, f"{path}:{line}")
         yield key, line
@@ -112,15 +113,15 @@ def _refuse_unsafe(key: str, place: str) -> None:
     parts = key.split("/")
     if "\0" in key or {"", ".", ".."} & set(parts):
         raise SourceError(
-            f"{place}: {key!r} is no key of the source",
+            f"{place}: this is no key of the source",
             remedy="write keys relative to `source.path`, such as shoes/red.jpg",
         )
     if any(part.startswith(".") for part in parts):
-        raise SourceError(f"{place}: {key!r} is hidden, and hidden files are left out", remedy="rename or remove it")
+        raise SourceError(f"{place}: the key is hidden, and hidden files are left out", remedy="rename or remove it")
 
 
-def _prompts(path: Path) -> Iterator[Candidate]:
-    for line, row in _prompt_rows(path):
+def _prompts(text: str, path: Path) -> Iterator[Candidate]:
+    for line, row in _prompt_rows(text, path):
         identity = row.get("id", "").strip()
         if not identity:
             raise SourceError(
@@ -129,8 +130,7 @@ def _prompts(path: Path) -> Iterator[Candidate]:
         yield Candidate(identity, digest(dict(row)), columns=row)
 
 
-def _prompt_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    text = _text(path)
+def _prompt_rows(text: str, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     if is_json_lines(path):
         # Not `splitlines`: JSON may hold U+2028 and its like as they are, and they end no line.
         for line, found in json_rows(text.split("\n"), path, '{"id": …, "prompt": …}'):
@@ -144,16 +144,14 @@ def _prompt_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         yield line, dict(zip(header, row, strict=True))
 
 
-def _addresses(path: Path) -> Iterator[Candidate]:
-    for line, written in enumerate(_text(path).splitlines(), 1):
+def _addresses(text: str, path: Path) -> Iterator[Candidate]:
+    for line, written in enumerate(text.splitlines(), 1):
         url = written.strip()
         if not url or url.startswith("#"):
             continue
         parts = urlsplit(url)
         if parts.scheme != "https" or not parts.hostname or parts.username or parts.password:
-            raise SourceError(
-                f"{path}:{line}: not an https address: {url!r}", remedy="write one https:// address a line"
-            )
+            raise SourceError(f"{path}:{line}: not an https address", remedy="write one https:// address a line")
         key = unquote(f"{parts.hostname}{parts.path}").rstrip("/")
         yield Candidate(key, digest(url), url=url)
 
@@ -167,14 +165,8 @@ def _unique(found: Iterator[Candidate], path: Path) -> Iterator[Candidate]:
         yield candidate
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8-sig")
-    except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror}", remedy="check the path in `source`") from error
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise SourceError(f"{path}:{line}: not UTF-8 text", remedy="save the file as UTF-8") from error
+def _text(path: Path, rights: ReadingRights | None, key: str) -> str:
+    return "".join(text_lines(path, rights, f"source.{key}"))
 
 
 # Where inputs may lie

@@ -76,9 +76,14 @@ class S3Place(Place):
         return replace(self, prefix=f"{self.prefix}{name.strip('/')}/")
 
     @property
+    def endpoint_url(self) -> str:
+        """The address of a store other than AWS (see `Place.endpoint_url`)."""
+        return self.access.endpoint_url or ""
+
+    @property
     def identity(self) -> str:
         """The address with its endpoint (see `Place.identity`)."""
-        return f"{self.access.endpoint_url or ''} {self}"
+        return f"{self.endpoint_url} {self}"
 
     def holds(self, other: Place) -> bool:
         """Whether `other` lies below this prefix, in the same store (see `Place.holds`)."""
@@ -94,10 +99,9 @@ class S3Place(Place):
 
     def url_problem(self, *, from_here: bool) -> str:
         """Return a problem where the endpoint speaks no TLS (see `Place.url_problem`)."""
-        endpoint = self.access.endpoint_url or ""
-        if from_here or urlsplit(endpoint).scheme != "http":
+        if from_here or urlsplit(self.endpoint_url).scheme != "http":
             return ""
-        return f"the API reads https addresses only, and the bucket is at {endpoint}"
+        return f"the API reads https addresses only, and the bucket is at {self.endpoint_url}"
 
     def store(self) -> S3Store:
         """Return the store there (see `Place.store`)."""

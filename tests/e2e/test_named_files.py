@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,8 +15,6 @@ KEY = "VENICE_INFERENCE_KEY_never.seen-4711"
 #: Looks like nothing in particular: only what it says may give it away.
 PASSWORD = "correct-horse-battery"  # noqa: S105 - opens nothing
 AWS_SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLE"  # noqa: S105 - likewise
-#: Seconds for a refusal on a busy machine; what hangs takes for ever.
-_AT_ONCE = 10.0
 
 
 def _sources(file: Path | str) -> list[Mapping[str, object]]:
@@ -33,9 +30,7 @@ def _sources(file: Path | str) -> list[Mapping[str, object]]:
 def _plan(work: Work, source: Mapping[str, object], step: object = CUT, env: Mapping[str, str] | None = None) -> Ended:
     first = {"generate": {"model": "venice-sd35"}} if "prompts" in source else step
     work.write(first, source=source)
-    begun = time.monotonic()
-    ended = work.venice("plan", work.job, env=env)
-    assert time.monotonic() - begun < _AT_ONCE, "it hangs"
+    ended = work.venice("plan", work.job, env=env)  # what hangs ends as a timeout
     assert "Traceback" not in ended.text
     return ended
 

@@ -14,6 +14,7 @@ from typing import NoReturn
 
 import click
 
+from venice_batch.cli.network_environment import keep_loopback_unproxied
 from venice_batch.cli.scrubbed_stream import scrubbed
 from venice_batch.errors import Exit, Interrupted, Unavailable, VeniceBatchError
 from venice_batch.trust import secrets
@@ -24,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from venice_batch.cli.commands import cli  # noqa: PLC0415 - `import venice_batch.cli` stays cheap
 
     secrets.learn(os.environ)
+    keep_loopback_unproxied(os.environ)
     sys.stdout, sys.stderr = scrubbed(sys.stdout), scrubbed(sys.stderr)
     # Without a handler SIGTERM would end the process without a word, and as a container's first process not at all.
     signal.signal(signal.SIGTERM, _terminated)

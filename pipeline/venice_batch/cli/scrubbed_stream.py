@@ -9,8 +9,10 @@ from typing import Any, TextIO, cast
 from venice_batch.trust.secrets import scrub
 
 
-def scrubbed(stream: TextIO) -> TextIO:
-    """Return what writes to `stream` without the secrets; a stream that was closed before the start stays None."""
+def scrubbed(stream: Any) -> TextIO:
+    """Return what writes to a text stream without the secrets; one that was closed before the start stays None."""
+    if stream is None:
+        return cast("TextIO", None)
     if isinstance(stream, io.TextIOWrapper) and codecs.lookup(stream.encoding).name == "ascii":
         # As click would do by itself, below this stream.
         stream.reconfigure(encoding="utf-8", errors="replace")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from venice_batch.cli import network_environment
 from venice_batch.errors import KeyRefused, UsageError
 from venice_batch.job import Job, load
 from venice_batch.job.endpoints import restricted
@@ -98,9 +99,10 @@ def api(url: str, *, needs_key: bool = True) -> Iterator[Api]:
     """Give access to the API at `url`, starting the bundled emulator when that is what it says.
 
     Raises:
-        UsageError: the address is no address, or the emulator is not installed.
+        UsageError: the address is no address, a proxy cannot be used, or the emulator is not installed.
         KeyRefused: there is no key.
     """
+    network_environment.check(os.environ)
     if url != EMULATOR:
         yield Api(url, key() if needs_key or _has_key() else None)
         return

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import httpx2
 
 from venice_batch.job.notify import Address
+from venice_batch.trust.secrets import scrub
 
 #: Seconds for a connection, and for each silence of the server.
 _TIMEOUT = httpx2.Timeout(5.0)
@@ -122,10 +123,14 @@ class _Delivery(threading.Thread):
             httpx2.Client(follow_redirects=False, timeout=_TIMEOUT) as client,
             # Streamed and left unread: the status is all that counts, and a body may never end.
             client.stream(
-                message.method, message.to.reveal(), content=message.body or None, headers=headers
+                message.method, message.to.reveal(), content=_scrubbed(message.body), headers=headers
             ) as response,
         ):
             return _judge(response, pause)
+
+
+def _scrubbed(body: bytes) -> bytes | None:
+    return scrub(body.decode("utf-8", "replace")).encode() or None
 
 
 def _judge(response: httpx2.Response, pause: float) -> tuple[str, float | None]:

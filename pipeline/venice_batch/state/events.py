@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+
+from venice_batch.trust.secrets import scrub
 
 #: The states of an item; done is final until the input or the recipe changes.
 STATES = ("pending", "running", "done", "failed", "waiting", "invalid", "flagged", "uncertain", "vanished")
@@ -193,6 +195,20 @@ Event = (
     | ResultGone
     | Released
 )
+
+
+#: Fields that hold words of somebody else: of a server, of a file's content, of the machine.
+_FOREIGN = ("reason", "outcome", "request_id", "model_served", "facts")
+
+
+def scrubbed(event: Event) -> Event:
+    """Return the event without secrets that somebody else's words repeat."""
+    changed: dict[str, str] = {}
+    for name in _FOREIGN:
+        text = getattr(event, name, None)
+        if text and (clean := scrub(text)) != text:
+            changed[name] = clean
+    return replace(event, **changed) if changed else event  # type: ignore[arg-type]  # they are fields of this event
 
 
 Statement = tuple[str, tuple[object, ...]]

@@ -14,7 +14,7 @@ from typing import TypeVar
 from venice_batch.errors import VeniceBatchError
 from venice_batch.state import schema
 from venice_batch.state.bucket_journal import AT_REST, UNDER_WAY, BucketJournal
-from venice_batch.state.events import COUNTED, Begun, Event, ItemId, ItemMoved, Reserved, Settled, apply
+from venice_batch.state.events import COUNTED, Begun, Event, ItemId, ItemMoved, Reserved, Settled, apply, scrubbed
 from venice_batch.state.lease import Lease, NeverExpires
 from venice_batch.state.results import Result, Results
 from venice_batch.state.rows import (
@@ -109,7 +109,7 @@ class State:
                 as far as this run can tell, and a state in a bucket takes no further ones.
             LeaseLost: another run holds the state; likewise.
         """
-        group = list(events)
+        group = [scrubbed(event) for event in events]
         if group:
             self._record([*group, *self.results.unrecorded(final=False)])
 

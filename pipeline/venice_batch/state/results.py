@@ -14,6 +14,7 @@ from typing import Any
 from venice_batch.errors import ResultLost
 from venice_batch.state.events import AnswerSetAside, Event, ResultStored
 from venice_batch.storage import Entry, Store
+from venice_batch.trust.secrets import scrub
 
 Facts = Mapping[str, Any]
 
@@ -222,8 +223,8 @@ def portable(facts: Facts) -> dict[str, Any]:
 
 
 def index_text(facts: Facts) -> str:
-    """Return facts as the manifest keeps them: ASCII JSON with sorted names."""
-    return json.dumps(portable(facts), sort_keys=True, separators=(",", ":"))
+    """Return facts as the manifest keeps them: ASCII JSON with sorted names, and without secrets."""
+    return scrub(json.dumps(portable(facts), sort_keys=True, separators=(",", ":")))
 
 
 def metadata_text(facts: Facts) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from venice_batch.storage.store import Exists
+from venice_batch.trust.secrets import scrub
 
 #: Ours, and what the client unpacks beside it (`<name>.answer`).
 _TEMPORARY = re.compile(r"^\.vb-[0-9a-f]{16}(\.answer)?$")
@@ -60,13 +61,15 @@ class Disk:
     def write_whole(self, target: Path, text: str) -> None:
         """Write a small file in one step, durably: readers and a kill at any instant find the old text or the new one.
 
+        The last scrub before reports, metrics and facts of answers: no secret gets into a text.
+
         Raises:
             OSError: it could not be written; what was there before is untouched.
         """
         temporary = temporary_beside(target)
         try:
             with temporary.open("xb") as file:
-                content = text.encode("utf-8")
+                content = scrub(text).encode("utf-8")
                 self._write_all(file.fileno(), content)
                 self._ensure_whole(file.fileno(), len(content))
             self.replace(temporary, target)

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from venice_batch.errors import KeyRefused, UsageError
+from venice_batch.trust import secrets
 
 OFFICIAL_URL = "https://api.venice.ai/api/v1"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _ADMIN_PREFIX = "VENICE_ADMIN_KEY_"
-#: What a key looks like; used to blank keys that a server echoes in its error text.
-_KEY_SHAPE = re.compile(r"VENICE_(?:INFERENCE|ADMIN)_KEY_[\w.-]+")
 #: An address and its query, which may hold a signature.
 _QUERY = re.compile(r"(https?://[^\s?\"'<>]+)\?[^\s\"'<>]+")
 
@@ -97,8 +96,8 @@ class Api:
         A signed address that was sent and comes back in an error would let its readers fetch the picture.
         """
         if self.key is not None:
-            text = text.replace(self.key.reveal(), "***")
-        return _QUERY.sub(r"\1?***", _KEY_SHAPE.sub("***", text))
+            text = text.replace(self.key.reveal(), secrets.HIDDEN)
+        return _QUERY.sub(r"\1?***", secrets.scrub(text))
 
 
 def host_id(base_url: str) -> str:

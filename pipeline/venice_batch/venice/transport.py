@@ -18,6 +18,7 @@ from typing import Any
 import httpx2
 
 from venice_batch.errors import VeniceBatchError
+from venice_batch.trust import secrets
 from venice_batch.venice.address import Api
 from venice_batch.venice.download import Download
 from venice_batch.venice.error_body import request_id, response_failure
@@ -231,7 +232,8 @@ class HttpClient:
     ) -> Received:
         response = self._http.send(self._request(outgoing, trace), stream=True)
         try:
-            headers = {name.lower(): value for name, value in response.headers.items()}
+            # A server may repeat what it was sent, and headers are kept with the answer.
+            headers = {name.lower(): self._scrubbed(value) for name, value in response.headers.items()}
             trace.request_id = request_id(headers)
             if on_headers is not None:
                 on_headers(headers)
@@ -246,6 +248,10 @@ class HttpClient:
         finally:
             response.close()
         return Received(response.status_code, headers, size, begun, ended, max(ended - begun, 0.0))
+
+    def _scrubbed(self, header: str) -> str:
+        key = self._api.key
+        return secrets.scrub(header if key is None else header.replace(key.reveal(), secrets.HIDDEN))
 
     def _request(self, outgoing: Outgoing, trace: RequestTrace) -> httpx2.Request:
         headers = {}

@@ -135,9 +135,11 @@ def _without_pictures(data: Mapping[str, Any]) -> dict[str, Any]:
 def _short(value: object) -> object:
     if isinstance(value, list):
         return [_short(each) for each in value]
+    if isinstance(value, dict):
+        return _without_pictures(value)
     if isinstance(value, str) and value.startswith(("http://", "https://")):
         return value
-    return f"<{len(value)}>" if isinstance(value, (str, bytes)) else "<…>"
+    return f"<{len(value)}>" if isinstance(value, (str, bytes)) else value
 
 
 def _model_headers(model: Model) -> dict[str, str]:

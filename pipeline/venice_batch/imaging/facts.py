@@ -151,7 +151,8 @@ class Limits:
         max_side: longest side in pixels, inclusive.
         max_bytes: a file must be smaller than this many bytes.
         formats: Pillow names of the formats it takes.
-        too_many_pixels: so many and more are refused, and not met by shrinking either: see `check_size`.
+        enlarged_within: most pixels of what it is enlarged to; a picture that cannot grow below that is refused: see
+            `check_size`.
     """
 
     min_pixels: int | None = None
@@ -160,7 +161,7 @@ class Limits:
     formats: tuple[str, ...] = API_FORMATS
     max_side: int | None = None
     min_side: int | None = None
-    too_many_pixels: int | None = None
+    enlarged_within: int | None = None
 
 
 def oriented(facts: Facts) -> Facts:
@@ -239,10 +240,9 @@ def check_size(size: tuple[int, int], limits: Limits, taker: str = "the API") ->
     if limits.min_side is not None and min(size) < limits.min_side:
         text = f"{shape} is too narrow: {taker} takes {limits.min_side} pixels or more on each side"
         raise ItemError("too-small", text, remedy="use a larger original, or pad it first")
-    if limits.too_many_pixels is not None and pixels >= limits.too_many_pixels:
-        text = (
-            f"{shape} is as large as {taker} makes pictures: no result has more than {limits.too_many_pixels:,} pixels"
-        )
-        raise ItemError(
-            "too-large", text, remedy="leave it out with `when: {pixels_below: 16777216}`, or shrink it first"
-        )
+    most = limits.enlarged_within
+    # An enlargement up to the limit leaves sides that were rounded: what cannot grow by two pixels is full grown.
+    if most is not None and max(size) * math.sqrt(most / pixels) < max(size) + 2:
+        text = f"{shape} is as large as {taker} makes pictures: no result has more than {most:,} pixels"
+        remedy = f"leave it out with `when: {{pixels_below: {most}}}`, or shrink it first"
+        raise ItemError("too-large", text, remedy=remedy)

@@ -156,7 +156,7 @@ class Upscale(PaidStep):
     endpoint: ClassVar[str] = "/image/upscale"
     # From the cap on nothing can be enlarged: the API answers 400.
     limits: ClassVar[Limits] = Limits(
-        min_pixels=API_MIN_PIXELS, min_side=API_MIN_SIDE, max_bytes=MAX_FILE_BYTES, too_many_pixels=UPSCALE_CAP
+        min_pixels=API_MIN_PIXELS, min_side=API_MIN_SIDE, max_bytes=MAX_FILE_BYTES, enlarged_within=UPSCALE_CAP
     )
 
     @property

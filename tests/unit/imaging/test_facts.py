@@ -120,8 +120,9 @@ def test_the_minimum_itself_is_enough() -> None:
     [
         ((63, 9000), Limits(min_side=API_MIN_SIDE), "too-small"),
         ((9000, 63), Limits(min_side=API_MIN_SIDE), "too-small"),
-        ((4096, 4096), Limits(too_many_pixels=UPSCALE_CAP), "too-large"),
-        ((5000, 3600), Limits(too_many_pixels=UPSCALE_CAP), "too-large"),
+        ((4096, 4096), Limits(enlarged_within=UPSCALE_CAP), "too-large"),
+        ((4095, 4096), Limits(enlarged_within=UPSCALE_CAP), "too-large"),
+        ((5000, 3600), Limits(enlarged_within=UPSCALE_CAP), "too-large"),
     ],
 )
 def test_a_narrow_or_full_grown_picture_is_refused(size: tuple[int, int], limits: Limits, code: str) -> None:
@@ -132,7 +133,7 @@ def test_a_narrow_or_full_grown_picture_is_refused(size: tuple[int, int], limits
 
 def test_a_side_of_64_and_a_pixel_below_the_cap_are_enough() -> None:
     check_size((64, 1024), Limits(min_pixels=API_MIN_PIXELS, min_side=API_MIN_SIDE))
-    check_size((4095, 4097), Limits(too_many_pixels=UPSCALE_CAP))
+    check_size((4090, 4090), Limits(enlarged_within=UPSCALE_CAP))
 
 
 @given(width=st.integers(1, 60_000), height=st.integers(1, 60_000), limit=st.integers(1, 40_000_000))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.venice.conftest import KEY, PNG, Kit, picture, refuse, reply
+from tests.contract.venice.conftest import KEY, PNG, Kit, Play, picture, refuse, reply
 from venice_batch.errors import CatalogueError, Exit, KeyRefused, SourceError, UsageError
 from venice_batch.venice import prices
 from venice_batch.venice.account import Account, BillingBalance, RateLimits
@@ -112,6 +112,21 @@ def test_lists_are_read_from_their_envelopes(kit: Kit) -> None:
         "/api/v1/models?type=inpaint",
         "/api/v1/models/traits?type=inpaint",
     ]
+
+
+@pytest.mark.parametrize("answer", [reply(404), reply(410), reply(200, "<html>"), refuse(200, {"data": None})])
+def test_an_api_without_a_list_of_older_ids_has_none(kit: Kit, answer: Play) -> None:
+    kit.server.plays = [answer]
+    assert kit.client.aliases("inpaint") == {}
+
+
+def test_odd_names_are_left_out(kit: Kit) -> None:
+    kit.server.plays = [
+        refuse(200, {"data": ["Anime", None, 3]}),
+        refuse(200, {"data": {"old": "new", "odd": None, "other": ["x"]}}),
+    ]
+    assert kit.client.styles() == ("Anime",)
+    assert kit.client.aliases("image") == {"old": "new"}
 
 
 @pytest.mark.parametrize("body", ["<html>hello</html>", "{}", "[]", '{"data": 3}', '{"data": {}}', "[" * 99_999])

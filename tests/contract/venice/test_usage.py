@@ -66,6 +66,23 @@ def test_a_row_without_time_or_amount_is_no_answer_of_the_api(kit: Kit, missing:
         list(kit.client.usage_history(START, END))
 
 
+ODD_ROWS: list[Any] = [
+    None,
+    "text",
+    {**ROW, "amount": "contact us"},
+    {**ROW, "timestamp": "some day"},
+    {**ROW, "amount": None},
+]
+
+
+def test_odd_rows_are_left_out_and_counted(kit: Kit) -> None:
+    kit.server.plays = [page(*ODD_ROWS, {**ROW, "inferenceDetails": 7}, ROW)]
+    notes: list[str] = []
+    rows = list(kit.client.usage_history(START, END, notes=notes))
+    assert [row.request_id for row in rows] == [None, "ray-1"]
+    assert notes == ["5 rows of the usage history cannot be read, and are left out"]
+
+
 def test_filters_go_with_the_first_page_and_the_cursor_goes_alone(kit: Kit) -> None:
     kit.server.plays = [page(ROW, cursor="a+b="), page(cursor="c"), page(ROW, ROW)]
     assert len(list(kit.client.usage_history(START, END))) == 3

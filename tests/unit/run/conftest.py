@@ -206,12 +206,12 @@ class Desk:
         stored: tuple[Event, ...] = () if reason else tuple(self.store(key, *flags) for key in task.purchase.results)
         return Bought(task, replace(ANSWER, paths=(), **answer), reason, stored)
 
-    def store(self, key: str, *flags: str) -> Event:
+    def store(self, key: str, *flags: str, facts: Facts = FACTS) -> Event:
         results = self.state.results
         file = results.incoming(key)
         file.write_bytes(b"a picture")
         kept = results.keep(key, file, {"sha256": "0" * 64, "price_usd": "0.02"})
-        return results.note_verdict(kept, {"facts": FACTS.to_json(), "flags": list(flags)})
+        return results.note_verdict(kept, {"facts": facts.to_json(), "flags": list(flags)})
 
     def failed(self, task: Task, code: str, text: str = "", **more: Any) -> CallEnded:
         assert isinstance(task, Buy), task

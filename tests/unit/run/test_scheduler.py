@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.run.conftest import CALL, Desk, OpenDesk
+from tests.unit.run.conftest import CALL, FACTS, Desk, OpenDesk
 from tests.unit.run.test_budget import ANSWER
 from tests.unit.steps.conftest import HOST, paid
 from venice_batch.errors import (
@@ -428,6 +428,31 @@ def test_a_chain_is_reserved_whole_or_not_at_all(open_desk: OpenDesk) -> None:
 
 
 # Retries
+
+
+@pytest.mark.parametrize(("size", "cents"), [((4096, 3072), 2), ((300, 260), 8)])
+def test_a_call_is_reserved_and_booked_at_the_price_of_the_picture_that_it_gets(
+    open_desk: OpenDesk, size: tuple[int, int], cents: int
+) -> None:
+    desk = open_desk({"edit": {"prompt": "p"}}, {"upscale": {"scale": 4}}, cents=12)
+    (edit,) = desk.buying()
+    assert desk.money == (12, 0, 0)
+    stored = desk.store(edit.purchase.result, facts=replace(FACTS, width=size[0], height=size[1]))
+    (upscale,) = desk.complete(Bought(edit, replace(ANSWER, paths=(), model_served=None), "", (stored,)))
+    assert isinstance(upscale, Buy)
+    assert (desk.money, upscale.price) == ((cents, 4, 0), Decimal(cents) / 100)
+    assert ("released: its price is known by now" in desk.told()) is (cents == 2)
+    desk.complete(desk.bought(upscale))
+    assert desk.money == (0, 4 + cents, 0)
+
+
+def test_a_deprecation_that_a_response_tells_is_a_warning_of_the_run_once(open_desk: OpenDesk) -> None:
+    desk = open_desk()
+    for name in ("a.png", "bb.png"):
+        (call,) = desk.buying(desk.item(name))
+        desk.complete(desk.bought(call, deprecation="upscaler goes; use another"))
+    assert [str(warning.text) for warning in desk.recorder.warnings] == ["step 'upscale': upscaler goes; use another"]
+    assert desk.observer.notes == ["deprecated-model: step 'upscale': upscaler goes; use another"]
 
 
 def test_a_lost_answer_is_bought_once_more_and_then_left_to_the_next_start(open_desk: OpenDesk) -> None:

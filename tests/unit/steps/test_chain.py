@@ -189,3 +189,32 @@ def test_variants_start_the_same_way_and_end_in_their_own_picture() -> None:
         claims.append((purchase(stop).claim, purchase(later).claim))
     assert claims[0][0] == claims[1][0]
     assert claims[0][1] != claims[1][1]
+
+
+# What may still come
+
+
+def test_the_steps_ahead_are_told_with_what_each_will_get() -> None:
+    steps = chain(
+        step("fit", {"max_side": 400}),
+        paid("upscale", when={"max_side_at_least": 401}, named="never"),
+        paid("upscale"),
+        paid("edit", {"prompt": "p"}),
+        paid("upscale", when={"max_side_below": 900}, named="perhaps"),
+    )
+    ahead = [(each.id, known.width) for each, known in steps.ahead(start(steps))]
+    assert ahead == [("upscale", 400), ("edit", 800), ("perhaps", None)]
+
+
+@pytest.mark.parametrize(
+    ("scale", "known", "factors"),
+    [
+        (2, Known(), ("2x",)),
+        (4, Known(), ("2x", "4x")),
+        (3, Known(300, 300), ("4x",)),
+        (4, Known(2048, 2048), ("2x",)),
+        (4, Known(2047, 2048), ("4x",)),
+    ],
+)
+def test_the_price_of_an_upscale_goes_by_its_size(scale: int, known: Known, factors: tuple[str, ...]) -> None:
+    assert paid("upscale", {"scale": scale}).factors(known) == factors

@@ -179,7 +179,7 @@ class LeaseLost(Locked):
 
 
 class Interrupted(VeniceBatchError):
-    """A signal ended the run: Ctrl-C (130) or SIGTERM (143)."""
+    """A signal ended the run: Ctrl-C (130), or SIGTERM and its like (143)."""
 
     exit_code = Exit.INTERRUPTED
 

@@ -22,7 +22,16 @@ def _under_way(tmp_path: Path, open_vendor: OpenVendor, latency: float, **run: o
     return work
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (signal.SIGTERM, 143),
+        (signal.SIGINT, 130),
+        (signal.SIGHUP, 143),
+        (signal.SIGQUIT, 143),
+        (signal.SIGUSR1, 143),
+    ],
+)
 def test_a_signal_lets_calls_in_flight_land_and_the_next_run_buys_none_of_them_again(
     tmp_path: Path, open_vendor: OpenVendor, number: signal.Signals, code: int
 ) -> None:
@@ -33,6 +42,7 @@ def test_a_signal_lets_calls_in_flight_land_and_the_next_run_buys_none_of_them_a
     _, err = process.communicate(timeout=20)
     assert process.returncode == code, err
     assert "3 in flight get 25 s to land" in err
+    assert ("Ctrl-C" if number == signal.SIGINT else number.name) in err
     assert len(work.vendor.paid()) == 3, "no new call began"
     assert len(work.results()) == 3, "what was in flight is kept"
     again = work.run()
@@ -70,7 +80,7 @@ def test_calls_that_do_not_land_within_the_drain_are_uncertain(tmp_path: Path, o
     assert work.fates().count("uncertain") == 3
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 143)])
 def test_a_signal_while_it_still_plans_ends_it_with_the_signals_code(
     tmp_path: Path, open_vendor: OpenVendor, number: signal.Signals, code: int
 ) -> None:
@@ -109,3 +119,20 @@ def test_sigterm_with_32_calls_in_flight_ends_within_the_drain_and_the_next_run_
     assert work.run().code == 0
     assert len(work.vendor.bought()) == 60
     assert len(work.outputs()) == 60
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1])
+def test_a_signal_that_was_ignored_at_the_start_stays_ignored(
+    tmp_path: Path, open_vendor: OpenVendor, number: signal.Signals
+) -> None:
+    work = _under_way(tmp_path, open_vendor, latency=0.5)
+    before = signal.signal(number, signal.SIG_IGN)  # inherited, as from nohup
+    try:
+        process = work.start()
+    finally:
+        signal.signal(number, before)
+    work.vendor.until(lambda: len(work.vendor.paid()) >= 3)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    assert len(work.outputs()) == ITEMS

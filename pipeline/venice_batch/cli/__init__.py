@@ -6,14 +6,12 @@ Commands are declared in `commands`; what they do is imported when they run, so 
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
-from typing import NoReturn
 
 import click
 
+from venice_batch.cli import streams
 from venice_batch.cli.network_environment import keep_loopback_unproxied
 from venice_batch.cli.scrubbed_stream import scrubbed
 from venice_batch.errors import Exit, Interrupted, Unavailable, VeniceBatchError
@@ -22,13 +20,12 @@ from venice_batch.trust import secrets
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command, turn what went wrong into text and an exit code, and exit."""
-    from venice_batch.cli.commands import cli  # noqa: PLC0415 - `import venice_batch.cli` stays cheap
-
+    streams.prepare()
     secrets.learn(os.environ)
     keep_loopback_unproxied(os.environ)
     sys.stdout, sys.stderr = scrubbed(sys.stdout), scrubbed(sys.stderr)
-    # Without a handler SIGTERM would end the process without a word, and as a container's first process not at all.
-    signal.signal(signal.SIGTERM, _terminated)
+    from venice_batch.cli.commands import cli  # noqa: PLC0415 - `import venice_batch.cli` stays cheap
+
     sys.exit(run(cli, arguments))
 
 
@@ -41,10 +38,6 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return Exit.USAGE
-    except BrokenPipeError:
-        # The reader of our output went away (`| head`); Python would complain again when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.DONE
     except (click.Abort, KeyboardInterrupt, VeniceBatchError, OSError) as error:
         return print_error(as_error(error))
     return code if isinstance(code, int) else Exit.DONE
@@ -70,7 +63,3 @@ def print_error(error: VeniceBatchError, *hints: str) -> int:
         if hint:
             click.echo(f"  try: {shown(hint)}", err=True)
     return error.exit_code
-
-
-def _terminated(_: int, __: FrameType | None) -> NoReturn:
-    raise Interrupted("interrupted by SIGTERM", remedy="run it again: it goes on", terminated=True)

@@ -65,9 +65,6 @@ def _result(run_loop: RunLoop, output: RunOutput) -> RunResult | None:
     """Run, and print what kept it from ending well; None where the user said no."""
     try:
         code = run_loop.run()
-    except BrokenPipeError:
-        # The reader of our output went away: nothing is wrong with the run, and nobody is left to read of it.
-        raise
     except (VeniceBatchError, click.Abort, KeyboardInterrupt, OSError) as error:
         # At once: nobody should have to wait for it until a webhook has answered.
         ours = as_error(error)

@@ -71,6 +71,7 @@ _QUIET = 10.0
 _MOST_CALLS = 64
 #: A run without a limit of its own stops when the balance has fallen by so many times what the plan said.
 _FALL = 3
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
 _LASTING_ENDS = frozenset({Exit.DONE, Exit.ITEMS_FAILED, Exit.MONEY})
 
 
@@ -318,12 +319,13 @@ class _WaitReporter:
 
 @contextmanager
 def _signals_to(tell: Callable[[int], None]) -> Iterator[None]:
-    """Have Ctrl-C and SIGTERM told to the driver while the block runs."""
+    """Have the signals that end a run told to the driver while the block runs; those that are ignored stay so."""
 
     def handler(number: int, _: FrameType | None) -> None:
         tell(number)
 
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in heard}
     try:
         yield
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable
 from decimal import Decimal
@@ -15,7 +16,6 @@ from venice_batch.venice.fields import MODEL_FIELDS
 
 #: A signal number, put into the driver's inbox by the handler.
 Signal = int
-_TERM = 15
 
 #: Outcomes from which on the failure rate is judged.
 _SAMPLE = 50
@@ -34,12 +34,12 @@ _BAD_ANSWERS = 2
 def interrupted(number: Signal) -> Interrupted:
     """Return the error that a run ends with after this signal."""
     again = "run it again: it goes on"
-    return Interrupted(f"interrupted by {signal_name(number)}", remedy=again, terminated=number == _TERM)
+    return Interrupted(f"interrupted by {signal_name(number)}", remedy=again, terminated=number != signal.SIGINT)
 
 
 def signal_name(number: Signal) -> str:
     """Return what people call the signal."""
-    return "SIGTERM" if number == _TERM else "Ctrl-C"
+    return "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
 
 
 def served_another(price: Decimal, priced: str, served: str, served_price: Decimal | None) -> ModelSwitched | None:

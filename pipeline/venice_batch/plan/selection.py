@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import fnmatch
-import functools
-import re
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
 from venice_batch.job import Job
 from venice_batch.job.model import OnFlagged
+from venice_batch.plan.globs import glob
 from venice_batch.plan.model import Candidate, Status
 from venice_batch.state import ItemRow
 
@@ -23,19 +21,6 @@ _UNFINISHED = frozenset({"pending", "running", "waiting", "uncertain"})
 FlaggedAction = Literal["released", "publish", "hold", "fail", "retry"]
 #: The API's own refusal: what was sent breaks its content policy, and would break it again.
 _POLICY = "blocked"
-
-
-@functools.cache
-def glob(pattern: str) -> Callable[[str], bool]:
-    """Return a test of keys against `pattern`: ``*`` stays within a folder, ``**/`` crosses any number, also none."""
-    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", pattern)
-    special = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    expression = "".join(
-        special.get(part) or (fnmatch.translate(part)[4:-3] if part.startswith("[") else re.escape(part))
-        for part in parts
-    )
-    compiled = re.compile(expression, re.DOTALL)
-    return lambda key: compiled.fullmatch(key) is not None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
-from venice_batch.state import bucket_lease, schema, scratch
+from venice_batch.state import bucket_lease, private_folder, schema, scratch
 from venice_batch.state import lease as folder_lease
 from venice_batch.state.bucket_journal import AT_REST, BucketJournal
 from venice_batch.state.bucket_lease import BucketLease, LeasePolicy
@@ -53,6 +53,9 @@ def to_write(
             part = str(place).removeprefix(str(held))
             state = stack.enter_context(_store_to_write(place, part, lease, policy, private))
         elif folder is not None and held.folder is not None:
+            private_folder.refuse_links(held.folder)
+            private_folder.refuse_links(folder)
+            private_folder.make_private(held.folder)
             stack.enter_context(folder_lease.acquired(held.folder))
             private = stack.enter_context(scratch.open_scratch(held, place, temporary))
             state = stack.enter_context(_folder_to_write(folder, private))
@@ -75,6 +78,7 @@ def to_read(place: Place | Path, *, temporary: Path | None = None) -> Iterator[S
             private = stack.enter_context(scratch.open_scratch(place, place, temporary))
             yield stack.enter_context(_store_to_read(place, private.folder))
         else:
+            private_folder.refuse_links(place.folder)
             connection = stack.enter_context(closing(schema.open_to_read(place.folder / FILE)))
             yield State(place, connection, FolderResults(place.folder / _RESULTS))
 

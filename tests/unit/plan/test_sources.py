@@ -8,9 +8,9 @@ import pytest
 
 from tests.unit.plan.conftest import Bench
 from venice_batch.errors import OutputError, SourceError
+from venice_batch.plan.globs import glob
 from venice_batch.plan.model import Candidate
 from venice_batch.plan.reading.sources import candidates, refuse_overlap
-from venice_batch.plan.selection import glob
 
 GENERATE = "generate: {model: z-image-turbo}"
 

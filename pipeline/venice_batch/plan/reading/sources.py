@@ -12,12 +12,12 @@ from venice_batch.errors import AccessDenied, OutputError, SourceError
 from venice_batch.imaging import EXTENSIONS
 from venice_batch.job import FolderSource, Job, PromptsSource, UrlsSource
 from venice_batch.job.reading_rights import ReadingRights
+from venice_batch.plan.globs import glob
 from venice_batch.plan.metadata import is_json_lines
 from venice_batch.plan.model import Candidate
 from venice_batch.plan.reading.named_lists import text_lines
 from venice_batch.plan.reading.prefetch import AT_ONCE, in_order
 from venice_batch.plan.reading.row_files import csv_rows, json_rows
-from venice_batch.plan.selection import glob
 from venice_batch.steps.canonical_json import digest
 from venice_batch.storage import Entry, Store, open_store
 

@@ -30,7 +30,7 @@ check: lint
 	$(BIN)/python -m pytest tests/unit tests/contract -m "not server and not slow and not live" -q -n 2
 
 test: lint
-	$(BIN)/python -m pytest -m "not bench and not live" -n 3 --dist worksteal
+	$(BIN)/python -m pytest -m "not bench and not live and not clients" -n 3 --dist worksteal
 
 lint: .venv/installed
 	$(BIN)/ruff format --check .
@@ -59,6 +59,17 @@ chaos: .venv/installed
 nights: .venv/installed
 	$(BIN)/python -m tests.nights --seed 1 --seeds 10
 	$(BIN)/python -m tests.nights --seed 11 --seeds 2 --bucket
+
+# The vendor's command line and public SDKs, from npm and PyPI, against the emulator.
+clients: .venv/installed
+	$(BIN)/python -m pytest tests/clients -m clients
+
+# The only target that spends money: one photo and one prompt through every endpoint of the real API, 1 USD at most.
+live: .venv/installed
+	@test -n "$$VENICE_API_KEY$$VENICE_API_KEY_FILE" || { echo "set VENICE_API_KEY or VENICE_API_KEY_FILE first"; exit 2; }
+	@printf 'This buys pictures at %s, for 1 USD at most (about 0.15). Type yes to go on: ' \
+		"$${VENICE_BASE_URL:-the real Venice API}"; read answer; test "$$answer" = yes
+	VENICE_LIVE=yes $(BIN)/python -m pytest tests/live -m live
 
 clean:
 	rm -rf .venv demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

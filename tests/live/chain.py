@@ -58,7 +58,7 @@ def buy(root: Path, env: Mapping[str, str]) -> Decimal:
 def _bought(root: Path, env: Mapping[str, str], name: str) -> Decimal:
     job, limit = f"{name}.yaml", CAP / len(_JOBS)
     common = {"version": 1, "name": name, "output": {"path": f"{name}-finished"}, "budget": {"max_usd": float(limit)}}
-    (root / job).write_text(yaml.safe_dump(common | _JOBS[name]), "utf-8")
+    (root / job).write_text(yaml.safe_dump({**common, **_JOBS[name]}), "utf-8")
     plan = json.loads(_command(root, env, "plan", job, "--json"))
     assert plan["items"]["new"] == 1
     assert Decimal(plan["cost"]["high"]) <= limit, f"the prices have risen: {plan['cost']}"

@@ -16,7 +16,7 @@ from venice_batch.cli.options import seconds
 from venice_batch.cli.printing import print_json
 from venice_batch.errors import Exit, Locked, UsageError
 from venice_batch.job import Job
-from venice_batch.plan.model import dollars
+from venice_batch.plan.model import cents
 from venice_batch.plan.pipeline import Pipeline
 from venice_batch.plan.reading.load_pipeline import make_pipeline
 from venice_batch.plan.reading.sources import candidates, refuse_overlap
@@ -127,7 +127,7 @@ def _garbage_text(garbage: Garbage, *, freed: bool) -> str:
     files = "1 file" if len(garbage.unused) == 1 else f"{len(garbage.unused)} files"
     lines.append(f"{'freed' if freed else 'can be freed'}: {files}, {_bytes(garbage.bytes)}")
     if garbage.unused:
-        lines.append(f"they cost {dollars(garbage.usd)} USD: whatever of it is ever needed again is charged again")
+        lines.append(f"they cost {cents(garbage.usd)} USD: whatever of it is ever needed again is charged again")
     lines.append(f"kept: {garbage.needed} that items need, {garbage.spared} that are too young or too small to go")
     lines += _unclear_lines(garbage)
     if garbage.unused and not freed:

@@ -19,7 +19,7 @@ from venice_batch.plan.model import Plan, dollars
 from venice_batch.report.logs import JsonLines, JsonLog, Level
 from venice_batch.report.progress import Bar, Lines
 from venice_batch.report.run_result import RunResult
-from venice_batch.report.text import duration, plan_text, rest_text, shown, summary_text
+from venice_batch.report.text import duration, plan_text, rest_text, shown, summary_text, unproduced_text
 from venice_batch.run.observer import Observer, Summary
 
 
@@ -69,6 +69,8 @@ class RunOutput:
         elif self._log is None:
             sums = (summary.spent_micros, summary.uncertain_micros, summary.left_micros)
             click.echo(summary_text(summary.totals(), *sums, summary.published_flagged))
+            if summary.unproduced is not None and summary.unproduced.files:
+                click.echo(unproduced_text(summary.unproduced))
             if plan.remainder is not None:
                 how = "; `run` without --sample goes on" if plan.remainder.items else ""
                 click.echo(f"left for later: {rest_text(plan.remainder)}{how}")
@@ -132,6 +134,7 @@ def _run_values(summary: Summary, plan: Plan) -> dict[str, object]:
         "left": summary.left_micros,
         "published_flagged": summary.published_flagged,
         "cause": None if summary.cause is None else summary.cause.message,
+        "unproduced": summary.unproduced,
         "warnings": summary.warnings,
         "plan": plan,
     }

@@ -10,7 +10,7 @@ import click
 from venice_batch.cli import settings
 from venice_batch.cli.printing import print_json, print_rows
 from venice_batch.errors import Exit, JobError, UsageError
-from venice_batch.plan.model import dollars
+from venice_batch.plan.model import cents, dollars
 from venice_batch.report.text import counts_text, item_name, model_of, run_text, shown, spending_text, usd, when
 from venice_batch.run.session import preflight
 from venice_batch.state import to_read
@@ -113,7 +113,7 @@ def balance(base_url: str | None, *, as_json: bool) -> int:
     if as_json:
         print_json("balance", account)
         return Exit.DONE
-    held = [(currency, dollars(amount)) for currency, amount in account.balances.items()]
+    held = [(currency, cents(amount)) for currency, amount in account.balances.items()]
     print_rows(("currency", "balance"), held, right=frozenset({1}), empty="no balance")
     click.echo(f"may spend: {'yes' if account.permitted else 'no'}")
     if account.next_epoch is not None:

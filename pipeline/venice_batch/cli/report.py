@@ -10,12 +10,13 @@ import click
 from venice_batch.cli import settings
 from venice_batch.cli.printing import print_json
 from venice_batch.errors import Exit, Interrupted
+from venice_batch.job import Job
 from venice_batch.report import report_files
 from venice_batch.report.gather import ReportLimits
 from venice_batch.report.text import shown
 from venice_batch.run.observer import Summary
 from venice_batch.run.session import Session
-from venice_batch.state import to_read
+from venice_batch.state import State, to_read
 
 #: A run should end soon after its work; pictures that are not made by then come with the next report.
 _AT_THE_END = ReportLimits(seconds=60.0)
@@ -54,11 +55,18 @@ def after_run(begun: Session, summary: Summary) -> str:
     """
     if sum(summary.totals().values()) > _LARGE and _is_current(begun, summary):
         return report_files.page_of(begun.state.root)
-    interrupted = isinstance(summary.cause, Interrupted)
-    cause = "" if summary.cause is None else summary.cause.message
-    limits = _INTERRUPTED if interrupted else _AT_THE_END
+    limits = _INTERRUPTED if isinstance(summary.cause, Interrupted) else _AT_THE_END
     notes = [warning.text for warning in summary.warnings]
-    return report_files.save_report(begun.state, begun.job, cause=cause, notes=notes, limits=limits).page
+    return report_files.save_report(begun.state, begun.job, notes=notes, limits=limits).page
+
+
+def after_refusal(state: State, job: Job) -> None:
+    """Write the report of a run that was refused; its pictures are those of the runs before.
+
+    Raises:
+        VeniceBatchError, OSError: it cannot be written.
+    """
+    report_files.save_report(state, job, limits=_INTERRUPTED)
 
 
 def _is_current(begun: Session, summary: Summary) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Literal
 
 from venice_batch.state import OutputRow
@@ -16,6 +16,7 @@ from venice_batch.steps.input_key import InputKey
 #: new: never finished · changed: the input or the pipeline · reused: nothing to buy, only files to write ·
 #: done: nothing to do · waiting: left alone until asked for · invalid: cannot be processed.
 Status = Literal["new", "changed", "reused", "done", "waiting", "invalid"]
+_CENT = Decimal("0.01")
 TO_DO: tuple[Status, ...] = ("new", "changed", "reused")
 #: One empty row for all inputs that have none: a mapping of their own would be a quarter of what an input takes.
 NO_COLUMNS: Mapping[str, str] = {}
@@ -203,6 +204,12 @@ class Plan:
         kinds = {kind: counted[kind] for kind in ("new", "changed", "waiting", "invalid")}
         kinds["reused"] = counted["reused"] + counted["done"] + self.done
         return {**kinds, "total": len(self.items) + self.done}
+
+
+def cents(amount: Decimal) -> str:
+    """Return an amount as people read it: ``0.74``; one below half a cent with the digits that it has."""
+    rounded = amount.quantize(_CENT, ROUND_HALF_UP)
+    return dollars(amount) if amount and not rounded else f"{rounded:f}"
 
 
 def dollars(amount: Decimal) -> str:

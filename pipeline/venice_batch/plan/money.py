@@ -9,7 +9,7 @@ from decimal import ROUND_CEILING, Decimal
 from typing import Protocol
 
 from venice_batch.job import Budget
-from venice_batch.plan.model import Coverage, Range, dollars
+from venice_batch.plan.model import Coverage, Range, cents
 
 MICRO = Decimal(1_000_000)
 
@@ -98,13 +98,13 @@ def coverage(
     for cap in limits:
         if Decimal(cap.left) / MICRO < cost.high:
             short = cost.high - Decimal(max(cap.left, 0)) / MICRO
-            already = f", {dollars(Decimal(cap.counted) / MICRO)} of it already counted" if cap.counted else ""
-            limit = dollars(Decimal(cap.limit) / MICRO)
+            already = f", {cents(Decimal(cap.counted) / MICRO)} of it already counted" if cap.counted else ""
+            limit = cents(Decimal(cap.limit) / MICRO)
             return replace(_not_covered(short, f"budget.{cap.name} is {limit} USD{already}"), by_budget=True)
     held = [amount for amount in balances.values() if amount > 0]
     total = sum(held, Decimal(0))
     if total < cost.high:
-        parts = " + ".join(f"{dollars(amount)} {name.upper()}" for name, amount in balances.items()) or "nothing"
+        parts = " + ".join(f"{cents(amount)} {name.upper()}" for name, amount in balances.items()) or "nothing"
         return _not_covered(cost.high - total, f"the balance is {parts}")
     return Coverage(covered=True, certain=total >= cost.high + max(len(held) - 1, 0) * most_expensive)
 

@@ -102,7 +102,8 @@ def make_plan(pipeline: Pipeline, inputs: PlanInputs, item_filter: ItemFilter | 
     state, vanished = inputs.state, tuple[tuple[str, int], ...]()
     if state.present(job.name) != scan.present:  # else none can be missing, and the manifest need not be read whole
         vanished = tuple(identity for identity in state.keys(job.name) if identity not in scan.keys)
-    dropped = tuple(row.path for row in state.outputs(job.name) if row.path not in scan.names)
+    written = (row.path for row in state.outputs(job.name) if row.version is not None)
+    dropped = tuple(path for path in written if path not in scan.names)
     return replace(plan, vanished=vanished, dropped=dropped)
 
 

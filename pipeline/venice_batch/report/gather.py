@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import json
 import os
 import time
 from collections import Counter, defaultdict, deque
@@ -15,8 +16,9 @@ from urllib.parse import quote
 from venice_batch.errors import VeniceBatchError
 from venice_batch.report.report_data import NEEDS_A_LOOK, FinishedFile, Picture, ReportData, ReportItem, StepPicture
 from venice_batch.report.summary import ended_in
+from venice_batch.report.text import unproduced_text
 from venice_batch.report.thumbnails import Thumbnails, Wanted
-from venice_batch.state import CallRow, ItemRow, OutputRow, Result, Spending, State
+from venice_batch.state import CallRow, ItemRow, OutputRow, Result, RunRow, Spending, State, Unproduced
 
 _ItemId = tuple[str, int]
 
@@ -81,7 +83,6 @@ def gather(
     access: Access,
     scratch: Path,
     now: float,
-    cause: str = "",
     notes: Sequence[str] = (),
     limits: ReportLimits | None = None,
     known: Collection[str] = (),
@@ -98,7 +99,6 @@ def gather(
         access: gets at bytes.
         scratch: a private folder for bytes that have to be fetched.
         now: Unix seconds, shown as the time of the report.
-        cause: what ended the run early, in words.
         notes: remarks for the head of the page.
         limits: of size and time.
         known: names of thumbnails that need not be made because they exist where the report is kept.
@@ -123,8 +123,7 @@ def gather(
         job=job,
         made_at=now,
         run=run,
-        cause=cause,
-        notes=(*notes, *_remarks(thumbnails, len(items) - len(pictures), unlisted.total())),
+        notes=(*notes, *_of_files(run), *_remarks(thumbnails, len(items) - len(pictures), unlisted.total())),
         items=tuple(_with_pictures(item, pictures.get(_item_id(item.row)), made) for item in items),
         calls=calls,
         spent_in_run=() if run is None else _in_order(state.spending(job, run.id), steps),
@@ -251,6 +250,11 @@ def _with_pictures(item: ReportItem, pictures: _ItemPictures | None, made: Mappi
 
     steps = tuple(StepPicture(step, shown(wanted), flags) for step, wanted, flags in pictures.steps)
     return replace(item, before=shown(pictures.before), after=shown(pictures.after), steps=steps)
+
+
+def _of_files(run: RunRow | None) -> Iterator[str]:
+    if run is not None and run.unproduced:
+        yield unproduced_text(Unproduced(**json.loads(run.unproduced)))
 
 
 def _remarks(thumbnails: Thumbnails, left_out: int, unlisted: int) -> Iterator[str]:

@@ -122,6 +122,16 @@ class _Money(_Document):
     uncertain: Usd = Field(description="The older name of `uncertain_usd`.", json_schema_extra=_DEPRECATED)
 
 
+class UnproducedFiles(_Document):
+    inputs: int = Field(description="Items that are no longer in the source.")
+    files: int = Field(description="Finished files that no item produces any more: the sum of those below.")
+    deleted: int = Field(description="Deleted, as `output.on_vanished` says.")
+    held_back: int = Field(description="Kept: more than `output.max_deleted` allows.")
+    gone: int = Field(description="Were not there any more.")
+    edited: int = Field(description="Kept: somebody changed them.")
+    kept: int = Field(description="Kept for any other reason.")
+
+
 class RunDocument(_Money):
     exit_code: int = Field(description="The code the command ends with.")
     items: dict[str, int] = Field(description="Items by state; states without items are left out.")
@@ -129,6 +139,7 @@ class RunDocument(_Money):
     left: Usd = Field(description="The older name of `left_usd`.", json_schema_extra=_DEPRECATED)
     published_flagged: int = Field(description="Items published although flagged.")
     cause: Text | None = Field(description="Why the run stopped early.")
+    unproduced: UnproducedFiles | None = Field(description="Files that no item produces; null where it did not look.")
     warnings: list[PlanWarning] = Field(description="What the run warned of while it worked.")
     plan: PlanDocument = Field(description="What was planned.")
 
@@ -145,6 +156,7 @@ class LastRun(_Document):
     ended_at: Time | None = Field(description="When its last start ended; null while it is under way or was killed.")
     exit_code: int | None = Field(description="Of its last start.")
     closed: bool = Field(description="Whether the next start begins a new run.")
+    cause: Text = Field(description="What ended its last start early, or kept it from beginning; empty without.")
 
 
 class StatusDocument(_Document):
@@ -221,6 +233,7 @@ class SummaryRun(_Money):
     calls: CallCounts = Field(description="Its paid calls.")
     latency_seconds: Latency | None = Field(description="Of answered calls; null with fewer than two.")
     spending: list[SpendingRow] = Field(description="Money by step and model.")
+    unproduced: UnproducedFiles | None = Field(description="Finished files that no item produces; null without any.")
 
 
 class TotalMoney(_Money):

@@ -18,7 +18,7 @@ from typing import Literal
 from venice_batch.errors import Exit, VeniceBatchError
 from venice_batch.report.progress import Counter
 from venice_batch.report.run_result import RunResult
-from venice_batch.report.text import duration, usd
+from venice_batch.report.text import duration, usd, usd_cents
 
 Level = Literal["info", "warning", "error"]
 Write = Callable[[str], object]
@@ -78,6 +78,8 @@ class JsonLog:
             spent_usd=usd(result.spent),
             uncertain_usd=usd(result.uncertain),
             left_usd=usd(result.left),
+            new_problems=result.problems.new,
+            known_problems=result.problems.known,
             seconds=round(max(0.0, result.ended - result.began), 3),
         )
 
@@ -100,7 +102,7 @@ class JsonLines(Counter):
         tail = f", about {duration(left)} left" if left else ""
         self._log.event(
             "progress",
-            f"{self.count} of {self.total} items, {usd(self._spent)} USD spent{tail}",
+            f"{self.count} of {self.total} items, {usd_cents(self._spent)} USD spent{tail}",
             done=self.count,
             total=self.total,
             spent_usd=usd(self._spent),

@@ -84,12 +84,14 @@ class Notifier:
     def ended(self, result: RunResult, found: RunMetrics = _NO_METRICS) -> list[str]:
         """Announce how the run ended, whether it began or not.
 
-        A run that found the job locked (exit code 7 before `started`) notifies nobody: the one that holds it announces
-        its own end, and "failed" or new metrics would be about its work. One that lost the job on its way did fail. Nor
-        is a Ctrl-C before the start announced, such as at the question whether to spend.
+        Of a run that found the job locked (exit code 7 before `started`) the webhook alone is told: the one that holds
+        it announces its own end, and a failed ping or new metrics would be about its work. One that lost the job on its
+        way did fail. A Ctrl-C before the start is not announced, such as at the question whether to spend.
         """
-        if result.exit_code in {Exit.LOCKED, Exit.INTERRUPTED} and not self._began:
+        if not self._began and result.exit_code == Exit.INTERRUPTED:
             return []
+        if not self._began and result.exit_code == Exit.LOCKED:
+            return self._send(list(self._webhooks(result)), self._limits)
         interrupted = result.exit_code in {Exit.INTERRUPTED, Exit.TERMINATED}
         messages = [*self._webhooks(result), *self._pings(result)]
         undelivered = []

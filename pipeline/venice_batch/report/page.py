@@ -17,7 +17,7 @@ from venice_batch.report.json_models import document
 from venice_batch.report.page_payload import page_payload
 from venice_batch.report.report_data import NEEDS_A_LOOK, ReportData, ReportItem
 from venice_batch.report.summary import summarize, summary_values
-from venice_batch.report.text import as_csv, duration, usd, when
+from venice_batch.report.text import as_csv, duration, usd, usd_cents, when
 from venice_batch.report.thumbnails import FOLDER, sweep
 from venice_batch.storage import DISK
 
@@ -109,5 +109,5 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(usd=usd, when=when, duration=duration)
+    environment.filters.update(usd=usd_cents, when=when, duration=duration)
     return environment

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from venice_batch.plan.model import PlannedItem
 from venice_batch.report.report_data import NEEDS_A_LOOK
-from venice_batch.report.text import duration, shown, usd
+from venice_batch.report.text import duration, shown, usd_cents
 
 #: Still to be done, by this run or the next.
 _OPEN = frozenset({"pending", "waiting"})
@@ -120,4 +120,4 @@ class Lines(Counter):
 
 
 def _money(spent: int, uncertain: int) -> str:
-    return f"{usd(spent)} USD spent" + (f", {usd(uncertain)} uncertain" if uncertain else "")
+    return f"{usd_cents(spent)} USD spent" + (f", {usd_cents(uncertain)} uncertain" if uncertain else "")

@@ -101,7 +101,6 @@ class ReportData:
         job: its name.
         made_at: Unix seconds.
         run: the newest run; None before the first one.
-        cause: what ended the run early, in words; empty otherwise.
         notes: remarks at the head of the page, such as pictures that could not be shown.
         items: in the order of the manifest.
         calls: the ledger of all runs, oldest first.
@@ -115,7 +114,6 @@ class ReportData:
     job: str
     made_at: float
     run: RunRow | None = None
-    cause: str = ""
     notes: tuple[str, ...] = ()
     items: tuple[ReportItem, ...] = ()
     calls: tuple[CallRow, ...] = ()
@@ -124,6 +122,11 @@ class ReportData:
     steps: tuple[str, ...] = ()
     unlisted: Mapping[str, int] = field(default_factory=dict)
     unlisted_ended: int = 0
+
+    @property
+    def cause(self) -> str:
+        """What ended the newest run early, or kept it from beginning; empty otherwise."""
+        return "" if self.run is None else self.run.cause
 
     @property
     def thumbnails(self) -> frozenset[str]:

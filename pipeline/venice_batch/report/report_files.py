@@ -76,14 +76,13 @@ def last_summary(root: Place, job: str) -> Mapping[str, Any] | None:
 
 
 def save_report(
-    state: State, job: Job, *, cause: str = "", notes: Sequence[str] = (), limits: ReportLimits | None = None
+    state: State, job: Job, *, notes: Sequence[str] = (), limits: ReportLimits | None = None
 ) -> SavedReport:
     """Write the report of `job`, from what its state knows by now.
 
     Args:
         state: open, for reading or for writing; only read.
         job: the job.
-        cause: what ended the run early, in words.
         notes: remarks for the head of the page.
         limits: of size and time.
 
@@ -105,7 +104,6 @@ def save_report(
             access=_access(state, job, folder),
             scratch=fetched,
             now=time.time(),
-            cause=cause,
             notes=notes if state.root == job.state else [_TRIAL, *notes],
             limits=limits,
             known=known,

@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 
 from venice_batch.errors import Exit
 from venice_batch.job.notify import Event
-from venice_batch.report.text import counts_text, duration, shown, usd
+from venice_batch.report.problems import NO_PROBLEMS, Problems
+from venice_batch.report.text import counts_text, duration, shown, unproduced_text, usd_cents
+from venice_batch.state import Unproduced
 
 #: Characters of one line of a message: a cause may quote a response, and chats cut what is too long where they like.
 _LONGEST_LINE = 400
 #: Warnings of one message; the report has them all.
 _MOST_WARNINGS = 5
+#: Ten problems must fit into a message.
+_LONGEST_PROBLEM = 120
 
 _HEADLINES: Mapping[int, str] = {
     Exit.DONE: "all done",
@@ -46,6 +50,8 @@ class RunResult:
         machine: the name of the machine.
         waiting: it has not ended: it waits for the balance.
         warnings: what it warned of while it worked.
+        problems: items that need a look.
+        unproduced: what became of finished files that no item produces any more.
     """
 
     job: str
@@ -61,13 +67,15 @@ class RunResult:
     machine: str = ""
     waiting: bool = False
     warnings: tuple[str, ...] = ()
+    problems: Problems = NO_PROBLEMS
+    unproduced: Unproduced | None = None
 
     @property
     def event(self) -> Event | None:
         """Which event of `notify.on` it is.
 
         ``success`` is exit code 0, ``money`` is 5, and ``failure`` everything else but 130: who pressed Ctrl-C knows.
-        Not used of a run that found the job locked (7), see `venice_batch.report.notify.Notifier.ended`.
+        A run that found the job locked (7) is a failure of this start, see `Notifier.ended`.
         """
         if self.exit_code == Exit.INTERRUPTED:
             return None
@@ -93,18 +101,31 @@ def result_text(result: RunResult, *, trial: bool = False) -> str:
     lines += [f"cause: {line}" for line in result.cause.splitlines()[:3]]
     lines += [f"try: {line}" for line in result.remedy.splitlines()[:3]]
     where = f" on {result.machine}" if result.machine else ""
+    if result.unproduced is not None and result.unproduced.files:
+        lines.append(unproduced_text(result.unproduced))
     lines.append(f"took {duration(max(0.0, result.ended - result.began))}{where}")
+    lines += _problem_lines(result.problems)
     return "\n".join(_cut(shown(line)) for line in lines)
 
 
+def _problem_lines(problems: Problems) -> list[str]:
+    """Return the new problems, each by its name, and the number of those that were told before."""
+    lines = [f"new: {_cut(line, _LONGEST_PROBLEM)}" for line in problems.named]
+    if problems.new > len(problems.named):
+        lines.append(f"new: and {problems.new - len(problems.named)} more")
+    if problems.known:
+        lines.append(f"known, unchanged since the last run: {problems.known}")
+    return lines
+
+
 def _money(result: RunResult) -> str:
-    parts = [f"{usd(result.spent)} USD spent"]
+    parts = [f"{usd_cents(result.spent)} USD spent"]
     if result.uncertain:
-        parts.append(f"{usd(result.uncertain)} uncertain")
+        parts.append(f"{usd_cents(result.uncertain)} uncertain")
     if result.left:
-        parts.append(f"up to {usd(result.left)} remaining")
+        parts.append(f"up to {usd_cents(result.left)} remaining")
     return f"money: {', '.join(parts)}"
 
 
-def _cut(line: str) -> str:
-    return line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 3] + "..."
+def _cut(line: str, longest: int = _LONGEST_LINE) -> str:
+    return line if len(line) <= longest else line[: longest - 3] + "..."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 
 from venice_batch.errors import Exit
 from venice_batch.report.report_data import NEEDS_A_LOOK, ReportData
-from venice_batch.state import CallRow, ItemRow, RunRow
+from venice_batch.state import CallRow, ItemRow, RunRow, Unproduced
 from venice_batch.state.events import STATES
 
 #: What an exit code means, as a sentence.
@@ -164,6 +165,7 @@ def summary_values(data: ReportData) -> dict[str, Any]:
             "spent": numbers.spent,
             "uncertain": numbers.uncertain,
             "spending": data.spent_in_run,
+            "unproduced": Unproduced(**json.loads(run.unproduced)) if run.unproduced else None,
         },
         "items": {**numbers.counts, "total": numbers.total, "to_look_at": numbers.to_look_at},
         "in_all": {

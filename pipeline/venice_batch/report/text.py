@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from venice_batch.plan.model import Plan, PlannedItem, Range, Remainder, dollars
-from venice_batch.state import CallRow, ItemRow, RunRow, Spending
+from venice_batch.plan.model import Plan, PlannedItem, Range, Remainder, cents, dollars
+from venice_batch.state import CallRow, ItemRow, RunRow, Spending, Unproduced
 
 _MICRO = Decimal(1_000_000)
 #: The first characters that make a spreadsheet take a cell for a formula.
@@ -59,6 +59,11 @@ def _harmless(cell: object) -> object:
 def usd(micros: int) -> str:
     """Return millionths of a US dollar as dollars."""
     return dollars(Decimal(micros) / _MICRO)
+
+
+def usd_cents(micros: int) -> str:
+    """Return millionths of a US dollar as people read them."""
+    return cents(Decimal(micros) / _MICRO)
 
 
 def when(at: float | None) -> str:
@@ -120,15 +125,15 @@ def _price_lines(plan: Plan) -> list[str]:
         _range(plan.cost),
     )
     lines = [_indented(table(("step", "model", "calls", "USD"), [*rows, total], right=frozenset({2, 3})))]
-    held = ", ".join(f"{dollars(amount)} {currency.upper()}" for currency, amount in plan.balances.items())
+    held = ", ".join(f"{cents(amount)} {currency.upper()}" for currency, amount in plan.balances.items())
     coverage, balance = plan.coverage, f"balance: {held or 'none'}"
     if coverage.covered:
         lines.append(f"{balance}: enough")
     elif coverage.by_budget:
         reason = coverage.reason.removeprefix("budget.")
-        lines += [balance, f"budget: {dollars(coverage.shortfall)} USD short ({reason})"]
+        lines += [balance, f"budget: {cents(coverage.shortfall)} USD short ({reason})"]
     else:
-        lines.append(f"{balance}: {dollars(coverage.shortfall)} USD short ({coverage.reason})")
+        lines.append(f"{balance}: {cents(coverage.shortfall)} USD short ({coverage.reason})")
     if plan.cost.high:
         lines.append(f"time: about {duration(plan.eta_seconds)} at the API's rate limits")
     return lines
@@ -145,10 +150,25 @@ def _item_lines(items: Iterable[PlannedItem], status: str) -> list[str]:
 def summary_text(totals: Mapping[str, int], spent: int, uncertain: int, left: int, published_flagged: int = 0) -> str:
     """Return the result of a run: how many items are in which state, and millionths of a US dollar."""
     ended = counts_text(dict(sorted(totals.items())))
-    more = f", and {usd(uncertain)} uncertain" if uncertain else ""
+    more = f", and {usd_cents(uncertain)} uncertain" if uncertain else ""
     although = f"\nflagged: {published_flagged} published although flagged" if published_flagged else ""
-    text = f"result: {ended or 'nothing to do'}{although}\nspent: {usd(spent)} USD{more}"
-    return f"{text}\nremaining: up to {usd(left)} USD" if left else text
+    text = f"result: {ended or 'nothing to do'}{although}\nspent: {usd_cents(spent)} USD{more}"
+    return f"{text}\nremaining: up to {usd_cents(left)} USD" if left else text
+
+
+def unproduced_text(found: Unproduced) -> str:
+    """Return what became of finished files that no item produces any more; the parts add up."""
+    names = {
+        "deleted": "deleted",
+        "held_back": "held back by output.max_deleted",
+        "gone": "gone already",
+        "edited": "kept, changed by somebody",
+        "kept": "kept",
+    }
+    parts = [f"{getattr(found, name)} {word}" for name, word in names.items() if getattr(found, name)]
+    return (
+        f"no longer in source: {found.inputs}; finished files that no item produces: {found.files} ({', '.join(parts)})"
+    )
 
 
 def counts_text(counts: Mapping[str, int]) -> str:
@@ -163,17 +183,19 @@ def run_text(run: RunRow | None) -> str:
         return "last run: none yet"
     if run.exit_code is None or run.ended_at is None:
         return f"last run: {run.id}, started {when(run.started_at)}, not ended (under way, or killed)"
-    return f"last run: {run.id}, started {when(run.started_at)}, ended {when(run.ended_at)}, exit code {run.exit_code}"
+    because = f": {shown(run.cause)}" if run.cause else ""
+    times = f"started {when(run.started_at)}, ended {when(run.ended_at)}"
+    return f"last run: {run.id}, {times}, exit code {run.exit_code}{because}"
 
 
 def spending_text(spending: Sequence[Spending]) -> str:
     """Return the money by step and model."""
-    rows = [(row.step, row.model, str(row.calls), usd(row.spent), usd(row.uncertain)) for row in spending]
+    rows = [(row.step, row.model, str(row.calls), usd_cents(row.spent), usd_cents(row.uncertain)) for row in spending]
     if not rows:
         return "spent: nothing yet"
     spent, uncertain = sum(row.spent for row in spending), sum(row.uncertain for row in spending)
     calls = sum(row.calls for row in spending)
-    rows.append(("total", "", str(calls), usd(spent), usd(uncertain)))
+    rows.append(("total", "", str(calls), usd_cents(spent), usd_cents(uncertain)))
     return table(("step", "model", "calls", "spent", "uncertain"), rows, right=frozenset({2, 3, 4}))
 
 
@@ -182,7 +204,7 @@ def _calls(low: int, high: int) -> str:
 
 
 def _range(cost: Range) -> str:
-    return dollars(cost.high) if cost.low == cost.high else f"{dollars(cost.low)}..{dollars(cost.high)}"
+    return cents(cost.high) if cost.low == cost.high else f"{cents(cost.low)}..{cents(cost.high)}"
 
 
 def _indented(text: str) -> str:

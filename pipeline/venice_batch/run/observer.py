@@ -9,6 +9,7 @@ from typing import Protocol
 
 from venice_batch.errors import PRECEDENCE, Exit, VeniceBatchError
 from venice_batch.plan.model import PlannedItem, PlanWarning
+from venice_batch.state import Unproduced
 
 
 class Observer(Protocol):
@@ -68,10 +69,11 @@ class Summary:
         ended: how many items of this run ended in each state.
         skipped: items that were done before.
         left_alone: items that wait for a person, by the state they are in; those that cannot be processed among them.
-        spent_micros: millionths of a US dollar, spent in this start.
+        spent_micros: millionths of a US dollar, spent in this run: by its earlier starts, too.
         uncertain_micros: the same for calls whose answer was lost.
         left_micros: at most so much is left to pay for the items that this run did not finish.
         cause: why the run stopped early, if it did.
+        unproduced: what became of finished files that no item produces any more; None where the run did not come to it.
         published_flagged: how many of those that are done were published although flagged, as the job says.
         warnings: what the run told at once, and what should be known at its end, too.
     """
@@ -84,6 +86,7 @@ class Summary:
     left_micros: int = 0
     cause: VeniceBatchError | None = None
     published_flagged: int = 0
+    unproduced: Unproduced | None = None
     warnings: tuple[PlanWarning, ...] = ()
 
     def totals(self) -> dict[str, int]:

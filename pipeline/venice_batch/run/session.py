@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from types import FrameType
 
@@ -191,12 +192,18 @@ class Session:
             driver = Driver(self.pipeline, self.plan, self.state, context)
             with _signals_to(driver.signal):
                 summary = driver.run()
+        unproduced = None
         if summary.cause is None:
-            self.state.commit(apply_rule(self.job, self.state, self.output, observer.note))
+            dropped = self.plan.dropped
+            events, unproduced = apply_rule(self.job, self.state, self.output, dropped, observer.note)
+            self.state.commit(events)
         code = summary.exit_code
         closed = code in _LASTING_ENDS and not (waits and waits_for_balance(summary.cause))
-        self.state.commit([RunEnded(run, time.time(), int(code), closed)])
-        return summary
+        cause = "" if summary.cause is None else summary.cause.message
+        told = json.dumps(asdict(unproduced)) if unproduced is not None and unproduced.files else ""
+        self.state.commit([RunEnded(run, time.time(), int(code), closed, cause, told)])
+        spent, uncertain = money_of_run(self.state, self.job.name)
+        return replace(summary, spent_micros=spent, uncertain_micros=uncertain, unproduced=unproduced)
 
     def _caps(self, now: float, *, partial: bool) -> tuple[Cap, ...]:
         limits = caps(self.job.budget, self.state, self.job.name, now)
@@ -271,14 +278,59 @@ class Session:
             yield RunContext(prices, lanes, gate, cancel, engine, recorder, self.owners)
 
 
+def money_of_run(state: State, job: str) -> tuple[int, int]:
+    """Return what the newest run of `job` has spent in all its starts, and what is uncertain; millionths of a USD."""
+    run = state.last_run(job)
+    found = [] if run is None else state.spending(job, run.id)
+    return sum(row.spent for row in found), sum(row.uncertain for row in found)
+
+
+#: Told of the error that keeps a run from starting, while its state can still be written.
+Refused = Callable[[State, VeniceBatchError], None]
+
+
+def record_refusal(job: Job, state: State, error: VeniceBatchError, plan: Plan | None = None) -> None:
+    """Record a start that was refused before it spent anything: as a run, or a start of an open one.
+
+    Args:
+        job: the job.
+        state: open for writing.
+        error: why it was refused.
+        plan: what it would have done: those items wait.
+    """
+    run, continues = state.run_to_continue(job.name)
+    now = time.time()
+    state.commit([RunStarted(run, job.name, now)])
+    waiting = iter(() if plan is None else plan.to_do)
+    while group := list(itertools.islice(waiting, _GROUP)):
+        state.commit(
+            [
+                ItemMoved(
+                    ItemId(job.name, item.key, item.variant),
+                    item.candidate.version,
+                    item.fingerprint,
+                    "waiting",
+                    now,
+                    "money",
+                    error.message,
+                )
+                for item in group
+            ]
+        )
+    # An open run stays open: what its killed start spent counts against the same `max_usd`.
+    state.commit([RunEnded(run, now, int(error.exit_code), not continues, error.message)])
+
+
 def waits_for_balance(cause: VeniceBatchError | None) -> bool:
     """Whether it was the balance that ended a run, so that new credits let it go on."""
     return isinstance(cause, MoneyError) and not isinstance(cause, BudgetReached | ModelSwitched | Overcharged)
 
 
 @contextmanager
-def session(job: Job, api: Api, item_filter: ItemFilter) -> Iterator[Session]:
-    """Hold the lease, settle what a crash left, and plan.
+def session(
+    job: Job, api: Api, item_filter: ItemFilter, refused: Refused = lambda _state, _error: None
+) -> Iterator[Session]:
+    """Hold the lease, settle what a crash left, and plan; `refused` is told while the lease is held of what forbids it.
 
     Raises:
         Locked: another run holds the state (exit 7).
@@ -290,12 +342,16 @@ def session(job: Job, api: Api, item_filter: ItemFilter) -> Iterator[Session]:
         state_to_write(job, api.host) as state,
         output_owners(job, state, job.state / EMULATED) as owners,
     ):
-        output = open_store(job.output.path)
-        claim_output(output, job.output.path, job.state, state.scratch)
-        output.remove_stale()
-        recovered = state.recover(time.time())
-        known = preflight(api, styles=pipeline.generates)
-        plan = _make_plan(pipeline, state, known, item_filter, owners)
+        try:
+            output = open_store(job.output.path)
+            claim_output(output, job.output.path, job.state, state.scratch)
+            output.remove_stale()
+            recovered = state.recover(time.time())
+            known = preflight(api, styles=pipeline.generates)
+            plan = _make_plan(pipeline, state, known, item_filter, owners)
+        except VeniceBatchError as error:
+            refused(state, error)
+            raise
         yield Session(job, api, pipeline, state, plan, known, recovered, output, owners)
 
 

@@ -24,7 +24,7 @@ from venice_batch.state.lease import Lease
 from venice_batch.state.manifest import State
 from venice_batch.state.open_state import to_read, to_write
 from venice_batch.state.results import Result, Results
-from venice_batch.state.rows import CallRow, ItemRow, OutputRow, RunRow, SourceRow, Spending
+from venice_batch.state.rows import CallRow, ItemRow, OutputRow, RunRow, SourceRow, Spending, Unproduced
 
 __all__ = [
     "AnswerSetAside",
@@ -55,6 +55,7 @@ __all__ = [
     "SourceRow",
     "Spending",
     "State",
+    "Unproduced",
     "to_read",
     "to_write",
 ]

@@ -38,12 +38,19 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True)
 class RunEnded:
-    """The end of a start; `closed` when the next one is a new run with a budget of its own."""
+    """The end of a start; `closed` when the next one is a new run with a budget of its own.
+
+    Attributes:
+        cause: what ended it early, or kept it from beginning.
+        unproduced: finished files that no item produces any more, as JSON; see `Unproduced`.
+    """
 
     run: int
     at: float
     exit_code: int
     closed: bool
+    cause: str = ""
+    unproduced: str = ""
 
 
 @dataclass(frozen=True, slots=True)

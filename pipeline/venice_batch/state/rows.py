@@ -129,7 +129,10 @@ class Spending:
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """A run, with the exit code of its last start; None while it is under way or after a crash."""
+    """A run, with the exit code of its last start; None while it is under way or after a crash.
+
+    `cause` is what ended its last start early, `unproduced` an `Unproduced` as JSON, empty where there is nothing.
+    """
 
     TABLE: ClassVar[str] = "runs"
     id: int
@@ -137,3 +140,28 @@ class RunRow:
     ended_at: float | None
     exit_code: int | None
     closed: bool
+    cause: str = ""
+    unproduced: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unproduced:
+    """Finished files that no item produces any more; the numbers below `files` add up to it.
+
+    Attributes:
+        inputs: items that are no longer in the source.
+        files: how many there were.
+        deleted: as `output.on_vanished` says.
+        held_back: kept, as more would have gone than `output.max_deleted` allows.
+        gone: were not there any more.
+        edited: kept, as somebody changed them.
+        kept: for every other reason: the rule, or an item that is still there and produces others now.
+    """
+
+    inputs: int = 0
+    files: int = 0
+    deleted: int = 0
+    held_back: int = 0
+    gone: int = 0
+    edited: int = 0
+    kept: int = 0

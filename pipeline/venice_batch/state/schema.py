@@ -110,6 +110,10 @@ MIGRATIONS = (
         at REAL NOT NULL
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE runs ADD COLUMN cause TEXT NOT NULL DEFAULT '';      -- what ended its last start, or refused it
+    ALTER TABLE runs ADD COLUMN unproduced TEXT NOT NULL DEFAULT ''; -- JSON: finished files that no item produces
+    """,
 )
 
 NEWEST = len(MIGRATIONS)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from venice_batch.errors import CatalogueError, Exit
-from venice_batch.plan.model import dollars
+from venice_batch.plan.model import cents
 from venice_batch.plan.pipeline import Pipeline
 from venice_batch.run.doctor.checks import Check, Finding
 from venice_batch.venice import Account, Api, Breaker, Cancel, Catalogue, Client, Gate, Lanes
@@ -96,7 +96,7 @@ def _expiry(limits: RateLimits) -> Iterator[Finding]:
 
 def _money(limits: RateLimits) -> Iterator[Finding]:
     account = Account.of(limits)
-    held = ", ".join(f"{dollars(amount)} {currency}" for currency, amount in account.balances.items()) or "none"
+    held = ", ".join(f"{cents(amount)} {currency}" for currency, amount in account.balances.items()) or "none"
     if not account.permitted:
         remedy = "add credits, or raise the limits of the key, at https://venice.ai/settings/api"
         yield Finding("money", "bad", f"the API admits no paid call (balance: {held})", remedy, Exit.MONEY)

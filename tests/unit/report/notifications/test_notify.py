@@ -92,13 +92,17 @@ def test_single_addresses_are_asked_as_they_are_written(listener: Listener) -> N
     ]
 
 
-@pytest.mark.parametrize("code", [Exit.LOCKED, Exit.INTERRUPTED])
-def test_nothing_is_told_of_a_locked_job_or_of_a_question_left_unanswered(
-    listener: Listener, tmp_path: Path, code: Exit
-) -> None:
+def test_nothing_is_told_of_a_question_left_unanswered(listener: Listener, tmp_path: Path) -> None:
     notifier = Notifier(everything(listener, tmp_path), "nightly", limits=QUICK)
-    assert notifier.ended(outcome(code)) == []
+    assert notifier.ended(outcome(Exit.INTERRUPTED)) == []
     assert listener.received == []
+    assert not (tmp_path / "venice.prom").exists()
+
+
+def test_of_a_locked_job_the_webhook_alone_is_told(listener: Listener, tmp_path: Path) -> None:
+    notifier = Notifier(everything(listener, tmp_path), "nightly", limits=QUICK)
+    assert notifier.ended(outcome(Exit.LOCKED)) == []
+    assert asked(listener) == ["POST /hook"]
     assert not (tmp_path / "venice.prom").exists()
 
 

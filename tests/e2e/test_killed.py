@@ -138,3 +138,16 @@ def test_a_plan_after_a_kill_counts_what_the_next_run_will(tmp_path: Path, open_
     planned = work.venice("plan", work.job)
     ended = work.run()
     assert (planned.code, ended.code) == (0, 0), planned.text + ended.text
+
+
+def test_after_the_next_start_nothing_of_a_killed_run_is_left_anywhere(tmp_path: Path, open_vendor: OpenVendor) -> None:
+    work = Work(tmp_path / "work", open_vendor(latency=0.3))
+    work.draw(*(f"{number}.jpg" for number in range(4)))
+    work.write(*STEPS, state="memory")
+    for after in (1, 3):
+        _kill(work, after)
+    (work.state / "report").mkdir(exist_ok=True)
+    (work.state / "report" / ".vb-0123456789abcdef").write_bytes(b"half a thumbnail")
+    assert work.run().code == 0
+    assert list(work.root.with_name("scratch").iterdir()) == []
+    assert list(work.root.rglob(".vb-*")) == []

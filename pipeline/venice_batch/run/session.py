@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
+from pathlib import Path
 from types import FrameType
 
 from venice_batch.errors import BudgetReached, Exit, ModelSwitched, MoneyError, Overcharged, VeniceBatchError
@@ -199,7 +201,7 @@ class Session:
             self.state.commit(events)
         code = summary.exit_code
         closed = code in _LASTING_ENDS and not (waits and waits_for_balance(summary.cause))
-        cause = "" if summary.cause is None else summary.cause.message
+        cause = "" if summary.cause is None else _storable(summary.cause.message)
         told = json.dumps(asdict(unproduced)) if unproduced is not None and unproduced.files else ""
         self.state.commit([RunEnded(run, time.time(), int(code), closed, cause, told)])
         spent, uncertain = money_of_run(self.state, self.job.name)
@@ -312,13 +314,18 @@ def record_refusal(job: Job, state: State, error: VeniceBatchError, plan: Plan |
                     "waiting",
                     now,
                     "money",
-                    error.message,
+                    _storable(error.message),
                 )
                 for item in group
             ]
         )
     # An open run stays open: what its killed start spent counts against the same `max_usd`.
-    state.commit([RunEnded(run, now, int(error.exit_code), not continues, error.message)])
+    state.commit([RunEnded(run, now, int(error.exit_code), not continues, _storable(error.message))])
+
+
+def _storable(text: str) -> str:
+    """Spell out what UTF-8 cannot hold: an error may name a file whose name is no text."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def waits_for_balance(cause: VeniceBatchError | None) -> bool:
@@ -340,6 +347,7 @@ def session(
     pipeline = make_pipeline(job, api.host)
     with (
         state_to_write(job, api.host) as state,
+        _temporary_files_in(state.scratch),
         output_owners(job, state, job.state / EMULATED) as owners,
     ):
         try:
@@ -353,6 +361,16 @@ def session(
             refused(state, error)
             raise
         yield Session(job, api, pipeline, state, plan, known, recovered, output, owners)
+
+
+@contextmanager
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    """Have all temporary files of this process lie in the run's own folder: what a killed one leaves is found there."""
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 class _WaitReporter:

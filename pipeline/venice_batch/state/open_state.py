@@ -96,7 +96,7 @@ def _folder_to_write(root: Path, private: scratch.Scratch) -> Iterator[State]:
         # Nothing to rescue: answers arrive in the state itself.
         continue
     with closing(schema.open_to_write(root / FILE)) as connection:
-        sweep_stale(root / _RESULTS)
+        sweep_stale(root)
         yield State(LocalPlace(root), connection, FolderResults(root / _RESULTS), scratch=private.folder)
 
 

@@ -24,6 +24,7 @@ from venice_batch.storage import Place
 
 #: Where answers lie that are paid for and not yet in the bucket; see `bucket_results`.
 ARRIVED = "arrived"
+_PREFIX = "venice-batch-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +42,29 @@ class Scratch:
     def dead_runs(self) -> Generator[Path, None, None]:
         """Yield folders of dead runs of the same part, each locked while it is looked at and removed then.
 
-        Those of another part are removed, too, unless an answer lies there that only that part may rescue.
+        Those of other parts and states are removed, too (of commands that only read, of a state that has moved), unless
+        an answer lies there that only that part may rescue.
         """
-        for found in sorted(self.folder.parent.iterdir()):
-            if found == self.folder:
+        family = self.folder.parent
+        for other in sorted(family.parent.glob(f"{_PREFIX}{os.getuid()}-*")):
+            if other.is_symlink() or not other.is_dir() or other.stat().st_uid != os.getuid():
                 continue
-            if not found.is_dir() or found.is_symlink():
-                found.unlink(missing_ok=True)
-                continue
-            with _locked(found) as free:
-                if not free:
-                    continue
-                ours = found.name.endswith(f"-{self.part}")
-                if ours:
-                    yield found
-                if ours or not _has_answers(found):
-                    shutil.rmtree(found, ignore_errors=True)
+            for found in sorted(other.iterdir()):
+                if found != self.folder:
+                    yield from self._dead(found, ours=other == family and found.name.endswith(f"-{self.part}"))
+            with suppress(OSError):
+                # Fails where a run has its folder.
+                other.rmdir()
+
+    def _dead(self, found: Path, *, ours: bool) -> Generator[Path, None, None]:
+        if not found.is_dir() or found.is_symlink():
+            found.unlink(missing_ok=True)
+            return
+        with _locked(found) as free:
+            if free and ours:
+                yield found
+            if free and (ours or not _has_answers(found)):
+                shutil.rmtree(found, ignore_errors=True)
 
 
 @contextmanager
@@ -71,7 +79,7 @@ def open_scratch(state: Place, part: Place, temporary: Path | None = None) -> It
     Raises:
         Unavailable: something of that name is there and not ours, or there is no room.
     """
-    family = Path(temporary or tempfile.gettempdir(), f"venice-batch-{os.getuid()}-{_digest(state, 16)}")
+    family = Path(temporary or tempfile.gettempdir(), f"{_PREFIX}{os.getuid()}-{_digest(state, 16)}")
     part_digest = _digest(part, 8)
     try:
         folder, lock = _create(family, part_digest)

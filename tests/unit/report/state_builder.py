@@ -92,8 +92,8 @@ class StateBuilder:
         self.run, self.at = run, at
         self._events.append(RunStarted(run, JOB, at))
 
-    def end(self, exit_code: int) -> None:
-        self._events.append(RunEnded(self.run, self.at, exit_code, closed=True))
+    def end(self, exit_code: int, cause: str = "") -> None:
+        self._events.append(RunEnded(self.run, self.at, exit_code, closed=True, cause=cause))
 
     def item(
         self, key: str, state: str, code: str = "", reason: str = "", *, steps: Sequence[str] = (), lost: str = ""
@@ -208,7 +208,7 @@ def mixed(built: StateBuilder) -> None:
     built.item("rings/ring-01.png", "uncertain", "uncertain", reason, steps=STEPS[:1], lost="staged")
     built.item("broken/camera.png", "invalid", "broken", "the picture is damaged: image file is truncated")
     built.item("later/vase.png", "waiting", "budget", "waits for money: budget.max_usd is reached")
-    built.end(5)
+    built.end(5, "no money")
 
 
 def large(built: StateBuilder, count: int = 10_000) -> None:

@@ -18,7 +18,7 @@ CALL = "begun_at call ended_at expected expected_usd fate instead item model req
 #: Of each document, or of each of its list: what scripts may rely on. A key may be added; none may go unsaid.
 KEYS = {
     "plan": "items calls cost balance covered eta_seconds steps warnings rest",
-    "run": f"exit_code items left left_usd published_flagged cause warnings plan {MONEY}",
+    "run": f"exit_code items left left_usd published_flagged cause warnings unproduced plan {MONEY}",
     "status": "items run spending state",
     "items": "key variant version fingerprint state code reason lasting updated_at result",
     "ledger": "id run key variant step endpoint model micros fate outcome result reserved_at begun_at ended_at status"
@@ -37,15 +37,16 @@ KEYS = {
 }
 #: Of what lies within them.
 INNER = {
+    ("run", "UnproducedFiles"): "inputs files deleted held_back gone edited kept",
     ("plan", "CostRange"): "low high",
     ("plan", "PlanCounts"): "new changed reused waiting invalid total",
     ("plan", "PlanStep"): "id step model calls cost",
     ("plan", "PlanWarning"): "code text",
     ("plan", "PlanRest"): "items cost",
-    ("status", "LastRun"): "id started_at ended_at exit_code closed",
+    ("status", "LastRun"): "id started_at ended_at exit_code closed cause",
     ("status", "SpendingRow"): f"step model calls {MONEY}",
     ("summary", "SummaryRun"): "id started_at ended_at exit_code outcome cause seconds items_ended calls"
-    f" latency_seconds spending {MONEY}",
+    f" latency_seconds spending unproduced {MONEY}",
     ("summary", "TotalMoney"): f"spending {MONEY}",
     ("reconcile", "MatchedCall"): f"{CALL} rows by",
     ("reconcile", "FurtherCharge"): f"{CALL} row by",

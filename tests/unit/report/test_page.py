@@ -49,8 +49,8 @@ def test_a_run_under_way_or_killed_has_a_report(built: StateBuilder) -> None:
 def test_every_end_of_a_run_is_told_in_words_with_its_cause(built: StateBuilder, code: int) -> None:
     built.begin()
     built.item("a.png", "waiting")
-    built.end(code)
-    page = built.report(cause="because of <this>").read_text("utf-8")
+    built.end(code, "because of <this>")
+    page = built.report().read_text("utf-8")
     assert OUTCOMES[code] in page  # type: ignore[index]  # an IntEnum's values are its keys
     assert "because of &lt;this&gt;" in page
 
@@ -75,7 +75,7 @@ def test_a_good_night_says_so(built: StateBuilder) -> None:
 @pytest.mark.slow
 def test_the_summary_has_the_figures_of_the_ledger(built: StateBuilder) -> None:
     mixed(built)
-    built.report(cause="no money")
+    built.report()
     found = summary(built)
     assert found["items"] == {
         "pending": 0,
@@ -126,7 +126,8 @@ def test_no_name_or_reason_can_end_the_script_element_it_is_kept_in(built: State
     built.begin()
     for name in HOSTILE:
         built.item(name, "failed", "bad", f"reason {name}")
-    page = built.report(cause=HOSTILE[0], notes=HOSTILE).read_text("utf-8")
+    built.end(3, HOSTILE[0])
+    page = built.report(notes=HOSTILE).read_text("utf-8")
     # Two blocks of data and the program; nothing that came from a name.
     assert len(re.findall(r"<script\b", page)) == len(re.findall(r"</script>", page)) == 3
     assert "<img src=x" not in page
@@ -144,7 +145,7 @@ def test_text_comes_through_the_script_element_as_it_was(text: str) -> None:
 
 def test_text_that_utf8_cannot_hold_is_spelt_out(built: StateBuilder) -> None:
     built.begin()
-    page = built.report(cause="cannot read \udcff.png").read_text("utf-8")
+    page = built.report(notes=["cannot read \udcff.png"]).read_text("utf-8")
     assert "cannot read \\udcff.png" in page
 
 

@@ -181,3 +181,25 @@ def test_a_store_is_asked_again_until_the_time_is_over() -> None:
     with pytest.raises(Unavailable):
         StoreRetry(seconds=5, pause=0, clock=Clock()).run(failing)
     assert len(tries) == 5
+
+
+@pytest.mark.parametrize("answer", [False, True])
+def test_folders_of_other_states_are_swept_too_unless_an_answer_waits_there(tmp_path: Path, *, answer: bool) -> None:
+    """A command that only reads, or a state that has moved since, has no next run to tidy up after it."""
+    elsewhere = S3Place("bucket", "state/emulated/")
+    with open_scratch(elsewhere, elsewhere, tmp_path) as scratch:
+        left = scratch.folder
+    left.mkdir(parents=True)
+    if answer:
+        results = FolderResults(left / ARRIVED)
+        file = results.incoming(KEY)
+        file.write_bytes(b"picture")
+        results.keep(KEY, file, {})
+    with (
+        open_scratch(STATE, STATE, tmp_path) as ours,
+        open_scratch(S3Place("bucket", "living/"), STATE, tmp_path) as living,
+    ):
+        assert list(ours.dead_runs()) == []
+        assert living.folder.is_dir()
+        assert left.exists() == answer
+    assert [path for path in tmp_path.iterdir() if path != left.parent] == []

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.e2e.cloud import LEASE, Cloud
-from tests.e2e.conftest import CUT, ENLARGE, OpenVendor, Vendor, draw, visible
+from tests.e2e.conftest import CUT, ENLARGE, OpenVendor, Vendor, Work, draw, visible
 from tests.servers.bucket import Bucket
 from tests.servers.proxy import Answer, Proxy, Refuse
 from venice_batch.errors import Exit
@@ -444,3 +444,31 @@ def test_a_source_that_changes_before_the_api_reads_it_is_not_bought(
     assert "changed" in err
     assert cloud.run().code == 0
     assert len(cloud.vendor.bought()) == 3
+
+
+@pytest.mark.parametrize("way", ["folder to bucket", "bucket to folder", "bucket to bucket", "folder to folder"])
+def test_a_state_moves_in_all_directions_without_buying(cloud: Cloud, way: str) -> None:
+    cloud.upload("a.jpg", "b.jpg")
+    old, new = (
+        {"folder": str(cloud.root / f"memory-{number}"), "bucket": f"{cloud.place}state-{number}/"}[kind]
+        for number, kind in enumerate(way.split(" to "))
+    )
+    web: dict[str, object] = {"source": {"path": f"{cloud.place}raw/"}, "output": {"path": f"{cloud.place}web/"}}
+    Work.write(cloud, CUT, **web, state=old)
+    assert cloud.run().code == 0
+    Work.write(cloud, CUT, **web, state=new)
+    refused = cloud.run()
+    assert refused.code == 2
+    assert "--claim" in refused.err
+    moved = cloud.venice("unlock", cloud.job, "--copy-from", old)
+    assert moved.code == 0, moved.text
+    assert "copied: 2 results" in moved.out
+    Work.write(cloud, CUT, {"trim": {}}, **web, state=new)
+    again = cloud.run()
+    assert again.code == 0, again.text
+    assert len(cloud.vendor.paid()) == 2
+    assert len(cloud.outputs()) == 2
+    second = cloud.venice("unlock", cloud.job, "--copy-from", old)
+    assert (second.code, "memory of its own" in second.err) == (2, True), second.text
+    Work.write(cloud, CUT, **web, state=old)
+    assert cloud.run().code == 2, "the old state writes there no more"

@@ -262,7 +262,11 @@ def gc() -> None:
 
 
 @_command(
-    "maintenance.unlock", _job, click.option("--force", is_flag=True, help="Break it although its holder may be alive.")
+    "maintenance.unlock",
+    _job,
+    click.option("--force", is_flag=True, help="Break it although its holder may be alive."),
+    click.option("--claim", is_flag=True, help="Instead: the state has moved; let it own the output."),
+    click.option("--copy-from", metavar="STATE", help="The same, and copy the state from this folder or prefix first."),
 )
 def unlock() -> None:
     """Break the lease that a dead run left on the state of JOB."""

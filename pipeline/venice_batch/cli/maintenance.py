@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,11 @@ from venice_batch.plan.reading.load_pipeline import make_pipeline
 from venice_batch.plan.reading.sources import candidates, refuse_overlap
 from venice_batch.report.text import duration, shown, table, when
 from venice_batch.run.gc.sweep import Garbage, find_garbage, sweep
+from venice_batch.run.ownership import claim_output
 from venice_batch.run.session import state_to_write
-from venice_batch.state import LeasePolicy, State, bucket_lease, lease, to_read
+from venice_batch.state import LeasePolicy, State, bucket_lease, copy_state, lease, to_read, to_write
 from venice_batch.steps.scalars import as_bytes
-from venice_batch.storage import StateStore
+from venice_batch.storage import LocalPlace, Place, StateStore, open_store, parse
 
 _SIZES = (("GB", 10**9), ("MB", 10**6), ("KB", 10**3))
 _LISTED = 10
@@ -148,15 +150,19 @@ def _unclear_lines(garbage: Garbage) -> list[str]:
     return [f"spared with all that was ever bought for them: {who}; after a `run` more may go"]
 
 
-def unlock(job: Path, overrides: Sequence[str], base_url: str | None, *, force: bool) -> int:
-    """Break the lease of a run that is dead.
+def unlock(
+    job: Path, overrides: Sequence[str], base_url: str | None, *, force: bool, claim: bool, copy_from: str | None
+) -> int:
+    """Break the lease of a run that is dead; or, with `claim`, that of a former state on the output.
 
     Raises:
         Locked: its holder lives, or may live (exit 7).
         Unavailable: the state cannot be reached (exit 6).
     """
     loaded = settings.load_job(job, overrides)
-    settings.base_url(base_url, loaded.api.base_url)
+    url = settings.base_url(base_url, loaded.api.base_url)
+    if claim or copy_from is not None:
+        return _claim(loaded, settings.host(url), copy_from)
     store, folder = loaded.state.state_store(), loaded.state.folder
     if store is not None:
         return _unlock_store(store, _policy(loaded), force=force)
@@ -168,6 +174,38 @@ def unlock(job: Path, overrides: Sequence[str], base_url: str | None, *, force: 
         )
     click.echo(f"nobody holds {shown(str(folder))}; the system frees a lease in a folder with its process")
     return Exit.DONE
+
+
+def _claim(job: Job, host: str, copy_from: str | None) -> int:
+    """Let the job's state own the output from now on, filled from a former one where that is given.
+
+    Raises:
+        UsageError: there is no such former state, or the job's own has a memory already (exit 2).
+        Locked: a run holds one of them (exit 7).
+        Unavailable: one of them cannot be reached (exit 6).
+    """
+    refuse_overlap(job)
+    with ExitStack() as stack:
+        state = stack.enter_context(state_to_write(job, host))
+        if copy_from is not None:
+            old = _former(job, copy_from)
+            with to_read(old) as found:
+                if not found.jobs():
+                    raise UsageError(f"there is no state at {old}", remedy="name the place that `state:` named before")
+            number = copy_state(stack.enter_context(to_write(old)), state)
+            click.echo(f"copied: {number} results and the manifest, from {shown(str(old))} to {shown(str(state.root))}")
+        claim_output(open_store(job.output.path), job.output.path, job.state, state.scratch, by_force=True)
+    click.echo(f"{shown(str(job.output.path))} is written from {shown(str(job.state))} from now on, and from no other")
+    return Exit.DONE
+
+
+def _former(job: Job, text: str) -> Place:
+    if "://" not in text:
+        return LocalPlace(Path(text).absolute())
+    try:
+        return parse(text, job.access.for_state())
+    except ValueError as error:
+        raise UsageError(f"--copy-from: {error}", remedy="write s3://BUCKET/PREFIX/, or a folder") from error
 
 
 def _unlock_store(store: StateStore, policy: LeasePolicy, *, force: bool) -> int:

@@ -188,6 +188,7 @@ class _Reader:
             state=path / ".venice-batch" / head.name
             if head.state is None
             else head.state.with_access(access.for_state()),
+            access=access,
             lease=head.lease,
             notify=notify,
             places=self.problems.places,

@@ -271,6 +271,7 @@ class Job:
         api: how the API is reached.
         run: how a run behaves.
         state: where the job's memory lies: an absolute folder, or a place in a bucket.
+        access: how the buckets of output and state are reached.
         lease: seconds that a dead run keeps others away from a state on S3; None: a store without conditional writes.
         notify: who is told of a run, and where its figures go.
         places: where everything stands in the file.
@@ -287,6 +288,7 @@ class Job:
     api: ApiSettings
     run: RunSettings
     state: Place
+    access: Access
     lease: float | None
     notify: Notify
     places: Places = field(repr=False, compare=False)

@@ -18,7 +18,7 @@ from venice_batch.storage import Changed, Exists, Place, Store
 MARK = ".venice-batch/owner"
 
 
-def claim_output(output: Store, place: Place, state: Place, folder: Path) -> None:
+def claim_output(output: Store, place: Place, state: Place, folder: Path, *, by_force: bool = False) -> None:
     """Mark the output as written from this state.
 
     Args:
@@ -26,17 +26,18 @@ def claim_output(output: Store, place: Place, state: Place, folder: Path) -> Non
         place: the same, for comparisons and messages.
         state: the job's memory.
         folder: a folder for two small files.
+        by_force: whatever another state's mark says.
 
     Raises:
         OutputError: the mark names another state.
         Unavailable: the output cannot be written.
     """
     name = _name(state, place)
-    if output.stat(MARK) is None:
+    if by_force or output.stat(MARK) is None:
         mark = folder / "owner"
         mark.write_text(json.dumps({"state": name}), "utf-8")
         try:
-            output.put(mark, MARK, replace=False)
+            output.put(mark, MARK, replace=by_force)
         except Exists:
             pass  # another run was faster; whose it is, is read below
         else:
@@ -46,7 +47,7 @@ def claim_output(output: Store, place: Place, state: Place, folder: Path) -> Non
         raise OutputError(
             f"the output {place} is written by another state ({found})",
             remedy="give each job an output of its own, or both the same `state:`;"
-            f" if that state is gone, remove {_shown(place)}",
+            " if that state was moved here, `venice-batch unlock JOB --claim` says so",
         )
 
 

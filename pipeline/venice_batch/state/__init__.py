@@ -22,6 +22,7 @@ from venice_batch.state.events import (
 from venice_batch.state.folder_results import FolderResults
 from venice_batch.state.lease import Lease
 from venice_batch.state.manifest import State
+from venice_batch.state.move import copy_state
 from venice_batch.state.open_state import to_read, to_write
 from venice_batch.state.results import Result, Results
 from venice_batch.state.rows import CallRow, ItemRow, OutputRow, RunRow, SourceRow, Spending, Unproduced
@@ -56,6 +57,7 @@ __all__ = [
     "Spending",
     "State",
     "Unproduced",
+    "copy_state",
     "to_read",
     "to_write",
 ]

@@ -42,6 +42,7 @@ class SnapshotThreshold:
 
 #: At the start and end of a run, and while it is under way: then the driver has to wait for it.
 AT_REST = SnapshotThreshold(64, 1 << 20)
+ALWAYS = SnapshotThreshold(0, 0)
 UNDER_WAY = SnapshotThreshold(5000, 8 << 20)
 
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from venice_batch.errors import VeniceBatchError
 from venice_batch.state import schema
-from venice_batch.state.bucket_journal import AT_REST, UNDER_WAY, BucketJournal
+from venice_batch.state.bucket_journal import ALWAYS, AT_REST, UNDER_WAY, BucketJournal
 from venice_batch.state.events import COUNTED, Begun, Event, ItemId, ItemMoved, Reserved, Settled, apply, scrubbed
 from venice_batch.state.lease import Lease, NeverExpires
 from venice_batch.state.results import Result, Results
@@ -142,6 +142,19 @@ class State:
         except sqlite3.Error as error:
             file = self.scratch / FILE if self._journal is not None else f"{self.root}/{FILE}"
             raise schema.unusable(file, error) from error
+
+    def replace_with(self, old: State) -> None:
+        """Take over the whole manifest of another state; this one's own is lost.
+
+        Raises:
+            Unavailable: it cannot be written.
+        """
+        try:
+            old._connection.backup(self._connection)
+        except sqlite3.Error as error:
+            raise schema.unusable(f"{self.root}/{FILE}", error) from error
+        if self._journal is not None:
+            self._journal.snapshot_if_due(self._connection, ALWAYS)
 
     def finish(self) -> None:
         """Record what is left to record before the state is closed; put a snapshot of it where one is due.

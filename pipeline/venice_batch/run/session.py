@@ -281,7 +281,7 @@ class Session:
 
 
 def money_of_run(state: State, job: str) -> tuple[int, int]:
-    """Return what the newest run of `job` has spent by every start of it, and what is uncertain; millionths of a USD."""
+    """Return what every start of the newest run of `job` has spent, and what is uncertain; millionths of a USD."""
     run = state.last_run(job)
     found = [] if run is None else state.spending(job, run.id)
     return sum(row.spent for row in found), sum(row.uncertain for row in found)

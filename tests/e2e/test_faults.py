@@ -261,7 +261,7 @@ def test_no_balance_is_waited_for_when_another_model_answers(work: Work) -> None
 def test_what_this_machine_refuses_does_not_count_as_failing_of_the_api(work: Work) -> None:
     for number in range(55):
         work.take(f"{number}.jpg", (300, 260))  # trimmed, each has too few pixels for the API
-    work.write("trim", CUT, run={"max_failure_rate": "10%"})
+    work.write("trim", ENLARGE, run={"max_failure_rate": "10%"})
     ended = work.run()
     assert ended.code == 3, ended.text
     assert set(work.states().values()) == {"failed"}

@@ -27,7 +27,7 @@ from venice_batch.venice.gate import Gate
 from venice_batch.venice.lanes import Lane, Lanes
 from venice_batch.venice.request_bodies import Body, json_object, multipart
 from venice_batch.venice.responses import Answer, Received, bare_type, read_answer
-from venice_batch.venice.retry import RetryPolicy
+from venice_batch.venice.retry import SHORTEST_WAIT, RetryPolicy
 from venice_batch.venice.transport import HttpClient, Outgoing
 from venice_batch.venice.waits import Cancel, Cancelled
 
@@ -65,7 +65,7 @@ class Client(FreeCalls):
         lanes: rate limits per model.
         breaker: the key's error budget.
         cancel: the run's switch for "no new calls".
-        clock: monotonic seconds, for deadlines.
+        clock: monotonic seconds, for holds and backoff.
         rng: the retries' jitter.
         timeout: seconds per attempt, from its start to the answer's last byte.
         prefer: the form of bodies with files; JSON is used for addresses, and once the endpoint has refused it.
@@ -92,7 +92,7 @@ class Client(FreeCalls):
         on_wait: OnWait | None = None,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
     ) -> None:
-        http = HttpClient(api, cancel=cancel, clock=clock, transport=transport)
+        http = HttpClient(api, cancel=cancel, transport=transport)
         rng = rng or random.Random()  # noqa: S311 - jitter, no secret
         super().__init__(api, http, cancel=cancel, rng=rng, on_wait=on_wait, attempts=attempts)
         self._gate = gate
@@ -267,8 +267,8 @@ class Client(FreeCalls):
             raise _unreachable(failure) from failure
 
     def _hold(self, lane: Lane, failure: CallFailed) -> None:
-        if failure.retry_after is None:
-            failure.retry_after = _HOLDS[failure.code]
+        asked = _HOLDS[failure.code] if failure.retry_after is None else failure.retry_after
+        failure.retry_after = max(asked, SHORTEST_WAIT)
         until = self._clock() + failure.retry_after
         if failure.code == "error-budget":
             self._lanes.hold_all(until)

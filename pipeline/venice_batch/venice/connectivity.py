@@ -6,6 +6,7 @@ import socket
 import ssl
 import time
 import urllib.request
+from contextlib import closing
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ import httpx2
 
 from venice_batch.errors import Unavailable
 from venice_batch.venice.address import Api
+from venice_batch.venice.watchdog import Watchdog
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -67,7 +69,12 @@ def handshake(api: Api, timeout: float) -> str:
     """
     host, port = _endpoint(api)
     try:
-        with socket.create_connection((host, port), timeout) as plain:
+        with (
+            closing(Watchdog()) as watchdog,
+            watchdog.watch(timeout) as watch,
+            socket.create_connection((host, port), timeout) as plain,
+        ):
+            watch.bind(plain)
             if urlsplit(api.base_url).scheme != "https":
                 return ""
             with httpx2.create_ssl_context().wrap_socket(plain, server_hostname=host) as secured:
@@ -92,8 +99,13 @@ def ping(api: Api, timeout: float) -> Ping:
     """
     begun, at = time.monotonic(), time.time()
     try:
-        with httpx2.Client(follow_redirects=False, trust_env=True, timeout=timeout) as http:
-            answer = http.get(f"{api.base_url}/models", params={"type": "upscale"})
+        with (
+            closing(Watchdog()) as watchdog,
+            watchdog.watch(timeout) as watch,
+            httpx2.Client(follow_redirects=False, trust_env=True, timeout=timeout) as http,
+        ):
+            url, params = f"{api.base_url}/models", {"type": "upscale"}
+            answer = http.get(url, params=params, extensions={"trace": watch.trace})
     except httpx2.HTTPError as error:
         raise Unavailable(
             f"the API does not answer: {api.scrub(str(error)) or type(error).__name__}",

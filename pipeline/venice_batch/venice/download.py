@@ -6,11 +6,11 @@ import base64
 import binascii
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from venice_batch.venice.failures import CallFailed
+from venice_batch.venice.failures import CallFailed, is_shortage
 from venice_batch.venice.request_bodies import sniff_type
 
 
@@ -49,7 +49,7 @@ class Download:
         try:
             self._stream = create(self._path)
         except OSError as error:
-            raise CallFailed("disk", _reason(error)) from error
+            raise CallFailed("short-here" if is_shortage(error) else "disk", _reason(error)) from error
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
@@ -58,18 +58,11 @@ class Download:
         if kind is not None and not self._partial:
             self._path.unlink(missing_ok=True)
 
-    def receive(self, chunks: Iterable[bytes], guard: Callable[[], None]) -> int:
-        """Write the body.
-
-        Args:
-            chunks: the body.
-            guard: called per chunk; raises when the call's deadline has passed.
-
-        Returns:
-            The number of bytes.
+    def receive(self, chunks: Iterable[bytes]) -> int:
+        """Write the body, and return its number of bytes.
 
         Raises:
-            CallFailed: ``answer-too-large``, ``disk``, or the guard's.
+            CallFailed: ``answer-too-large`` or ``disk``.
             httpx2.HTTPError: the body broke off.
         """
         for chunk in chunks:
@@ -78,7 +71,6 @@ class Download:
                 raise CallFailed("answer-too-large", f"more than {self._at_most} bytes")
             self._write(chunk)
             self._partial = True
-            guard()
         return self.size
 
     def _write(self, chunk: bytes) -> None:

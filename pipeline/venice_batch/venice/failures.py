@@ -7,6 +7,7 @@ idempotency key on the image endpoints, so a sent request without an answer may 
 
 from __future__ import annotations
 
+import errno
 from enum import Enum
 
 import httpx2
@@ -40,6 +41,7 @@ _HEADLINES: dict[FailureClass, dict[str, str]] = {
         "broken-off-while-sending": "the connection broke while sending",
         "deadline-while-sending": "the request could not be sent in time",
         "sent-too-slowly": "the API gave up waiting for the request",
+        "short-here": "this machine is short of open files, memory or ports",
     },
     FailureClass.WAIT: {
         "rate-limited": "the API's rate limit is exhausted",
@@ -119,6 +121,7 @@ REMEDIES = {
     "bad-address": "check VENICE_BASE_URL",
     "proxy-refused": "check HTTPS_PROXY",
     "disk": "free some disk space, then run again: it resumes",
+    "short-here": "raise its limits (`ulimit -n`) or lower run.concurrency, then run again: it resumes",
     "failed-here": "see to its disk, memory and limits, then run again: it resumes",
     "no-connection": "check the network, then run again: it resumes",
 }
@@ -145,6 +148,8 @@ STATUS_CODES = {
 }
 #: An unforeseen client error fails its item only: a bad item never stops the batch.
 _HUNDREDS = {1: "not-the-api", 2: None, 3: "redirected", 4: "refused-input", 5: "server-error"}
+#: What this machine may be short of for a while; a full disk is another matter.
+_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL})
 #: Statuses that close the gate (rule 6).
 _CLOSING = (401, 402, 403)
 
@@ -211,6 +216,7 @@ class CallFailed(VeniceBatchError):
         billed: whether the call may have been charged.
         fields: those of the request that a schema error names.
         attempts: requests made for this call, this one included.
+        late: whether its request took all the time that it had.
         begun_at: when the last attempt's first byte was written, Unix seconds, or None.
         ends_in: the error class a run ends in when this stops it.
     """
@@ -237,6 +243,7 @@ class CallFailed(VeniceBatchError):
         self.fields = fields
         self.ends_in = ends_in or ENDS_IN.get(code, Unavailable)
         self.attempts = 1
+        self.late = False
         self.begun_at: float | None = None
         headline = _HEADLINES[self.failure_class][code] + (f" ({status})" if status is not None else "")
         super().__init__(f"{headline}: {self.text}" if self.text else headline, remedy=REMEDIES.get(code, ""))
@@ -272,6 +279,15 @@ def counts_as_client_error(status: int) -> bool:
     return 400 <= status < 500 and status != 429  # noqa: PLR2004 - the API's own definition
 
 
+def is_shortage(error: BaseException | None) -> bool:
+    """Whether an error, or what it was raised from, is this machine's want of descriptors, memory or ports."""
+    while error is not None:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _SHORTAGES):
+            return True
+        error = error.__cause__
+    return False
+
+
 def exception_failure(error: Exception, sent: Sent, text: str) -> CallFailed:
     """Return the failure of a request that ended in an httpx2 exception; a class the table lacks is a bug.
 
@@ -281,5 +297,7 @@ def exception_failure(error: Exception, sent: Sent, text: str) -> CallFailed:
         text: the exception's words with every key blanked.
     """
     code = EXCEPTION_CODES.get(type(error), _BUG)[sent is Sent.MAYBE]
+    if code == "no-connection" and is_shortage(error):
+        code = "short-here"
     stops = FAILURE_CLASS[code] is FailureClass.RUN_STOPS
     return CallFailed(code, text, billed=(stops and sent is Sent.MAYBE) or None)

@@ -186,12 +186,12 @@ class FreeCalls:
         shape: type[Shape],
         params: dict[str, str] | None = None,
         *,
-        timeout: float = _TIMEOUT,
+        timeout: float | None = None,
         attempts: int | None = None,
         notes: list[str] | None = None,
     ) -> Shape:
         url = f"{self.api.base_url}/{path}"
-        outgoing = Outgoing("GET", url, timeout, _JSON_BYTES, params=params)
+        outgoing = Outgoing("GET", url, timeout or _TIMEOUT, _JSON_BYTES, params=params)
         policy = self._retry_policy(attempts or self._attempts)
         with tempfile.TemporaryDirectory(prefix="venice-batch-") as folder:
             into = Path(folder) / "answer"

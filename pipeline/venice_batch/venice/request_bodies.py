@@ -10,13 +10,13 @@ import base64
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
 
-from venice_batch.venice.failures import CallFailed
+from venice_batch.venice.failures import CallFailed, is_shortage
 from venice_batch.venice.fields import Fields, Image, JsonValue, Url
 
 #: A multiple of 3, so that base64 chunks join without padding between them.
@@ -66,19 +66,6 @@ class Body(httpx2.SyncByteStream):
                 yield part
             else:
                 yield from _read(part)
-
-
-@dataclass(frozen=True)
-class GuardedBody(httpx2.SyncByteStream):
-    """A body that looks at the clock before each chunk, so that a slow upload ends at its deadline."""
-
-    body: Body
-    guard: Callable[[], None]
-
-    def __iter__(self) -> Iterator[bytes]:
-        for chunk in self.body:
-            self.guard()
-            yield chunk
 
 
 def multipart(fields: Fields, name: str, images: Sequence[Path]) -> Body:
@@ -184,7 +171,7 @@ def _read(file: _File) -> Iterator[bytes]:
                     raise CallFailed("input-changed", "it became shorter or longer")
                 yield base64.b64encode(chunk) if file.encoded else chunk
     except OSError as error:
-        raise CallFailed("input-unreadable", error.strerror or "") from error
+        raise _unreadable(error) from error
 
 
 def _text_fields(fields: Fields) -> Iterator[tuple[str, str]]:
@@ -211,7 +198,7 @@ def _size(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError as error:
-        raise CallFailed("input-unreadable", error.strerror or "") from error
+        raise _unreadable(error) from error
 
 
 def _sniff(path: Path) -> tuple[str, str]:
@@ -219,7 +206,11 @@ def _sniff(path: Path) -> tuple[str, str]:
         with path.open("rb") as stream:
             head = stream.read(12)
     except OSError as error:
-        raise CallFailed("input-unreadable", error.strerror or "") from error
+        raise _unreadable(error) from error
     kind = sniff_type(head)
     extensions = {"image/webp": "webp"} | {content_type: name for _, name, content_type in _MAGIC}
     return (extensions[kind], kind) if kind else ("bin", "application/octet-stream")
+
+
+def _unreadable(error: OSError) -> CallFailed:
+    return CallFailed("short-here" if is_shortage(error) else "input-unreadable", error.strerror or "")

@@ -11,6 +11,10 @@ from venice_batch.venice.failures import CallFailed, FailureClass
 
 #: Full jitter: uniform between 0 and the doubling bound, so that threads that failed together part.
 _BASE, _CAP = 1.0, 30.0
+#: The least part of that bound, so that no pause is nothing.
+_LEAST = 0.1
+#: Seconds that a rate limit is waited for at least, whatever the server says: some say 0, for ever.
+SHORTEST_WAIT = 1.0
 #: 429s that one call waits out, and for how many seconds in total.
 _MOST_WAITS, _LONGEST_WAITING = 20, 15 * 60.0
 #: Seconds before a free call is repeated after a 429 that names no time.
@@ -22,8 +26,9 @@ OnWait = Callable[[str, float], None]
 class RetryPolicy:
     """The retries of one call.
 
-    RETRY is repeated up to ``attempts`` requests; WAIT (429) up to 20 times and 15 minutes. The other classes
-    end the call. Both limits end with the last failure as it is: its class says "another time".
+    RETRY is repeated up to ``attempts`` requests, once where a request ran into its deadline; WAIT (429) up to 20 times
+    and 15 minutes. The other classes end the call. All limits end with the last failure as it is: its class says
+    "another time".
 
     Args:
         attempts: requests at most for RETRY.
@@ -31,7 +36,7 @@ class RetryPolicy:
         clock: monotonic seconds.
         on_wait: called with a reason and seconds before each wait.
         free: a free call has no lane that is held for it, so it sleeps for a WAIT itself, and repeats
-            an UNCERTAIN one, since asking twice costs nothing.
+            an UNCERTAIN one, since asking twice costs nothing, but none that ran into its deadline.
 
     Attributes:
         requests: requests of which at least one byte was sent.
@@ -54,7 +59,7 @@ class RetryPolicy:
         self._clock = clock
         self._on_wait = on_wait
         self._free = free
-        self._failures = 0
+        self._failures = self._late = 0
         self._waits = 0
         self._give_up = clock() + _LONGEST_WAITING
 
@@ -77,18 +82,25 @@ class RetryPolicy:
             return self._waits <= _MOST_WAITS and self._clock() < self._give_up
         if error.failure_class is FailureClass.RETRY or (self._free and error.failure_class is FailureClass.UNCERTAIN):
             self._failures += 1
-            return self._failures < self._attempts
+            # Asked again and again, it would take as much time each time.
+            self._late += error.late
+            return self._failures < self._attempts and self._late < (1 if self._free else 2)
         return False
 
     def _backoff(self, state: tenacity.RetryCallState) -> float:
         failure = _failure(state)
         if failure.failure_class is FailureClass.WAIT:
-            # A paid call's lane is held already and gives the next start.
-            return (failure.retry_after or _FREE_WAIT) if self._free else 0.0
+            if self._free:
+                return max(failure.retry_after or _FREE_WAIT, SHORTEST_WAIT)
+            # A paid call's lane is held already and gives the next start; what helps not at once may help later.
+            return self._jitter(self._waits - 1) if self._waits > 1 else 0.0
         if failure.code == "wrong-content-type":
             return 0.0
-        bound: float = min(_CAP, _BASE * 2.0 ** (self._failures - 1))
-        return max(self._rng.uniform(0.0, bound), failure.retry_after or 0.0)
+        return max(self._jitter(self._failures), failure.retry_after or 0.0)
+
+    def _jitter(self, times: int) -> float:
+        bound: float = min(_CAP, _BASE * 2.0 ** (times - 1))
+        return self._rng.uniform(_LEAST * bound, bound)
 
     def _report_wait(self, state: tenacity.RetryCallState) -> None:
         if self._on_wait is not None:

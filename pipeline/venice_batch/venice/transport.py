@@ -4,6 +4,9 @@ httpx2 (2.16) reports its progress to a callback in the calling thread: ``send_r
 comes before the first byte and may still refuse it; ``send_request_body.complete`` comes after the last,
 and separates "never fully sent, safe to repeat" from "maybe billed". httpcore2 swallows a WriteError and
 reads on, because a server may answer early and close: such a request stays "never fully sent".
+
+Every request has a connection of its own: the watchdog learns of a connection when it is made, and a request on an idle
+one that the server is just closing would be uncertain.
 """
 
 from __future__ import annotations
@@ -24,21 +27,21 @@ from venice_batch.venice.download import Download
 from venice_batch.venice.error_body import request_id, response_failure
 from venice_batch.venice.failures import HTTPX2_EXCEPTIONS, CallFailed, Sent, exception_failure
 from venice_batch.venice.gate import Attempt, Gate
-from venice_batch.venice.request_bodies import Body, GuardedBody
+from venice_batch.venice.request_bodies import Body
 from venice_batch.venice.responses import Received
 from venice_batch.venice.waits import Cancel
+from venice_batch.venice.watchdog import Watch, Watchdog
 
 #: Seconds to reach the server, and for one write or one silence within a body.
 _CONNECT, _STALL = 20.0, 60.0
 #: The gate's lock is held while the headers are written; they fit in a socket's buffer.
 _HEADERS_WRITE = 10.0
-#: uvicorn and others close an idle connection after 5 s; a request sent on a dying one is uncertain.
-_KEEPALIVE = 4.0
 _CONNECTIONS = 128
-#: A failing answer's body is read up to this many bytes.
-_ERROR_BYTES = 64 * 1024
+#: Seconds before the deadline from which a failure counts as one of the deadline: a socket's own timeout comes first.
+_LATE = 0.1
+#: A failing answer's body is read up to this many bytes, for so many seconds at most: its status says what matters.
+_ERROR_BYTES, _ERROR_SECONDS = 64 * 1024, 5.0
 
-Clock = Callable[[], float]
 OnHeaders = Callable[[Mapping[str, str]], None]
 
 
@@ -63,51 +66,28 @@ class Outgoing:
     endpoint: str = ""
 
 
-class Deadline:
-    """The end of one attempt, looked at per chunk in both directions; no client has one built in."""
-
-    def __init__(self, seconds: float, clock: Clock) -> None:
-        self._clock = clock
-        self._end = clock() + seconds
-
-    @property
-    def left(self) -> float:
-        """Seconds left, at least a millisecond: a socket timeout of zero would mean "do not block"."""
-        return max(self._end - self._clock(), 1e-3)
-
-    def check_sending(self) -> None:
-        """Raise CallFailed when the time is up before the request was fully sent: safe to repeat."""
-        if self._clock() >= self._end:
-            raise CallFailed("deadline-while-sending")
-
-    def check_receiving(self) -> None:
-        """Raise CallFailed when the time is up and the request was sent: it may have been charged."""
-        if self._clock() >= self._end:
-            raise CallFailed("timeout-after-sending")
-
-
 class RequestTrace:
     """Takes httpx2's trace events of one attempt: passes the gate, keeps the timeouts, knows how much was sent.
 
     Attributes:
         gate: passed before the first byte; None for a free call.
-        deadline: of the whole attempt.
+        watch: ends the connection at the deadline of the whole attempt.
         attempt: this attempt, as the gate sees it.
         request_id: the vendor's name for the request, once the answer's headers were read.
         sent: NO from the first event on, MAYBE before any (unknown) and once the body is complete.
     """
 
-    def __init__(self, gate: Gate | None, cancel: Cancel, deadline: Deadline) -> None:
+    def __init__(self, gate: Gate | None, cancel: Cancel, watch: Watch) -> None:
         self.gate = gate
-        self.deadline = deadline
+        self.watch = watch
         self.attempt = Attempt()
         self.request_id: str | None = None
         self.sent = Sent.MAYBE
         self.timeouts: dict[str, float] = {
-            "connect": min(_CONNECT, deadline.left),
-            "pool": deadline.left,
-            "write": min(_STALL, deadline.left),
-            "read": deadline.left,
+            "connect": min(_CONNECT, watch.left),
+            "pool": watch.left,
+            "write": min(_STALL, watch.left),
+            "read": watch.left,
         }
         self._cancel = cancel
         self._tunnelling = False
@@ -116,6 +96,7 @@ class RequestTrace:
     def __call__(self, event: str, info: Mapping[str, Any]) -> None:
         """Take one trace event; its ``info`` holds the request at a start, the result at an end."""
         step = event.partition(".")[2]
+        self.watch.trace(event, info)
         if step == "send_request_headers.started":
             # A proxy's CONNECT is traced like the request itself, but is no call and carries no key.
             self._tunnelling = info["request"].method == b"CONNECT"
@@ -124,6 +105,13 @@ class RequestTrace:
             return
         self._on_event(step, info)
         self.sent = Sent.MAYBE if self._complete else Sent.NO
+
+    def noted(self, failure: CallFailed) -> CallFailed:
+        """Give a failure what is known of its request."""
+        failure.begun_at = self.attempt.begun_at
+        failure.request_id = failure.request_id or self.request_id
+        failure.late = self.watch.expired or self.watch.left < _LATE
+        return failure
 
     def release(self) -> None:
         """Free the gate whatever happened; for a ``finally``."""
@@ -136,15 +124,15 @@ class RequestTrace:
                 self._begin()
             case "send_request_headers.complete" | "send_request_headers.failed":
                 self.release()
-                self.timeouts["write"] = min(_STALL, self.deadline.left)
+                self.timeouts["write"] = min(_STALL, self.watch.left)
             case "send_request_body.complete":
                 self._complete = True
             case "receive_response_headers.started":
-                self.timeouts["read"] = self.deadline.left
+                self.timeouts["read"] = self.watch.left
             case "receive_response_headers.complete":
                 self._status(info["return_value"][1])
             case "receive_response_body.started":
-                self.timeouts["read"] = min(_STALL, self.deadline.left)
+                self.timeouts["read"] = min(_STALL, self.watch.left)
 
     def _status(self, status: int) -> None:
         # A server that says 200 before it has read everything has done its work: never repeat that.
@@ -155,7 +143,7 @@ class RequestTrace:
     def _begin(self) -> None:
         """Last look before the first byte: raising here sends nothing."""
         self._cancel.check()
-        self.timeouts["write"] = min(_HEADERS_WRITE, self.deadline.left)
+        self.timeouts["write"] = min(_HEADERS_WRITE, self.watch.left)
         if self.gate is None:
             self.attempt.begun_at = time.time()
         else:
@@ -168,24 +156,19 @@ class HttpClient:
     Args:
         api: where to, and the key.
         cancel: looked at before the first byte.
-        clock: monotonic seconds.
         transport: instead of real connections.
     """
 
-    def __init__(self, api: Api, *, cancel: Cancel, clock: Clock, transport: httpx2.BaseTransport | None) -> None:
+    def __init__(self, api: Api, *, cancel: Cancel, transport: httpx2.BaseTransport | None) -> None:
         self._api = api
         self._cancel = cancel
-        self._clock = clock
+        self._watchdog = Watchdog()
         self._http = httpx2.Client(
             transport=transport,
             follow_redirects=False,
             # The environment's proxies are used; httpx2 reads no netrc unless told to.
             trust_env=True,
-            limits=httpx2.Limits(
-                max_connections=_CONNECTIONS,
-                max_keepalive_connections=_CONNECTIONS,
-                keepalive_expiry=_KEEPALIVE,
-            ),
+            limits=httpx2.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=0),
             # The proxy in front of the API sets cookies that would tie all threads together.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             # Identity: Content-Length then tells a truncated picture from a whole one.
@@ -195,6 +178,7 @@ class HttpClient:
     def close(self) -> None:
         """Close every connection."""
         self._http.close()
+        self._watchdog.close()
 
     def exchange(
         self, outgoing: Outgoing, into: Path, gate: Gate | None, on_headers: OnHeaders | None = None
@@ -212,18 +196,20 @@ class HttpClient:
             Cancelled: the run was cancelled; nothing was sent.
             VeniceBatchError: the gate's guard refused; nothing was sent.
         """
-        trace = RequestTrace(gate, self._cancel, Deadline(outgoing.timeout, self._clock))
+        with self._watchdog.watch(outgoing.timeout) as watch:
+            trace = RequestTrace(gate, self._cancel, watch)
+            return self._traced(outgoing, into, trace, on_headers)
+
+    def _traced(self, outgoing: Outgoing, into: Path, trace: RequestTrace, on_headers: OnHeaders | None) -> Received:
         try:
             with Download(into, outgoing.at_most) as download:
                 return self._exchange(outgoing, download, trace, on_headers)
-        except VeniceBatchError as error:
-            if isinstance(error, CallFailed):
-                error.begun_at = trace.attempt.begun_at
+        except CallFailed as failure:
+            raise trace.noted(failure) from None
+        except VeniceBatchError:
             raise
         except Exception as error:
-            failure = self._failure(error, trace)
-            failure.begun_at = trace.attempt.begun_at
-            raise failure from error
+            raise trace.noted(self._failure(error, trace)) from error
         finally:
             trace.release()
 
@@ -238,12 +224,16 @@ class HttpClient:
             if on_headers is not None:
                 on_headers(headers)
             if not response.is_success:
+                trace.watch.shorten(_ERROR_SECONDS)
                 failure = self._error_response(response, headers, outgoing.endpoint)
                 if trace.gate is not None:
                     trace.gate.explain(trace.attempt, failure)
                 raise failure
             begun = trace.attempt.begun_at or time.time()
-            size = download.receive(response.iter_bytes(), trace.deadline.check_receiving)
+            size = download.receive(response.iter_bytes())
+            if trace.watch.expired:
+                # A body without a length ends with its connection, as if it were whole.
+                raise CallFailed("timeout-after-sending")
             ended = time.time()
         finally:
             response.close()
@@ -265,15 +255,15 @@ class HttpClient:
             outgoing.url,
             params=outgoing.params,
             headers=headers,
-            content=GuardedBody(body, trace.deadline.check_sending) if body is not None else None,
+            content=body,
             extensions={"trace": trace, "timeout": trace.timeouts},
         )
 
     def _failure(self, error: Exception, trace: RequestTrace) -> CallFailed:
+        if trace.watch.expired:
+            return CallFailed("timeout-after-sending" if trace.sent is Sent.MAYBE else "deadline-while-sending")
         if isinstance(error, HTTPX2_EXCEPTIONS):
-            failure = exception_failure(error, trace.sent, self._api.scrub(str(error)))
-            failure.request_id = trace.request_id
-            return failure
+            return exception_failure(error, trace.sent, self._api.scrub(str(error)))
         # A full quota on closing the file, no memory: what was sent by then may be charged.
         words = (error.strerror if isinstance(error, OSError) else None) or str(error)
         text = f"{type(error).__name__}: {words}" if words else type(error).__name__

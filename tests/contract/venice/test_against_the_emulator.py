@@ -122,7 +122,7 @@ def test_the_free_calls_answer(emulator: Running, connect: Connect) -> None:
     [
         ({"prompt": "p", "model": "no-such-model"}, "bad-model"),
         ({"prompt": "p", "colour": "red"}, "bad-parameter"),
-        ({"prompt": "p", "model": "nano-banana-pro-edit", "resolution": "9K"}, "bad-parameter"),
+        ({"prompt": "p", "enhance_prompt": "perhaps"}, "bad-parameter"),
     ],
 )
 def test_a_bad_job_is_told_from_a_bad_picture(

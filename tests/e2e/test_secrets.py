@@ -113,6 +113,13 @@ def test_what_no_client_can_use_is_named_with_its_variable(work: Work, variable:
     assert "hunter22" not in ended.text
 
 
+def test_doctor_names_a_proxy_that_no_client_can_use(work: Work) -> None:
+    ended = work.venice("doctor", env={"all_proxy": "socks5://me:hunter22@192.0.2.1:9"})
+    assert ended.code == 2, ended.text
+    assert "all_proxy names a SOCKS proxy" in ended.out
+    assert "hunter22" not in ended.text
+
+
 def test_a_local_state_is_for_its_owner_alone(work: Work) -> None:
     work.draw("a.jpg")
     work.write(CUT)

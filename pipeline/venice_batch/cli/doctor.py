@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from venice_batch.cli import settings
+from venice_batch.cli import network_environment, settings
 from venice_batch.cli.printing import print_json
 from venice_batch.errors import KeyRefused, VeniceBatchError
 from venice_batch.job import Job
@@ -26,7 +27,7 @@ _HEAD = ("check", "", "found")
 def doctor(job: Path | None, overrides: Sequence[str], base_url: str | None, *, as_json: bool) -> int:
     """Examine everything that can be examined, and print it; the exit code is that of the most serious finding."""
     findings: list[Finding] = []
-    loaded = None if job is None else _loaded(job, overrides, findings)
+    loaded = None if job is None else _loaded(job, overrides, base_url, findings)
     checks = machine.checks(Path(tempfile.gettempdir()))
     with ExitStack() as stack:
         api = _api(stack, base_url, loaded, findings)
@@ -42,9 +43,9 @@ def doctor(job: Path | None, overrides: Sequence[str], base_url: str | None, *, 
     return code
 
 
-def _loaded(file: Path, overrides: Sequence[str], findings: list[Finding]) -> Job | None:
+def _loaded(file: Path, overrides: Sequence[str], base_url: str | None, findings: list[Finding]) -> Job | None:
     try:
-        job = settings.load_job(file, overrides)
+        job = settings.load_job(file, overrides, base_url=base_url)
         refuse_overlap(job)
     except VeniceBatchError as error:
         findings.append(finding_of("job", error))
@@ -54,7 +55,12 @@ def _loaded(file: Path, overrides: Sequence[str], findings: list[Finding]) -> Jo
 
 
 def _api(stack: ExitStack, base_url: str | None, job: Job | None, findings: list[Finding]) -> Api | None:
-    """Return the API, without a key where there is none; None where it has no address. `stack` ends the emulator."""
+    """Return the API, without a key where there is none; None where it cannot be asked. `stack` ends the emulator."""
+    try:
+        network_environment.check(os.environ)
+    except VeniceBatchError as error:
+        findings.append(finding_of("network", error))
+        return None
     try:
         url = settings.base_url(base_url, None if job is None else job.api.base_url)
         if url == settings.EMULATOR:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import PurePosixPath
 
 from tests.nights import pictures, places
-from tests.nights.model import Item, Purchase, as_sent, chain, needed, repeated, valid
+from tests.nights.model import Item, Purchase, as_sent, chain, names, needed, repeated
 from tests.nights.night import UNUSED_FOR, Night, purchase_of
 
 #: Nights on which a run was refused or stopped are no use that a state can know of.
@@ -39,14 +39,7 @@ def ends_as_expected(night: Night, _: Mapping[str, Purchase]) -> Iterator[str]:
 
 
 def _usual_codes(night: Night) -> set[int]:
-    if any(not valid(item, night.recipe) for item in night.items):
-        return {3}
-    return {0, 3} if _touched(night) else {0}
-
-
-def _touched(night: Night) -> set[str]:
-    """Return items of which somebody holds a finished file: the job's `output.existing` decides about those."""
-    return {item.key for item in night.items if night.edited & set(names(item, night))}
+    return {0} if len(night.workable) == len(night.items) else {3}
 
 
 def buys_what_is_needed(night: Night, _: Mapping[str, Purchase]) -> Iterator[str]:
@@ -58,7 +51,7 @@ def buys_what_is_needed(night: Night, _: Mapping[str, Purchase]) -> Iterator[str
         yield f"bought twice: {purchase}"
     for purchase in set(known) - set(night.expected):
         yield f"bought without need: {purchase}"
-    if night.whole and not _touched(night):
+    if night.whole:
         for purchase in set(night.expected) - set(known):
             yield f"not bought: {purchase}"
 
@@ -94,7 +87,7 @@ def ledger_is_the_books(night: Night, _: Mapping[str, Purchase]) -> Iterator[str
 
 
 def plan_is_the_bill(night: Night, _: Mapping[str, Purchase]) -> Iterator[str]:
-    if not night.whole or night.killed or night.tonight.rules or night.plan is None or _touched(night):
+    if not night.whole or night.killed or night.tonight.rules or night.plan is None:
         return
     bill = sum((Decimal(entry["billed"]) for entry in night.billed), _EMPTY)
     low, high = (Decimal(night.plan["cost"][end]) for end in ("low", "high"))
@@ -108,7 +101,7 @@ def plan_is_the_bill(night: Night, _: Mapping[str, Purchase]) -> Iterator[str]:
 
 def _open(night: Night) -> bool:
     """Whether a plan need not be exact: two new pictures may turn out to be the same."""
-    chains = [chain(item, night.recipe) for item in night.items]
+    chains = [chain(item, night.recipe) for item in night.workable]
     firsts = [found[0] for found in chains if found and set(found) & set(night.expected)]
     return bool(repeated(firsts))
 
@@ -116,19 +109,12 @@ def _open(night: Night) -> bool:
 # Finished files
 
 
-def names(item: Item, night: Night) -> list[str]:
-    """Return the names of an item's finished files."""
-    return [str(PurePosixPath(item.key).with_suffix("")) + suffix for suffix in night.recipe.suffixes()]
-
-
 def outputs_are_right(night: Night, _: Mapping[str, Purchase]) -> Iterator[str]:
     if not night.whole:
         return
-    touched = _touched(night)
-    for item in night.items:
-        if valid(item, night.recipe) and item.key not in touched:
-            for name in names(item, night):
-                yield from _output_is_right(night, item, name)
+    for item in night.workable:
+        for name in names(item, night.recipe):
+            yield from _output_is_right(night, item, name)
 
 
 def _output_is_right(night: Night, item: Item, name: str) -> Iterator[str]:
@@ -205,12 +191,10 @@ def morning_hears_of_tonight(night: Night, _: Mapping[str, Purchase]) -> Iterato
 
 
 def counts_are_true(night: Night, _: Mapping[str, Purchase]) -> Iterator[str]:
-    if not night.whole or _touched(night):
-        return
-    good = sum(valid(item, night.recipe) for item in night.items)
-    told = night.status["items"]
-    if told["done"] != good or told["failed"] + told["invalid"] != len(night.items) - good:
-        yield f"status tells {told}, true {good} done and {len(night.items) - good} that cannot be"
+    if night.whole:
+        good, told = len(night.workable), night.status["items"]
+        if told["done"] != good or told["failed"] + told["invalid"] != len(night.items) - good:
+            yield f"status tells {told}, true {good} done and {len(night.items) - good} that cannot be"
 
 
 # Results and leftovers

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import PurePosixPath
 from typing import TypeAlias
 
 #: (endpoint, parameters as sent, number of the source or the purchase before).
@@ -149,6 +150,11 @@ class Model:
 def valid(item: Item, recipe: Recipe) -> bool:
     """Whether an item can be processed: a whole picture, with the row that its prompt wants."""
     return item.number is not None and (item.title is not None or "{" not in recipe.prompt)
+
+
+def names(item: Item, recipe: Recipe) -> list[str]:
+    """Return the names of an item's finished files."""
+    return [str(PurePosixPath(item.key).with_suffix("")) + suffix for suffix in recipe.suffixes()]
 
 
 def chain(item: Item, recipe: Recipe) -> list[Purchase]:

@@ -20,7 +20,7 @@ import yaml
 
 from tests.nights import places
 from tests.nights.commands import Ended, Shell
-from tests.nights.model import Item, Model, Purchase, Recipe, chain
+from tests.nights.model import Item, Model, Purchase, Recipe, chain, names, valid
 from tests.nights.shop import Shop, Tonight
 from venice_batch.emulator import Running
 from venice_batch.emulator.catalogue import BUNDLED_FILE, Catalogue
@@ -75,6 +75,12 @@ class Night:
     scratch: list[str] = field(default_factory=list)
     gc: list[dict[str, Any]] = field(default_factory=list)
     freed: set[str] = field(default_factory=set)
+
+    @property
+    def workable(self) -> list[Item]:
+        """Items that can be processed: whole, with a row where one is needed, none of their files edited by hand."""
+        free = [item for item in self.items if not self.edited & set(names(item, self.recipe))]
+        return [item for item in free if valid(item, self.recipe)]
 
     @property
     def ended(self) -> Ended:
@@ -178,7 +184,7 @@ class Nights:
         shop.place.sync({key: shop.content(key) for key in shop.pictures})
         self._write_rows()
         self._write_job(night)
-        night.expected = self._model.needs(night.items, night.recipe)
+        night.expected = self._model.needs(night.workable, night.recipe)
         night.cost = self._model.cost(night.expected)
         self._vendor.state.faults.script(list(tonight.rules))
         self._vendor.books.set_balances({"USD": Decimal(tonight.balance or PLENTY)})

@@ -2,6 +2,9 @@
 
 Every event is a small function of the shop that changes something and returns a line for the diary, or None where it
 does not apply tonight. All chance comes from one seed.
+
+Left out, as each takes minutes of real time or a second machine and has tests of its own: an API that is away for good,
+a job that another run holds, a state that moves between a folder and a bucket.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Every event is a small function of the shop that changes something and returns a
 does not apply tonight. All chance comes from one seed.
 
 Left out, as each takes minutes of real time or a second machine and has tests of its own: an API that is away for good,
-a job that another run holds, a state that moves between a folder and a bucket.
+a job that another run holds.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class Tonight:
         lost: a charged answer will be lost on its way.
         kill_at: the run is killed when so large a share of its calls has begun; None lets it live.
         gc: results are freed after the run.
+        state_from: where the state lies that is to be copied to its new place before anything else.
     """
 
     refused: int | None = None
@@ -49,6 +50,7 @@ class Tonight:
     lost: bool = False
     kill_at: float | None = None
     gc: bool = False
+    state_from: str = ""
 
 
 @dataclass
@@ -348,7 +350,10 @@ def restore_output(shop: Shop) -> str | None:
 
 
 def move_state(shop: Shop) -> str | None:
-    return f"state moved to {shop.place.move_state()}"
+    if not shop.finished:
+        return None
+    shop.tonight.state_from = shop.place.move_state()
+    return "the state moves"
 
 
 # Trouble

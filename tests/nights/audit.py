@@ -17,6 +17,8 @@ _SLACK = 2
 _CENT = Decimal("0.01")
 _EMPTY = Decimal(0)
 _SPENT = re.compile(r"spent: (\d+\.\d+) USD(?:, and (\d+\.\d+) uncertain)?")
+_NEW = re.compile(r"^new: \w+: ([^:]+): ", re.MULTILINE)
+_NAMED = 10
 _TOLD = re.compile(r"money: (\d+\.\d+) USD spent(?:, (\d+\.\d+) uncertain)?")
 
 #: (night, what the model calls each result) -> sentences.
@@ -190,6 +192,18 @@ def morning_hears_of_tonight(night: Night, _: Mapping[str, Purchase]) -> Iterato
         yield f"the webhook does not tell exit code {night.ended.code}"
 
 
+def news_is_told_apart(night: Night, _: Mapping[str, Purchase]) -> Iterator[str]:
+    """The webhook names the first ten problems that are new, and none that the last night had told of."""
+    if not night.whole or night.killed:
+        return
+    problems, named = night.problems(), set(_NEW.findall("\n".join(night.hooks)))
+    new = {key for key, problem in problems.items() if night.told_before.get(key) != problem}
+    for key in named - new:
+        yield f"{key} is told as new, and is not"
+    if len(named) < min(len(new), _NAMED):
+        yield f"of the new problems {sorted(new)} only {sorted(named)} are named"
+
+
 def counts_are_true(night: Night, _: Mapping[str, Purchase]) -> Iterator[str]:
     if night.whole:
         good, told = len(night.workable), night.status["items"]
@@ -245,7 +259,7 @@ def nothing_is_left_over(night: Night, _: Mapping[str, Purchase]) -> Iterator[st
 CHECKS: tuple[Check, ...] = (
     ends_as_expected, buys_what_is_needed, lost_only_in_flight, sends_what_the_job_says, ledger_is_the_books,
     plan_is_the_bill, outputs_are_right, hand_edits_stay, output_holds_nothing_else, money_told_is_true,
-    status_adds_up, morning_hears_of_tonight, counts_are_true, gc_spares_the_living, gc_counts_from_last_use,
+    status_adds_up, news_is_told_apart, morning_hears_of_tonight, counts_are_true, gc_spares_the_living, gc_counts_from_last_use,
     gc_does_what_it_shows, nothing_is_left_over,
 )  # fmt: skip
 

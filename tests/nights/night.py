@@ -37,6 +37,7 @@ class Night:
 
     Attributes:
         diary: the events, a line each.
+        told_before: items with problems that the last whole night told of; see `problems`.
         edited: finished files that somebody changed by hand.
         used: the last night on which a purchase was in use.
         expected: what the model says must be bought, each once; in the order of items.
@@ -60,6 +61,7 @@ class Night:
     items: list[Item]
     edited: set[str]
     used: dict[Purchase, int]
+    told_before: Mapping[str, object] = field(default_factory=dict)
     expected: list[Purchase] = field(default_factory=list)
     cost: Decimal = Decimal(0)
     plan: Any = None
@@ -81,6 +83,15 @@ class Night:
         """Items that can be processed: whole, with a row where one is needed, none of their files edited by hand."""
         free = [item for item in self.items if not self.edited & set(names(item, self.recipe))]
         return [item for item in free if valid(item, self.recipe)]
+
+    def problems(self) -> dict[str, object]:
+        """Return every item that cannot be processed, with all that makes its problem the one that it is."""
+        good = {item.key for item in self.workable}
+        return {
+            item.key: (item, self.recipe, frozenset(self.edited & set(names(item, self.recipe))))
+            for item in self.items
+            if item.key not in good
+        }
 
     @property
     def ended(self) -> Ended:
@@ -154,6 +165,7 @@ class Nights:
         self._tmp.mkdir()
         self._seen_rows = 0
         self._seen_entries = 0
+        self._told: Mapping[str, object] = {}
         #: The tool's key of a result and what the model calls it.
         self.known: dict[str, Purchase] = {}
 
@@ -161,7 +173,16 @@ class Nights:
         """Let one night pass."""
         shop = self._shop
         diary = shop.next_night()
-        night = Night(shop.night, diary, shop.tonight, shop.recipe, shop.items(), set(shop.edited), self._model.used)
+        night = Night(
+            number=shop.night,
+            diary=diary,
+            tonight=shop.tonight,
+            recipe=shop.recipe,
+            items=shop.items(),
+            edited=set(shop.edited),
+            used=self._model.used,
+            told_before=self._told,
+        )
         self._ahead[0] = shop.night * DAY
         self._prepare(night)
         self._plan(night)
@@ -169,6 +190,7 @@ class Nights:
         self._read_books(night)
         if night.whole:
             self._model.note_use(night.items, night.recipe, night.number)
+            self._told = night.problems()
         if night.tonight.gc and night.whole:
             self._gc(night)
         self._look(night)
@@ -186,6 +208,9 @@ class Nights:
         self._write_job(night)
         night.expected = self._model.needs(night.workable, night.recipe)
         night.cost = self._model.cost(night.expected)
+        if tonight.state_from:
+            moved = self._venice("unlock", "job.yaml", "--copy-from", tonight.state_from)
+            assert moved.code == 0, moved.err
         self._vendor.state.faults.script(list(tonight.rules))
         self._vendor.books.set_balances({"USD": Decimal(tonight.balance or PLENTY)})
 

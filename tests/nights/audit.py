@@ -197,11 +197,12 @@ def news_is_told_apart(night: Night, _: Mapping[str, Purchase]) -> Iterator[str]
     if not night.whole or night.killed:
         return
     problems, named = night.problems(), set(_NEW.findall("\n".join(night.hooks)))
-    new = {key for key, problem in problems.items() if night.told_before.get(key) != problem}
-    for key in named - new:
-        yield f"{key} is told as new, and is not"
-    if len(named) < min(len(new), _NAMED):
-        yield f"of the new problems {sorted(new)} only {sorted(named)} are named"
+    for key in named:
+        if night.told_before.get(key) == problems.get(key):
+            yield f"{key} is told as new, and is not"
+    new = problems.keys() - night.told_before.keys()
+    if len(named) < _NAMED and (missing := new - named):
+        yield f"new problems of {sorted(missing)} are not named"
 
 
 def counts_are_true(night: Night, _: Mapping[str, Purchase]) -> Iterator[str]:
@@ -259,8 +260,8 @@ def nothing_is_left_over(night: Night, _: Mapping[str, Purchase]) -> Iterator[st
 CHECKS: tuple[Check, ...] = (
     ends_as_expected, buys_what_is_needed, lost_only_in_flight, sends_what_the_job_says, ledger_is_the_books,
     plan_is_the_bill, outputs_are_right, hand_edits_stay, output_holds_nothing_else, money_told_is_true,
-    status_adds_up, news_is_told_apart, morning_hears_of_tonight, counts_are_true, gc_spares_the_living, gc_counts_from_last_use,
-    gc_does_what_it_shows, nothing_is_left_over,
+    status_adds_up, news_is_told_apart, morning_hears_of_tonight, counts_are_true, gc_spares_the_living,
+    gc_counts_from_last_use, gc_does_what_it_shows, nothing_is_left_over,
 )  # fmt: skip
 
 

@@ -31,7 +31,8 @@ Check = Callable[[Night, Mapping[str, Purchase]], Iterator[str]]
 def ends_as_expected(night: Night, _: Mapping[str, Purchase]) -> Iterator[str]:
     code, tonight = night.ended.code, night.tonight
     if tonight.refused == 5 and not night.expected:
-        wanted = _usual_codes(night)
+        # Nothing to buy; but a plan prices a picture that is newly broken as if it were whole.
+        wanted = _usual_codes(night) | ({5} if any(item.number is None for item in night.items) else set())
     elif tonight.refused is not None:
         wanted = {tonight.refused}
     else:

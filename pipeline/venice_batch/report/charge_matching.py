@@ -60,7 +60,13 @@ class ExtraCharge:
 
 
 class ChargeMatcher:
-    """Which charge belongs to which call; charges go by their place in time order, calls by their ledger number."""
+    """Which charge belongs to which call; charges go by their place in time order, calls by their ledger number.
+
+    Attributes:
+        own: the charges of each call.
+        owner: the call of each charge.
+        shares_names: whether the name of some request stands in both ledgers.
+    """
 
     def __init__(self, charges: Sequence[UsageRow], window: float) -> None:
         """Begin with nothing matched; `charges` are in order of time, `window` is in seconds."""
@@ -71,7 +77,7 @@ class ChargeMatcher:
         self.owner: dict[int, CallRow] = {}
         self._by: dict[int, By] = {}
         self._skus: dict[tuple[object, ...], set[str]] = defaultdict(set)
-        self._shared_ids = False
+        self.shares_names = False
         self._by_price = _by_price(charges, range(len(charges)))
 
     def match(self, call: CallRow) -> Match:
@@ -92,7 +98,7 @@ class ChargeMatcher:
             for row in self._up_to_its_price(call, rows):
                 self._give(row, call, "request id")
                 self._skus[_kind(call)].add(self._charges[row].sku)
-        self._shared_ids = bool(taken)
+        self.shares_names = bool(taken)
         # What names a request of ours is no other call's, also where it is one charge too many.
         self._by_price = _by_price(self._charges, (row for row in range(len(self._charges)) if row not in taken))
 
@@ -107,10 +113,33 @@ class ChargeMatcher:
                 total += charged
         return own
 
+    def by_parts(self, calls: Sequence[CallRow]) -> None:
+        """Give `calls` the rows of one request that make up their price together, where the ledgers share no names.
+
+        Rows of one amount are no parts: a request that is booked twice is booked twice in full.
+        """
+        requests: dict[str, list[int]] = defaultdict(list)
+        for row, charge in enumerate(self._charges):
+            if charge.request_id and row not in self.owner:
+                requests[charge.request_id].append(row)
+        by_sum: dict[int, list[list[int]]] = defaultdict(list)
+        for rows in requests.values():
+            if len({self._charges[row].charged for row in rows}) == len(rows) > 1:
+                by_sum[_in_micros(charged(self._charges[row] for row in rows))].append(rows)
+        for call in sorted(calls, key=_expected_at):
+            for rows in by_sum.get(call.micros, []):
+                if len(self._in_time(call, rows)) == len(rows):
+                    by_sum[call.micros].remove(rows)
+                    for row in rows:
+                        self._give(row, call, "amount and time")
+                    break
+        # A part alone is no charge of another call.
+        self._by_price = _by_price(self._charges, (row for row in range(len(self._charges)) if row not in self.owner))
+
     def by_amount(self, calls: Sequence[CallRow]) -> None:
         """Give as many of `calls` as possible a charge of their price and time, the nearest where there is a choice."""
         left = []
-        for call in sorted(calls, key=_expected_at):
+        for call in sorted((call for call in calls if call.id not in self.own), key=_expected_at):
             free = [row for row in self.fitting(call) if row not in self.owner]
             if free:
                 self._give(self._nearest(free, call), call, "amount and time")
@@ -158,7 +187,7 @@ class ChargeMatcher:
         known = self._skus.get(_kind(call))
         # Names of requests that are the vendor's in one ledger and the network's in the other say nothing; but once one
         # name was found in both, a charge under another name than that of a call's only request is another call's.
-        without_id_only = self._shared_ids and bool(call.request_id) and call.attempts == 1
+        without_id_only = self.shares_names and bool(call.request_id) and call.attempts == 1
         for row in self._in_time(call, self._by_price.get(call.micros, ())):
             charge = self._charges[row]
             if (not known or charge.sku in known) and not (without_id_only and charge.request_id):

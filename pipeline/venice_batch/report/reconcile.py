@@ -92,6 +92,8 @@ def match(calls: Sequence[CallRow], rows: Sequence[UsageRow], window: float) -> 
     matcher = ChargeMatcher(charges, window)
     matcher.by_request_id(begun)
     open_calls = [call for call in begun if call.fate != "released" and call.id not in matcher.own]
+    if not matcher.shares_names:
+        matcher.by_parts(open_calls)
     matcher.by_amount([call for call in open_calls if call.fate == "spent"])
     matcher.by_amount([call for call in open_calls if call.fate != "spent"])
     extra, unmatched = matcher.split_rest([call for call in begun if call.id in matcher.own])

@@ -120,12 +120,12 @@ class FreeCalls:
 
         Args:
             start: rows from then on.
-            end: rows up to then.
+            end: rows before then.
             notes: takes a line for each page with rows that cannot be read.
             most_pages: more are taken for a server that never comes to an end.
 
         Yields:
-            The rows in the order of the API, newest first.
+            The rows in the order of the API, oldest first; one request may have several.
 
         Raises:
             CallFailed: ``key-refused`` for an inference key (401 "Admin API key required"); ``not-the-api`` when the

@@ -4,6 +4,8 @@ import base64
 import errno
 import json
 import logging
+import os
+import resource
 import socket
 import threading
 import time
@@ -378,6 +380,25 @@ def test_an_input_that_is_gone_fails_its_item_before_anything_is_sent(kit: Kit) 
     with pytest.raises(CallFailed) as caught:
         kit.client.upscale(kit.folder / "gone.png", {}, into=kit.new(), lane="u")
     assert (caught.value.failure_class, caught.value.code) == (FailureClass.ITEM_FAILS, "input-unreadable")
+    assert kit.server.talks == []
+
+
+def test_a_machine_without_a_free_descriptor_is_told_as_such_and_nothing_is_lasting(kit: Kit) -> None:
+    picture = kit.source()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    # Whatever is opened next would get this number.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        with pytest.raises(CallFailed) as caught:
+            kit.client.upscale(picture, {"scale": 2}, into=kit.new(), lane="u")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    failure = caught.value
+    assert (failure.failure_class, failure.code, failure.status) == (FailureClass.RETRY, "short-here", None)
+    assert "the API" not in failure.message
+    assert "ulimit" in failure.remedy
     assert kit.server.talks == []
 
 

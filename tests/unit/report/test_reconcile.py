@@ -162,6 +162,22 @@ def test_a_request_booked_in_parts_of_its_price_is_charged_once() -> None:
     assert seen.clean
 
 
+def test_parts_of_a_price_under_a_name_that_only_the_account_knows_are_one_charge() -> None:
+    parts = row(4.0, "v", "0.18", sku="edit"), row(4.0, "v", "0.0092", sku="edit-input")
+    twin = row(6.0, "w", "0.18", sku="edit")
+    seen = found([call(1, request="cf-1", micros=189_200), call(2, request="cf-2", micros=180_000)], *parts, twin)
+    assert {one.call.id: set(one.rows) for one in seen.matched} == {1: set(parts), 2: {twin}}
+    assert seen.clean
+    assert not seen.unmatched
+
+
+def test_parts_that_lie_outside_the_time_of_a_call_are_a_strangers() -> None:
+    parts = row(4000.0, "v", "0.015"), row(4000.0, "v", "0.005", sku="extra")
+    seen = found([call(1, request="cf-1")], *parts)
+    assert set(seen.unmatched) == set(parts)
+    assert ids(seen.not_charged) == [1]
+
+
 def test_a_repeated_request_may_have_been_charged_each_time() -> None:
     first, second = row(4.0, "x"), row(2.0, "y")
     seen = found([call(1, request="x", attempts=2)], first, second)

@@ -36,7 +36,7 @@ from venice_batch.run.tasks import (
     SetAside,
     Task,
 )
-from venice_batch.state import Released
+from venice_batch.state import ItemMoved, Released
 from venice_batch.steps.chain import Chain, Stage
 from venice_batch.steps.input_key import InputKey
 from venice_batch.venice.gate import Attempt
@@ -320,6 +320,18 @@ def test_five_inputs_refused_alike_stop_the_run(open_desk: OpenDesk) -> None:
     assert desk.scheduler.cause is None
     desk.complete(desk.failed(calls[4], "refused-input", "no", status=400))
     assert isinstance(desk.scheduler.cause, CatalogueError)
+
+
+@pytest.mark.parametrize("code", ["input-unreadable", "input-changed"])
+def test_what_this_machine_could_not_do_is_no_word_of_the_api(open_desk: OpenDesk, code: str) -> None:
+    desk = open_desk(max_failure_rate="10%")
+    calls = desk.buying(*(desk.item(f"{number}.png", digest=f"{number:064}") for number in range(55)))
+    for call in calls:
+        desk.complete(desk.failed(call, code, "Too many open files"))
+    assert desk.scheduler.cause is None
+    assert desk.ended == {"failed": 55}
+    desk.recorder.commit()
+    assert not any(event.lasting for event in desk.state.log if isinstance(event, ItemMoved))
 
 
 def test_three_calls_given_up_in_a_row_stop_the_run(open_desk: OpenDesk) -> None:

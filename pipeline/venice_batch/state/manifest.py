@@ -15,7 +15,7 @@ from venice_batch.errors import VeniceBatchError
 from venice_batch.state import schema
 from venice_batch.state.bucket_journal import ALWAYS, AT_REST, UNDER_WAY, BucketJournal
 from venice_batch.state.events import COUNTED, Begun, Event, ItemId, ItemMoved, Reserved, Settled, apply, scrubbed
-from venice_batch.state.lease import Lease, NeverExpires
+from venice_batch.state.lease import Lease, NoLease
 from venice_batch.state.results import Result, Results
 from venice_batch.state.rows import (
     CallRow,
@@ -40,7 +40,7 @@ _GROUP = 1000
 MOST_KEYS = 500
 _OF_KEYS = f"WHERE job = ? AND key IN ({', '.join('?' * MOST_KEYS)})"
 _OF_PATHS = f"WHERE job = ? AND path IN ({', '.join('?' * MOST_KEYS)})"
-_NO_LEASE = NeverExpires()
+_NO_LEASE = NoLease()
 _COUNTED = ", ".join(f"'{fate}'" for fate in COUNTED)
 
 

@@ -56,9 +56,9 @@ def to_write(
             private_folder.refuse_links(held.folder)
             private_folder.refuse_links(folder)
             private_folder.make_private(held.folder)
-            stack.enter_context(folder_lease.acquired(held.folder))
+            locked = stack.enter_context(folder_lease.acquired(held.folder))
             private = stack.enter_context(scratch.open_scratch(held, place, temporary))
-            state = stack.enter_context(_folder_to_write(folder, private))
+            state = stack.enter_context(_folder_to_write(folder, private, locked))
         else:
             raise TypeError("the lease of a state lies where the state lies")
         yield state
@@ -87,7 +87,7 @@ def to_read(place: Place | Path, *, temporary: Path | None = None) -> Iterator[S
 
 
 @contextmanager
-def _folder_to_write(root: Path, private: scratch.Scratch) -> Iterator[State]:
+def _folder_to_write(root: Path, private: scratch.Scratch, lease: folder_lease.FolderLease) -> Iterator[State]:
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -97,7 +97,7 @@ def _folder_to_write(root: Path, private: scratch.Scratch) -> Iterator[State]:
         continue
     with closing(schema.open_to_write(root / FILE)) as connection:
         sweep_stale(root)
-        yield State(LocalPlace(root), connection, FolderResults(root / _RESULTS), scratch=private.folder)
+        yield State(LocalPlace(root), connection, FolderResults(root / _RESULTS), scratch=private.folder, lease=lease)
 
 
 # In a store

@@ -8,15 +8,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from venice_batch.errors import Locked, Unavailable
+from venice_batch.errors import LeaseLost, Locked, Unavailable
 from venice_batch.state import to_read, to_write
 from venice_batch.state.lease import NETWORK_FILE_SYSTEMS, acquired, refuse_network_file_system
+from venice_batch.state.lease import holder as lease_holder
 
 ROOT = Path(__file__).parents[3]
 
@@ -160,3 +161,38 @@ def test_a_link_is_followed_to_where_the_state_really_lies(tmp_path: Path) -> No
 
 def test_without_a_table_of_mounts_nothing_is_refused(tmp_path: Path) -> None:
     refuse_network_file_system(tmp_path, tmp_path / "nothing")
+
+
+def _moved_away(state: Path) -> None:
+    state.rename(state.with_name("elsewhere"))
+    state.mkdir()
+
+
+REMOVALS: dict[str, Callable[[Path], object]] = {
+    "removed": lambda state: (state / "lease").unlink(),
+    "replaced": lambda state: ((state / "lease").unlink(), (state / "lease").touch()),
+    "renamed": lambda state: (state / "lease").rename(state / "lease.old"),
+    "folder moved away": _moved_away,
+}
+
+
+@pytest.mark.parametrize("how", REMOVALS)
+def test_what_was_locked_and_is_not_there_any_more_is_a_lost_lease(tmp_path: Path, how: str) -> None:
+    state = tmp_path / "state"
+    with acquired(state) as lease:
+        lease.check()
+        REMOVALS[how](state)
+        with pytest.raises(LeaseLost, match="removed or replaced"):
+            lease.check()
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced", "renamed"])
+def test_a_second_start_is_refused_though_the_lock_file_is_gone(tmp_path: Path, how: str) -> None:
+    with holder(tmp_path):
+        REMOVALS[how](tmp_path)
+        assert lease_holder(tmp_path) is not None
+        with pytest.raises(Locked, match="another run holds"), acquired(tmp_path):
+            pass
+    assert lease_holder(tmp_path) is None
+    with acquired(tmp_path):
+        pass

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import CUT, Work
+from tests.e2e.conftest import CUT, ENLARGE, OpenVendor, Work
 
 Mount = Callable[..., Path]
 
@@ -121,3 +121,29 @@ def test_a_place_that_cannot_be_written_ends_with_6_before_any_paid_call(
     assert ended.code == 6, ended.text
     assert "/proc/venice" in ended.err
     assert work.vendor.paid() == []
+
+
+def _grow(place: Path, options: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{options}", str(place)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("small", "large"),
+    [("size=4m", "size=64m"), ("size=1200k", "size=64m"), ("size=16m,nr_inodes=34", "size=64m,nr_inodes=1000")],
+)
+def test_answers_of_many_calls_at_once_lose_nothing_on_a_small_disk(
+    tmp_path: Path, open_vendor: OpenVendor, mount: Mount, small: str, large: str
+) -> None:
+    work = Work(tmp_path / "work", open_vendor(latency=0.3))
+    memory = mount("memory", small)
+    work.draw(*(f"{number}.jpg" for number in range(12)))
+    work.write(ENLARGE, state="memory", run={"concurrency": 12})
+    ended = work.run()
+    assert ended.code in {0, 6}, ended.text
+    assert "Traceback" not in ended.err
+    billed = len(work.vendor.bought())
+    _grow(memory, large)
+    again = work.run()
+    assert again.code == 0, again.text
+    assert len(work.outputs()) == 12
+    assert len(work.vendor.bought()) == 12, f"{billed} were billed at first, and none of them is lost"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,15 +20,18 @@ from venice_batch.state.results import ANSWER, Facts, Result, Results, Stored, d
 from venice_batch.storage import DISK, Disk, temporary_beside
 
 #: What says nothing about the file that could not be opened.
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _SHORTAGE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 class FolderResults(Results):
     """The results of one state folder (see `Results`). The folder itself is the truth, the manifest only a copy."""
 
-    def __init__(self, root: Path, disk: Disk = DISK) -> None:
+    def __init__(self, root: Path, disk: Disk = DISK, elsewhere: Path | None = None) -> None:
+        """Keep results below `root`; those that find no room there `elsewhere`, until the next start fetches them."""
         self._root = root
         self._disk = disk
+        self._elsewhere = elsewhere
 
     def _place(self, key: str) -> Path:
         return self._root / key[:2] / key
@@ -45,12 +49,44 @@ class FolderResults(Results):
             # Another variant of the same call was lost, so all were bought again: what was kept first stays.
             answer.unlink()
             return earlier
-        target = self._place(key)
+        try:
+            return self._keep(key, answer, facts)
+        except OSError as error:
+            if self._elsewhere is None or error.errno not in _FULL:
+                raise
+            others = FolderResults(self._elsewhere, self._disk)
+            others.adopt(key, answer, facts)
+            answer.unlink()
+            raise Unavailable(
+                f"no room for an answer in {self._root}; it is kept in {self._elsewhere}",
+                remedy="free some space, then run the job again on this machine: it fetches the answer from there",
+            ) from error
+
+    def _keep(self, key: str, answer: Path, facts: Facts) -> Result:
         self._disk.sync(answer)
         facts = {**facts, "bytes": answer.stat().st_size}
         self._write_facts(key, facts)
-        self._disk.replace(answer, target)
+        self._disk.replace(answer, self._place(key))
         return Result(key, facts)
+
+    def adopt(self, key: str, answer: Path, facts: Facts) -> Result:
+        """Make an answer durable that lies on another file system; the file stays."""
+        copy = self.incoming(key)
+        shutil.copyfile(answer, copy)
+        return self.keep(key, copy, facts)
+
+    def rescue(self, dead: Path) -> None:
+        """Fetch the answers that found no room when they arrived.
+
+        Raises:
+            OSError: there is none yet; they stay where they are.
+        """
+        left = FolderResults(dead)
+        for key in list(left.keys()):
+            result = left.find(key)
+            if result is not None and is_intact(result.facts, left.bytes(key, dead)):
+                self.adopt(key, left.bytes(key, dead), result.facts)
+            left.drop(key)
 
     def note_verdict(self, result: Result, verdict: Facts) -> ResultStored:
         """Write the verdict into the facts (see `Results.note_verdict`)."""

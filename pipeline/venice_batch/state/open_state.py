@@ -15,6 +15,7 @@ from venice_batch.state.bucket_results import BucketResults
 from venice_batch.state.folder_results import FolderResults
 from venice_batch.state.index import Index
 from venice_batch.state.manifest import FILE, State
+from venice_batch.state.scratch import ARRIVED
 from venice_batch.state.store_retry import StoreRetry
 from venice_batch.storage import LocalPlace, Place, StateStore, as_place, sweep_stale
 
@@ -92,12 +93,12 @@ def _folder_to_write(root: Path, private: scratch.Scratch, lease: folder_lease.F
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise schema.unusable(root, sqlite3.OperationalError(str(error))) from error
-    for _ in private.dead_runs():
-        # Nothing to rescue: answers arrive in the state itself.
-        continue
+    results = FolderResults(root / _RESULTS, elsewhere=private.folder / ARRIVED)
     with closing(schema.open_to_write(root / FILE)) as connection:
         sweep_stale(root)
-        yield State(LocalPlace(root), connection, FolderResults(root / _RESULTS), scratch=private.folder, lease=lease)
+        for dead in private.dead_runs():
+            results.rescue(dead / ARRIVED)
+        yield State(LocalPlace(root), connection, results, scratch=private.folder, lease=lease)
 
 
 # In a store

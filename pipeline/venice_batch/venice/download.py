@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO, Self
 
+from venice_batch.venice.disk_room import DISK_ROOM
 from venice_batch.venice.failures import CallFailed, is_shortage
 from venice_batch.venice.request_bodies import sniff_type
 
@@ -27,8 +28,9 @@ def create(path: Path) -> BinaryIO:
 class Download:
     """The new file that an answer's body is streamed to; made before the request is sent.
 
-    A disk that is full or read-only is then noticed while nothing has been paid for. When the body
-    breaks off, what was received stays for the caller to keep; after any other failure no file is left.
+    A disk that is full or read-only is then noticed while nothing has been paid for, and the answer has its room
+    (see `DiskRoom`). When the body breaks off, what was received stays for the caller to keep; after any other
+    failure no file is left.
 
     Args:
         path: must not exist.
@@ -48,12 +50,17 @@ class Download:
     def __enter__(self) -> Self:
         try:
             self._stream = create(self._path)
+            DISK_ROOM.take(self._stream.fileno(), self._at_most)
         except OSError as error:
+            if self._stream is not None:
+                self._stream.close()
+                self._path.unlink(missing_ok=True)
             raise CallFailed("short-here" if is_shortage(error) else "disk", _reason(error)) from error
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
         if self._stream is not None:
+            DISK_ROOM.give_back(self._stream.fileno(), self.size)
             self._stream.close()
         if kind is not None and not self._partial:
             self._path.unlink(missing_ok=True)

@@ -168,9 +168,14 @@ def _moved_away(state: Path) -> None:
     state.mkdir()
 
 
+def _replaced(state: Path) -> None:
+    (state / "lease").unlink()
+    (state / "lease").touch()
+
+
 REMOVALS: dict[str, Callable[[Path], object]] = {
     "removed": lambda state: (state / "lease").unlink(),
-    "replaced": lambda state: ((state / "lease").unlink(), (state / "lease").touch()),
+    "replaced": _replaced,
     "renamed": lambda state: (state / "lease").rename(state / "lease.old"),
     "folder moved away": _moved_away,
 }

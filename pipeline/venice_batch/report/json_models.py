@@ -93,7 +93,7 @@ class PlanDocument(_Document):
     balance: dict[str, Usd] = Field(description="What the account holds, by currency in lower case.")
     covered: bool = Field(description="Whether balance and budget cover `cost.high`.")
     eta_seconds: int = Field(description="Seconds at the API's rate limits.")
-    steps: list[PlanStep] = Field(description="The paid steps, in order.")
+    steps: list[PlanStep] = Field(description="The paid steps, in order; one entry for each model that rows name.")
     warnings: list[PlanWarning] = Field(description="What a careful person would want to know before paying.")
     rest: PlanRest | None = Field(default=None, description="With `--sample`: what it leaves for later.")
 

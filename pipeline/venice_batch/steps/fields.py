@@ -182,7 +182,10 @@ class GenerateFields(Strict):
     style_preset: Annotated[str, Field(min_length=1), NOT_EMPTY] | None = Field(
         None, description="The exact name of a style; `venice-batch styles` lists them."
     )
-    style_references: StyleReferences | None = Field(None, description="Pictures whose style is followed.")
+    style_references: StyleReferences | None = Field(
+        None,
+        description="Pictures whose style is followed, each {image: {file: PATH}, strength: 0.5} or an https address.",
+    )
     lora_strength: Annotated[int, Field(ge=0, le=100), NUMBER] | None = Field(None, description="0 to 100.")
     format: Encoding | None = Field(None, description="webp when absent.")
     return_binary: Flag | None = Field(None, description="Asks for raw bytes; not together with variants.")

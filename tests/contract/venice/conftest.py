@@ -217,10 +217,11 @@ def make_kit(server: Server, tmp_path: Path) -> Iterator[MakeKit]:
         base_url: str | None = None,
         key: str = KEY,
         max_answer_bytes: int = 1_000_000,
+        most_errors: int = 18,
     ) -> Kit:
         cancel = Cancel()
         gate, lanes = TimedGate(cancel), Lanes({}, default_rpm=rpm, cancel=cancel)
-        breaker = Breaker(cancel=cancel)
+        breaker = Breaker(cancel=cancel, limit=most_errors)
         waits: list[tuple[str, float]] = []
         client = Client(
             Api(base_url or server.url, Secret(key)),

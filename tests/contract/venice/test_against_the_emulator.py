@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -17,7 +20,7 @@ from venice_batch.emulator.settings import Settings
 from venice_batch.errors import CatalogueError, Exit
 from venice_batch.venice import prices
 from venice_batch.venice.account import Account
-from venice_batch.venice.catalogue import Catalogue
+from venice_batch.venice.catalogue import BACKGROUND_REMOVER, Catalogue, Model
 from venice_batch.venice.failures import CallFailed, FailureClass
 from venice_batch.venice.fields import Fields
 
@@ -99,6 +102,61 @@ def test_a_price_from_the_catalogue_is_what_the_account_pays(emulator: Running, 
     sold = (prices.upscale(catalogue, ["4x"]), prices.background_remove(catalogue))
     assert paid == sum(price.high for price in (*sold, prices.edit(catalogue, "nano-banana-pro-edit", edit)))
     assert paid > Decimal(0)
+
+
+@pytest.fixture(scope="module")
+def market() -> Iterator[Running]:
+    """A vendor whose pictures cost no time, so that every price of its list can be tried."""
+    settings = Settings(rpm=100_000, usd=Decimal(100_000), error_budget=100_000, pictures="canned")
+    with serve_in_thread(settings) as running:
+        yield running
+
+
+def calls_of(entry: Model) -> Iterator[tuple[prices.Endpoint, dict[str, Any], int]]:
+    """Every tier and quality of a model, one that it lacks, and none: endpoint, fields and number of pictures."""
+    tiers, levels = ("", *entry.resolutions, "1K", "99K"), ("", *entry.qualities, "high", "superb")
+    for tier, level in dict.fromkeys(itertools.product(tiers, levels)):
+        chosen = {name: value for name, value in (("resolution", tier), ("quality", level)) if value}
+        if entry.type == "image":
+            yield "generate", {"model": entry.id, "prompt": "p", "return_binary": True, **chosen}, 0
+            continue
+        yield "multi-edit", {"modelId": entry.id, "prompt": "p", **chosen}, 2
+        if not level:
+            yield "edit", {"model": entry.id, "prompt": "p", **chosen}, 1
+
+
+def test_every_price_and_every_refusal_of_the_catalogue_is_the_vendors(market: Running, make_kit: MakeKit) -> None:
+    kit = make_kit(base_url=market.url, key=market.key, timeout=20.0, max_answer_bytes=50_000_000, most_errors=10**6)
+    catalogue, image, client = Catalogue.fetch(kit.client), photo(kit.folder), kit.client
+    numbers = itertools.count()
+    outcomes: Counter[str] = Counter()
+    for entry in (*catalogue.of_type("image"), *catalogue.of_type("inpaint")):
+        for endpoint, fields, pictures in calls_of(entry) if entry.id != BACKGROUND_REMOVER else ():
+            problems = prices.check(entry, endpoint, fields, pictures)
+            refused = any(not problem.dropped for problem in problems)
+            into, before = kit.new(str(next(numbers))), market.books.billed()
+            status = 200
+            try:
+                if endpoint == "generate":
+                    client.generate(fields, into=[into], lane=entry.id)
+                elif endpoint == "edit":
+                    client.edit(image, fields, into=into, lane=entry.id)
+                else:
+                    client.multi_edit([image] * pictures, fields, into=into, lane=entry.id)
+            except CallFailed as failure:
+                status = failure.status or 0
+            assert status == (400 if refused else 200), (entry.id, fields)
+            if not refused:
+                drawn = endpoint == "generate"
+                price = (
+                    prices.generate(catalogue, entry.id, fields)
+                    if drawn
+                    else prices.edit(catalogue, entry.id, fields, pictures)
+                )
+                assert market.books.billed() - before == price.high, (entry.id, fields)
+            outcomes["refused" if refused else "dropped" if problems else "priced"] += 1
+    assert min(outcomes.values()) > 10
+    assert outcomes.keys() == {"refused", "dropped", "priced"}
 
 
 def test_the_free_calls_answer(emulator: Running, connect: Connect) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Literal
 
-from venice_batch.state import OutputRow
+from venice_batch.state import OutputRow, SourceRow
 from venice_batch.steps.chain import Chain
 from venice_batch.steps.conditions import Known
 from venice_batch.steps.input_key import InputKey
@@ -82,6 +82,7 @@ class PlannedItem:
         cost: of the calls that remain.
         left_as: for `waiting` and `invalid`, the state in which the manifest keeps it, where it is another one.
         taken: the first of `outputs` that is somebody else's file.
+        learned: what the plan found out of its input's bytes, where the manifest does not say it of this input.
     """
 
     candidate: Candidate
@@ -97,6 +98,7 @@ class PlannedItem:
     cost: Range = Range()
     left_as: str = ""
     taken: str = ""
+    learned: SourceRow | None = None
 
     @property
     def key(self) -> str:

@@ -15,7 +15,7 @@ from venice_batch.plan import conflicts
 from venice_batch.plan.model import TO_DO, PlannedItem, Range
 from venice_batch.plan.pipeline import Pipeline
 from venice_batch.plan.selection import FlaggedAction
-from venice_batch.state import Result
+from venice_batch.state import Result, SourceRow
 from venice_batch.steps.chain import Finished, Purchase, Stage, Undecided
 from venice_batch.steps.conditions import Known
 from venice_batch.steps.input_key import InputKey
@@ -31,6 +31,7 @@ class Inspection(NamedTuple):
         facts: its header; None: not read.
         sha256: of its bytes; empty: not known.
         may_be_duplicate: it may hold the bytes of another input, which only reading it would tell.
+        learned: what of this is not in the manifest yet, or only of another input.
         problem: why it cannot be used.
     """
 
@@ -38,6 +39,7 @@ class Inspection(NamedTuple):
     sha256: str = ""
     may_be_duplicate: bool = False
     problem: ItemError | None = None
+    learned: SourceRow | None = None
 
 
 class StoredResult(NamedTuple):
@@ -185,7 +187,8 @@ class Pricer:
         if inspection.problem is not None:
             raise inspection.problem
         facts = inspection.facts
-        item = replace(item, known=Known(bytes=item.candidate.size) if facts is None else known_of(facts))
+        known = Known(bytes=item.candidate.size) if facts is None else known_of(facts)
+        item = replace(item, known=known, learned=inspection.learned)
         if self._pipeline.by_url:
             return item, Inspection()
         if facts is not None:

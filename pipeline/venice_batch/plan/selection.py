@@ -13,7 +13,7 @@ from venice_batch.plan.model import Candidate, Status
 from venice_batch.state import ItemRow
 
 #: Reasons that rest on the bytes of an input: as long as those stay, it need not be probed again.
-_IN_THE_BYTES = frozenset({"empty", "not-a-picture", "too-large", "broken", "too-small"})
+IN_THE_BYTES = frozenset({"empty", "not-a-picture", "too-large", "broken", "too-small"})
 #: States of items that a run began and did not bring to an end.
 _UNFINISHED = frozenset({"pending", "running", "waiting", "uncertain"})
 
@@ -84,7 +84,7 @@ class Selection:
             return CHANGED
         if row.state == "done":
             return DONE
-        if row.state == "invalid" and row.code in _IN_THE_BYTES:
+        if row.state == "invalid" and row.code in IN_THE_BYTES:
             return ItemStatus("invalid", row.code, row.reason)
         if self._waits(row):
             return ItemStatus("waiting", row.code or row.state, row.reason, row.state)

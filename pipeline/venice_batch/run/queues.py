@@ -40,6 +40,7 @@ class InFlightItem:
         claim: the call it is buying.
         paid: whether one of its calls was sent in this run.
         accepted: by step id, the flagged results that it went on with.
+        used: the keys of the results that it passed, or is about to buy.
     """
 
     number: int
@@ -50,6 +51,7 @@ class InFlightItem:
     claim: str = ""
     paid: bool = False
     accepted: dict[str, AcceptedResult] = field(default_factory=dict)
+    used: list[str] = field(default_factory=list)
 
     @classmethod
     def admitted(cls, number: int, item: PlannedItem) -> InFlightItem:
@@ -61,6 +63,12 @@ class InFlightItem:
     def ahead(self) -> Iterator[tuple[PaidStep, Known]]:
         """Yield the paid steps that it may still come to, each with what is known of the picture that it gets."""
         return self.item.chain.ahead(self.position)
+
+    @property
+    def source(self) -> str:
+        """The bytes that it is made from, by SHA-256 or etag; empty: none, or not known."""
+        key = self.item.input_key
+        return self.input.sha256 or (key.value if key.origin in {"source", "object"} else "")
 
     def lacks_bytes(self, stage: Stage) -> bool:
         """Whether `stage` is made from the input's own bytes, and nobody has read them in this run."""

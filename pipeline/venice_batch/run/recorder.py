@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -15,7 +15,7 @@ from venice_batch.plan.pricing import PriceList
 from venice_batch.run.budget import RunBudget
 from venice_batch.run.observer import Observer
 from venice_batch.run.queues import InFlightItem
-from venice_batch.state import Begun, Event, ItemId, ItemMoved, State
+from venice_batch.state import Begun, Event, ItemId, ItemMoved, ResultsUsed, State
 from venice_batch.steps.chain import Purchase
 from venice_batch.steps.paid import PaidStep
 from venice_batch.venice import Answer, CallFailed
@@ -100,6 +100,9 @@ class Recorder:
         """Record the state in which the item leaves this run."""
         item = in_flight.item
         self._move(item, ended)
+        if ended.name not in {"pending", "waiting", "invalid"} or in_flight.used:
+            held = [ended.result] if ended.result else []
+            self._used(in_flight, [*in_flight.used, *held], finished=ended.name == "done")
         self.ended[ended.name] += 1
         if ended.name in {"pending", "waiting"}:
             rest = sum((self._prices.of(step, known).high for step, known in in_flight.ahead()), Decimal(0))
@@ -110,6 +113,10 @@ class Recorder:
     def _move(self, item: PlannedItem, to: ItemState) -> None:
         told = (to.code, to.reason, to.lasting, to.result)
         self.record(ItemMoved(self.id(item), item.candidate.version, item.fingerprint, to.name, self._now(), *told))
+
+    def _used(self, in_flight: InFlightItem, results: Sequence[str], *, finished: bool) -> None:
+        keys = " ".join(dict.fromkeys(results))
+        self.record(ResultsUsed(self.id(in_flight.item), in_flight.source, keys, self._now(), finished))
 
     # Money: every reservation ends in exactly one of settle, mark_uncertain, release.
 
@@ -150,6 +157,8 @@ class Recorder:
         reservation = in_flight.reserved[purchase.step.id]
         self.budget.begin(reservation)
         self.record(Begun(reservation.call, purchase.results[0], self._now()))
+        # Now and not only at the item's end: a run that is killed in between must not leave a result without a use.
+        self._used(in_flight, [purchase.result], finished=False)
         in_flight.paid = True
 
     def settle(self, in_flight: InFlightItem, step: PaidStep, answer: Answer, outcome: str) -> None:

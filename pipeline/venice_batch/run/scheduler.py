@@ -184,6 +184,7 @@ class Scheduler:
         if item.input_key.origin not in _BY_ADDRESS and item.input_key != input_key:
             in_flight.item = replace(item, input_key=input_key)
             in_flight.position = item.chain.start(input_key, known_of(outcome.facts))
+            in_flight.used.clear()
         self._advance_leader(in_flight)
 
     def _bought(self, in_flight: InFlightItem, outcome: tasks.Bought) -> None:
@@ -319,6 +320,7 @@ class Scheduler:
         self._recorder.release(in_flight, purchase.step, "bought already")
         if found.flags and not self._accept_flagged(in_flight, purchase, found):
             return False
+        in_flight.used.append(purchase.result)
         in_flight.position = in_flight.item.chain.bought(in_flight.position, purchase, known)
         return True
 

@@ -34,6 +34,7 @@ from venice_batch.run.engines.threads import Threads
 from venice_batch.run.observer import Observer, SteadyObserver, Summary
 from venice_batch.run.ownership import claim_output, output_owners
 from venice_batch.run.recorder import Recorder
+from venice_batch.run.result_uses import source_read, unrecorded_uses
 from venice_batch.run.scheduler import RunContext
 from venice_batch.run.vanished import apply_rule
 from venice_batch.run.worker import Worker, decoders
@@ -181,7 +182,7 @@ class Session:
         now = time.time()
         limits = self._caps(now, partial=partial)
         self.state.commit([RunStarted(run, self.job.name, now)])
-        planned = self._planned(now)
+        planned = itertools.chain(self._planned(now), unrecorded_uses(self.pipeline, self.state, now))
         while group := list(itertools.islice(planned, _GROUP)):
             self.state.commit(group)
         for line in conflicts.told(self.plan.items):
@@ -237,6 +238,8 @@ class Session:
                 state, reason = item.left_as or item.status, (item.code, item.reason)
                 yield ItemMoved(identity, version, item.fingerprint, state, now, *reason, lasting=not item.left_as)
             elif item.status in TO_DO:
+                if item.learned is not None:
+                    yield source_read(name, item.learned)
                 yield ItemMoved(identity, version, item.fingerprint, "pending", now)
         for key, variant in self.plan.vanished:
             yield ItemMoved(ItemId(name, key, variant), "", "", "vanished", now, "vanished", "no longer in the source")

@@ -6,7 +6,7 @@ Everything that changes the manifest is one of these values, and `apply` is the 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 from venice_batch.trust.secrets import scrub
@@ -178,6 +178,25 @@ class ResultGone:
 
 
 @dataclass(frozen=True, slots=True)
+class ResultsUsed:
+    """An item passed these results on its way.
+
+    Attributes:
+        item: the item.
+        source: the bytes that it was made from, by SHA-256 or etag; empty: none, or not known.
+        results: their keys, separated by spaces.
+        at: when.
+        finished: its files are made from these and no others: what it used before it has ceased to use.
+    """
+
+    item: ItemId
+    source: str
+    results: str
+    at: float
+    finished: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Released:
     """A person has accepted the flagged answer of that key: these bytes, and none that may be bought in their place."""
 
@@ -200,6 +219,7 @@ Event = (
     | ResultStored
     | AnswerSetAside
     | ResultGone
+    | ResultsUsed
     | Released
 )
 
@@ -228,21 +248,27 @@ def apply(connection: sqlite3.Connection, event: Event) -> None:
 
 
 def _statements(event: Event) -> list[Statement]:
+    found = [_written(event)] if type(event) in _INTO else []
     match event:
-        case AnswerSetAside(key):
-            return [_written(event), *_forget(key)]
-        case ResultGone(key):
-            return _forget(key)
+        case AnswerSetAside(key) | ResultGone(key):
+            found += _forget(key)
         case OutputPlanned():
             # What is known of a file that is already there stays: it tells our own file from a stranger's.
-            sql, values = _written(event)
-            return [
-                (f"{sql} ON CONFLICT (job, path) DO UPDATE SET key = excluded.key, variant = excluded.variant", values)
-            ]
+            ((sql, values),) = found
+            update = "ON CONFLICT (job, path) DO UPDATE SET key = excluded.key, variant = excluded.variant"
+            found = [(f"{sql} {update}", values)]
         case OutputDropped(job, path):
-            return [("DELETE FROM outputs WHERE job = ? AND path = ?", (job, path))]
+            found = [("DELETE FROM outputs WHERE job = ? AND path = ?", (job, path))]
+        case SourceRead(job, key, sha256=sha256):
+            found.insert(0, (_KEEP_FORMER, (job, key, sha256)))
+        case ItemMoved(item, state="vanished", at=at):
+            found += _cease(item, at)
+        case ResultsUsed(item, finished=finished, at=at):
+            found += _use(event)
+            found += _cease(item, at, event.results.split()) if finished else []
         case _:
-            return [_written(event)]
+            pass
+    return found
 
 
 #: How an event is written: where, and the columns that are not called as its fields are.
@@ -261,6 +287,10 @@ _INTO: Mapping[type, tuple[str, str, Mapping[str, str]]] = {
     Released: ("INSERT OR REPLACE", "released", {}),
 }
 _FATES = {Reserved: "reserved", Begun: "begun"}
+_KEEP_FORMER = """INSERT OR IGNORE INTO former_sources SELECT size, version, sha256, facts FROM sources
+    WHERE job = ? AND key = ? AND sha256 <> ?"""
+_USED = """INSERT INTO result_uses VALUES (?, ?, ?)
+    ON CONFLICT (result, source) DO UPDATE SET at = max(at, excluded.at)"""
 
 
 def _written(event: Event) -> Statement:
@@ -291,4 +321,20 @@ def _columns(event: Event, renamed: Mapping[str, str]) -> dict[str, object]:
 
 def _forget(result: str) -> list[Statement]:
     # A vendor may draw the same bytes twice: an acceptance must not outlive the answer that it was given for.
-    return [("DELETE FROM results WHERE key = ?", (result,)), ("DELETE FROM released WHERE key = ?", (result,))]
+    tables = {"results": "key", "released": "key", "result_uses": "result"}
+    return [(f"DELETE FROM {table} WHERE {column} = ?", (result,)) for table, column in tables.items()]
+
+
+def _use(event: ResultsUsed) -> list[Statement]:
+    who, results = (event.item.job, event.item.key, event.item.variant), event.results.split()
+    used = [(_USED, (result, event.source, event.at)) for result in results]
+    return used + [("INSERT OR IGNORE INTO item_results VALUES (?, ?, ?, ?)", (*who, each)) for each in ("", *results)]
+
+
+def _cease(item: ItemId, at: float, still: Sequence[str] | None = None) -> list[Statement]:
+    """Have an item use nothing any more but `still`; None: it is gone."""
+    kept = () if still is None else ("", *still)
+    rest = f"job = ? AND key = ? AND variant = ? AND result NOT IN ({', '.join('?' * len(kept))})"
+    values = (item.job, item.key, item.variant, *kept)
+    ceased = f"UPDATE result_uses SET at = max(at, ?) WHERE result IN (SELECT result FROM item_results WHERE {rest})"
+    return [(ceased, (at, *values)), (f"DELETE FROM item_results WHERE {rest}", values)]

@@ -6,10 +6,9 @@ One thread writes (rule 8), in groups: everything handed to one `commit` becomes
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import TypeVar
 
 from venice_batch.errors import VeniceBatchError
 from venice_batch.state import schema
@@ -21,7 +20,7 @@ from venice_batch.state.rows import (
     CallRow,
     ItemRow,
     OutputRow,
-    Purchased,
+    ResultUse,
     Row,
     RunRow,
     SourceRow,
@@ -33,7 +32,6 @@ from venice_batch.state.store_retry import StoreRetry
 from venice_batch.storage import Place
 
 FILE = "manifest.sqlite3"
-Sum = TypeVar("Sum", Purchased, Spending)
 #: Events of one transaction where there are many.
 _GROUP = 1000
 #: Keys of one question to `State.rows_of`.
@@ -42,6 +40,8 @@ _OF_KEYS = f"WHERE job = ? AND key IN ({', '.join('?' * MOST_KEYS)})"
 _OF_PATHS = f"WHERE job = ? AND path IN ({', '.join('?' * MOST_KEYS)})"
 _NO_LEASE = NoLease()
 _COUNTED = ", ".join(f"'{fate}'" for fate in COUNTED)
+#: The states of items that a run took through their chain as far as it went.
+_WALKED = "'done', 'failed', 'flagged', 'uncertain'"
 
 
 class State:
@@ -182,12 +182,6 @@ class State:
         sql = f"SELECT {columns(kind)} FROM {kind.TABLE} {rest}"
         return map(reader(kind), self._connection.execute(sql, values))
 
-    def _aggregate(self, kind: Callable[..., Sum], sql: str, *values: object) -> list[Sum]:
-        """Return what a query sums up, its columns called as the fields of `kind` are."""
-        cursor = self._connection.execute(sql, values)
-        names = [column for column, *_ in cursor.description]
-        return [kind(**dict(zip(names, row, strict=True))) for row in cursor]
-
     def _number(self, sql: str, *values: object) -> int:
         return int(self._connection.execute(sql, values).fetchone()[0] or 0)
 
@@ -238,11 +232,28 @@ class State:
 
         Only for inputs in buckets: there the version is the etag with the size, and so stands for the bytes.
         """
-        return next(self._select(SourceRow, "WHERE size = ? AND version = ? LIMIT 1", size, version), None)
+        sql = f"SELECT {columns(SourceRow)} FROM known_sources WHERE size = ? AND version = ? LIMIT 1"
+        found = self._connection.execute(sql, (size, version)).fetchone()
+        return None if found is None else reader(SourceRow)(found)
 
     def knows_size(self, size: int) -> bool:
-        """Whether any input of any job had this size: only then can a new file be a renamed one."""
-        return self._number("SELECT EXISTS (SELECT 1 FROM sources WHERE size = ?)", size) == 1
+        """Whether any input of any job ever had this size: only then can a new file be a renamed one."""
+        return self._number("SELECT EXISTS (SELECT 1 FROM known_sources WHERE size = ?)", size) == 1
+
+    def unrecorded(self, job: str, *, read: bool) -> Iterator[ItemRow]:
+        """Yield the items that were worked on before it was recorded which results and which bytes they are made from.
+
+        Args:
+            job: its name.
+            read: whether its inputs are ones of which the bytes are read.
+        """
+        rest = f"""WHERE job = ? AND state IN ({_WALKED}) AND (
+            NOT EXISTS (SELECT 1 FROM item_results AS known
+                WHERE (known.job, known.key, known.variant) = (items.job, items.key, items.variant))
+            OR (? AND NOT EXISTS (SELECT 1 FROM sources AS own
+                WHERE (own.job, own.key, own.version) = (items.job, items.key, items.version)))
+            ) ORDER BY key, variant"""
+        return self._select(ItemRow, rest, job, read)
 
     def outputs(self, job: str) -> Iterator[OutputRow]:
         """Yield every file that `job` writes or wrote, streamed."""
@@ -332,22 +343,35 @@ class State:
             sum(CASE fate WHEN 'spent' THEN 0 ELSE micros END) AS uncertain
             FROM calls WHERE job = ?1 AND fate IN ('begun', 'spent', 'uncertain') AND (?2 IS NULL OR run = ?2)
             GROUP BY 1, 2 ORDER BY 1, 2"""
-        return self._aggregate(Spending, sql, job, run)
+        cursor = self._connection.execute(sql, (job, run))
+        names = [column for column, *_ in cursor.description]
+        return [Spending(**dict(zip(names, row, strict=True))) for row in cursor]
 
-    def purchases(self) -> list[Purchased]:
-        """Return which result was bought for which item, over all jobs and runs."""
-        sql = """SELECT calls.result AS result, calls.job AS job, calls.key AS key,
-            coalesce(max(updated_at), 0) AS touched
-            FROM calls LEFT JOIN items USING (job, key) WHERE calls.result IS NOT NULL GROUP BY 1, 2, 3"""
-        return self._aggregate(Purchased, sql)
+    def bought_for(self) -> Iterator[tuple[str, str]]:
+        """Yield each result that the ledger names with the key of an item that it was bought for."""
+        yield from self._connection.execute("SELECT result, key FROM calls WHERE result IS NOT NULL")
+
+    # Results and what they are used for
+
+    def results_in_use(self) -> Iterator[str]:
+        """Yield the keys of the results that items of any job use, or that are held back for a person to decide on."""
+        sql = """SELECT result FROM item_results WHERE result <> ''
+            UNION SELECT result FROM items WHERE result <> '' AND state <> 'vanished'"""
+        return (key for (key,) in self._connection.execute(sql))
+
+    def result_uses(self) -> Iterator[ResultUse]:
+        """Yield every result that any item used, also those that none uses any more."""
+        return self._select(ResultUse, "")
+
+    def knows_results(self, item: ItemId) -> bool:
+        """Whether `results_in_use` has all that the item was made from, when it was last worked on to its end."""
+        sql = f"""SELECT EXISTS (SELECT 1 FROM items JOIN item_results AS known USING (job, key, variant)
+            WHERE job = ? AND key = ? AND variant = ? AND known.result = '' AND state IN ({_WALKED}))"""
+        return self._number(sql, item.job, item.key, item.variant) == 1
 
     def jobs(self) -> list[str]:
         """Return the names of all jobs that have items here."""
         return [job for (job,) in self._connection.execute("SELECT DISTINCT job FROM items ORDER BY job")]
-
-    def hashes(self) -> Iterator[tuple[str, str, str]]:
-        """Yield job, key and SHA-256 of every input that was ever read."""
-        yield from self._connection.execute("SELECT job, key, sha256 FROM sources")
 
     def calls(self, job: str) -> Iterator[CallRow]:
         """Yield the ledger of `job`, oldest first, streamed."""

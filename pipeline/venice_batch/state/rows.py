@@ -107,13 +107,19 @@ class CallRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Purchased:
-    """A result and an item that it was bought for; `touched`: when that item last changed its state, Unix seconds."""
+class ResultUse:
+    """A result and what it was used for.
 
+    Attributes:
+        result: its key.
+        source: bytes of an input, by SHA-256 or etag; empty: none, or not known.
+        at: when an item last began or ceased to use it, Unix seconds.
+    """
+
+    TABLE: ClassVar[str] = "result_uses"
     result: str
-    job: str
-    key: str
-    touched: float
+    source: str
+    at: float
 
 
 @dataclass(frozen=True, slots=True)

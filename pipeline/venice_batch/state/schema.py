@@ -114,6 +114,37 @@ MIGRATIONS = (
     ALTER TABLE runs ADD COLUMN cause TEXT NOT NULL DEFAULT '';      -- what ended its last start, or refused it
     ALTER TABLE runs ADD COLUMN unproduced TEXT NOT NULL DEFAULT ''; -- JSON: finished files that no item produces
     """,
+    """
+    CREATE TABLE former_sources (              -- what a key held before: it may come back under any key
+        size INTEGER NOT NULL,
+        version TEXT NOT NULL,
+        sha256 TEXT NOT NULL,
+        facts TEXT NOT NULL,
+        PRIMARY KEY (size, version, sha256)
+    ) STRICT, WITHOUT ROWID;
+    CREATE VIEW known_sources AS
+        SELECT key, version, size, sha256, facts FROM sources
+        UNION ALL SELECT '', version, size, sha256, facts FROM former_sources;
+
+    CREATE TABLE item_results (                -- what the finished files of an item are made from, or will be
+        job TEXT NOT NULL,
+        key TEXT NOT NULL,
+        variant INTEGER NOT NULL,
+        result TEXT NOT NULL,                  -- '': the item is recorded, whether it has results or none
+        PRIMARY KEY (job, key, variant, result)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE result_uses (                 -- of every result that an item used; those in `item_results` still are
+        result TEXT NOT NULL,
+        source TEXT NOT NULL,                  -- the bytes it was used for, by SHA-256 or etag; '': none, or not known
+        at REAL NOT NULL,                      -- the last time that an item began or ceased to use it
+        PRIMARY KEY (result, source)
+    ) STRICT, WITHOUT ROWID;
+    -- When a result was last used was not recorded before; it may have been today.
+    INSERT INTO result_uses
+        SELECT DISTINCT result, coalesce(sha256, ''), CAST(strftime('%s', 'now') AS REAL)
+        FROM calls LEFT JOIN sources USING (job, key) WHERE result IS NOT NULL;
+    """,
 )
 
 NEWEST = len(MIGRATIONS)

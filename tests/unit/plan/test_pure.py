@@ -20,7 +20,7 @@ from venice_batch.plan.sampling import draw
 #: Where a plan is read and put together; the other modules of `plan` are pure.
 IMPURE = ("plan.planner", "plan.reading")
 #: Of other layers: frozen rows of the manifest are values, the state itself is not.
-ALLOWED_OF_STATE = {"ItemRow", "OutputRow", "Result"}
+ALLOWED_OF_STATE = {"ItemRow", "OutputRow", "Result", "SourceRow"}
 BANNED_PARTS = {"storage", "run", "report", "cli", "emulator"}
 BANNED_MODULES = {
     *("asyncio", "concurrent", "ftplib", "glob", "http", "httpx2", "io", "mmap", "multiprocessing", "os", "PIL"),

@@ -9,6 +9,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from venice_batch.errors import ItemError
@@ -22,6 +23,7 @@ from venice_batch.plan.pricing import FindStored, Inspect, Inspection, StoredRes
 from venice_batch.plan.reading.prefetch import AT_ONCE, in_order
 from venice_batch.plan.selection import flagged_action
 from venice_batch.state import SourceRow, State
+from venice_batch.steps.canonical_json import canonical
 from venice_batch.storage import Changed, Place, Store, open_store
 
 #: Bytes of an object that are read in search of its header, first and, should that not do, second: APP segments of a
@@ -119,16 +121,28 @@ class Inspector:
         if isinstance(probed, ItemError):
             return Inspection(problem=probed)
         if row is not None:
-            return Inspection(Facts.from_json(json.loads(row.facts)), row.sha256)
+            # A row of another input may be gone tomorrow: this one's own must not depend on it.
+            learned = None if row == self._own(candidate) else replace(row, key=candidate.key)
+            return Inspection(Facts.from_json(json.loads(row.facts)), row.sha256, learned=learned)
         # Only an input of a known size can be a renamed or doubled one, and only then is a file worth reading whole.
         if self._sizes.get(candidate.size, 0) <= 1 and not self._state.knows_size(candidate.size):
             return Inspection(probed)
         if self._pipeline.is_remote:
             return Inspection(probed, may_be_duplicate=True)
         try:
-            return Inspection(probed, self._prober.hash(candidate))
+            sha256 = self._prober.hash(candidate)
         except ItemError as error:
             return Inspection(problem=error)
+        learned = None if probed is None else source_row(candidate, sha256, probed)
+        return Inspection(probed, sha256, learned=learned)
+
+    def _own(self, candidate: Candidate) -> SourceRow | None:
+        return self._state.source(self._pipeline.job.name, candidate.key)
+
+
+def source_row(candidate: Candidate, sha256: str, facts: Facts) -> SourceRow:
+    """Return what the manifest keeps of an input that was read."""
+    return SourceRow(candidate.key, candidate.version, candidate.size, sha256, canonical(facts.to_json()))
 
 
 def known_source(pipeline: Pipeline, state: State, candidate: Candidate) -> SourceRow | None:

@@ -74,7 +74,7 @@ def find_garbage(
         jobs: those that are given, each for the API host whose results these are, and with its source, listed now;
             what other jobs of the state may need is spared.
         now: Unix seconds.
-        older_than: seconds for which neither the result nor an item that it was bought for may have changed.
+        older_than: seconds for which no item of any job may have used it.
         larger_than: bytes; smaller ones stay.
 
     Raises:
@@ -82,8 +82,8 @@ def find_garbage(
         Unavailable: a store cannot be reached.
     """
     marked = mark(state, jobs)
-    purchases = _Purchases(state, marked.hashes)
-    kept = {_call(key) for key in marked.keys} | purchases.spared
+    uses = _Uses(state, marked.sources)
+    kept = {_call(key) for key in marked.keys} | uses.spared
     unused: list[UnusedResult] = []
     needed = spared = 0
     for stored in state.results.stored():
@@ -91,7 +91,7 @@ def find_garbage(
         if stored.bad is None and (marked.unknown or _call(stored.key) in kept):
             needed += 1
             continue
-        each = purchases.unused_result(stored)
+        each = uses.unused_result(stored)
         if now - each.last_used < older_than or stored.bytes < larger_than:
             spared += 1
         else:
@@ -118,25 +118,23 @@ def sweep(state: State, unused: Iterable[UnusedResult]) -> None:
             list(pool.map(state.results.remove, group))
 
 
-class _Purchases:
-    """For whom results were bought, by call.
+class _Uses:
+    """What results were bought and used for, by call.
 
     Attributes:
-        spared: calls that were made for inputs of the bytes given.
+        spared: calls whose results were used for the sources given.
     """
 
-    def __init__(self, state: State, hashes: set[str]) -> None:
-        inputs = {(job, key) for job, key, sha256 in state.hashes() if sha256 in hashes} if hashes else set()
+    def __init__(self, state: State, sources: set[str]) -> None:
         self.spared: set[str] = set()
         self._state = state
-        self._touched: defaultdict[str, float] = defaultdict(float)
-        self._item: dict[str, str] = {}
-        for each in state.purchases():
+        self._used: defaultdict[str, float] = defaultdict(float)
+        self._item = {_call(result): key for result, key in state.bought_for()}
+        for each in state.result_uses():
             call = _call(each.result)
-            if (each.job, each.key) in inputs:
+            if each.source in sources:
                 self.spared.add(call)
-            self._touched[call] = max(self._touched[call], each.touched)
-            self._item[call] = each.key
+            self._used[call] = max(self._used[call], each.at)
 
     def unused_result(self, stored: Stored) -> UnusedResult:
         """Return what is known of a result that nobody needs."""
@@ -147,7 +145,7 @@ class _Purchases:
             usd = Decimal(str(facts.get("price_usd") or 0))
         except InvalidOperation:
             usd = Decimal(0)
-        return UnusedResult(stored, max(bought, self._touched.get(call, 0.0)), usd, self._item.get(call, ""))
+        return UnusedResult(stored, max(bought, self._used.get(call, 0.0)), usd, self._item.get(call, ""))
 
     def _facts(self, stored: Stored) -> Facts:
         if stored.bad is not None:

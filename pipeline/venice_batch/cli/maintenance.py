@@ -67,17 +67,16 @@ def gc(**given: Any) -> int:
 
     with to_read(settings.state_of(job, options.base_url)) as state:
         garbage = look(state)
-    freed = bool(garbage.unused) and options.yes
-    if freed:
+    if garbage.unused and options.yes:
         with state_to_write(job, pipelines[0].chain.host) as state:
             state.recover(time.time())
             # Looked up once more: in between another run may have come and gone.
             garbage = look(state)
             sweep(state, garbage.unused)
     if options.as_json:
-        print_json("gc", _garbage_values(garbage, freed=freed))
+        print_json("gc", _garbage_values(garbage, dry_run=not options.yes))
     else:
-        click.echo(_garbage_text(garbage, freed=freed))
+        click.echo(_garbage_text(garbage, dry_run=not options.yes))
     return Exit.DONE
 
 
@@ -101,10 +100,11 @@ def _pipeline(job: Job, options: GcOptions) -> Pipeline:
     return make_pipeline(job, settings.host(settings.base_url(options.base_url, job.api.base_url)))
 
 
-def _garbage_values(garbage: Garbage, *, freed: bool) -> dict[str, object]:
+def _garbage_values(garbage: Garbage, *, dry_run: bool) -> dict[str, object]:
     aside = [each for each in garbage.unused if each.stored.bad is not None]
     return {
-        "freed": freed,
+        "dry_run": dry_run,
+        "freed": bool(garbage.unused) and not dry_run,
         "results": len(garbage.unused) - len(aside),
         "set_aside": len(aside),
         "bytes": garbage.bytes,
@@ -116,9 +116,9 @@ def _garbage_values(garbage: Garbage, *, freed: bool) -> dict[str, object]:
     }
 
 
-def _garbage_text(garbage: Garbage, *, freed: bool) -> str:
+def _garbage_text(garbage: Garbage, *, dry_run: bool) -> str:
     lines = []
-    if garbage.unused and not freed:
+    if garbage.unused and dry_run:
         rows = [
             (f"{each.stored.bytes:,}", when(each.last_used), each.item, _name(each.stored.key, each.stored.bad))
             for each in garbage.unused[:_LISTED]
@@ -126,13 +126,15 @@ def _garbage_text(garbage: Garbage, *, freed: bool) -> str:
         lines.append(table(_HEAD, rows, right=frozenset({0})))
         if len(garbage.unused) > _LISTED:
             lines.append(f"... and {len(garbage.unused) - _LISTED} smaller ones")
-    files = "1 file" if len(garbage.unused) == 1 else f"{len(garbage.unused)} files"
-    lines.append(f"{'freed' if freed else 'can be freed'}: {files}, {_bytes(garbage.bytes)}")
     if garbage.unused:
+        files = "1 file" if len(garbage.unused) == 1 else f"{len(garbage.unused)} files"
+        lines.append(f"{'can be freed' if dry_run else 'freed'}: {files}, {_bytes(garbage.bytes)}")
         lines.append(f"they cost {cents(garbage.usd)} USD: whatever of it is ever needed again is charged again")
+    else:
+        lines.append("nothing to free")
     lines.append(f"kept: {garbage.needed} that items need, {garbage.spared} that are too young or too small to go")
     lines += _unclear_lines(garbage)
-    if garbage.unused and not freed:
+    if garbage.unused and dry_run:
         lines.append("nothing was deleted; --yes deletes")
     return "\n".join(lines)
 
@@ -147,7 +149,7 @@ def _unclear_lines(garbage: Garbage) -> list[str]:
     if garbage.unknown:
         unknown = f"what {garbage.unknown} of {who} need is not known"
         return [f"no result can go: {unknown}; `run` first, and name all jobs here"]
-    return [f"spared with all that was ever bought for them: {who}; after a `run` more may go"]
+    return [f"spared with all that was ever used for them: {who}; after a `run` more may go"]
 
 
 def unlock(

@@ -341,6 +341,9 @@ class DoctorDocument(_Document):
 
 
 class GcDocument(_Document):
+    dry_run: bool = Field(
+        description="Whether it only looked. With `--yes` false, also where there was nothing to free."
+    )
     freed: bool = Field(description="Whether anything was deleted.")
     results: int = Field(description="Results that can go, or went.")
     set_aside: int = Field(description="Unused results (`.bad-<n>`) that can go, or went.")

@@ -70,7 +70,7 @@ class Home:
             picture.paste((next(self._colours), 30, 40), (75, 65, 150, 130))
             picture.save(self.photos / name)
 
-    def job(self, *steps: object, name: str = "work", **source: object) -> Job:
+    def job(self, *steps: object, name: str = "work", **source: Any) -> Job:
         local = isinstance(self.memory, Path)
         document: dict[str, Any] = {
             "version": 1,
@@ -82,6 +82,10 @@ class Home:
         }
         file = self.folder / f"{name}.yaml"
         file.write_text(yaml.safe_dump(document), "utf-8")
+        return self.loaded(file)
+
+    def loaded(self, file: Path) -> Job:
+        local = isinstance(self.memory, Path)
         job = load(file, environ={})
         # The server's address is the test's, not the job's.
         return job if local else replace(job, state=self.memory)

@@ -28,7 +28,7 @@ KEYS = {
     "reconcile": "clean usd matched charged_twice charged_without_answer not_charged still_open unmatched credits",
     "check": "valid name steps state problems",
     "doctor": "exit_code findings",
-    "gc": "freed results set_aside bytes usd needed spared unclear_items unknown_items",
+    "gc": "dry_run freed results set_aside bytes usd needed spared unclear_items unknown_items",
     "decision": "decision items already",
     "balance": "permitted balances next_epoch rpm",
     "models": "id type spec",
@@ -106,7 +106,7 @@ def test_amounts_keep_every_digit_and_times_are_utc_to_the_second() -> None:
         "uncertain_usd": "0.00",
         "uncertain": "0.00",
     }
-    gc = dict.fromkeys(KEYS["gc"].split(), 0) | {"freed": False, "usd": Decimal("1.8")}
+    gc = dict.fromkeys(KEYS["gc"].split(), 0) | {"dry_run": True, "freed": False, "usd": Decimal("1.8")}
     assert document("gc", gc)["usd"] == "1.80"
 
 

@@ -44,6 +44,7 @@ from venice_batch.state import (
     Event,
     ItemMoved,
     Reserved,
+    ResultsUsed,
     Settled,
     State,
     to_write,
@@ -180,10 +181,16 @@ class Desk:
         return self.tasks()
 
     def told(self) -> list[str]:
-        """Return the events since the last question, shortly."""
+        """Return the events since the last question, shortly; `used` tells of results."""
         self.recorder.commit()
         fresh, self._seen = self.state.log[self._seen :], len(self.state.log)
-        return [words(event) for event in fresh]
+        return [words(event) for event in fresh if not isinstance(event, ResultsUsed)]
+
+    def used(self) -> list[tuple[int, bool]]:
+        """Return what was recorded of results that items use: how many, and whether their files are made from them."""
+        return [
+            (len(event.results.split()), event.finished) for event in self.state.log if isinstance(event, ResultsUsed)
+        ]
 
     @property
     def ended(self) -> dict[str, int]:

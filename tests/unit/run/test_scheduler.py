@@ -215,6 +215,7 @@ def test_after_publishing(open_desk: OpenDesk, row: tuple[Any, ...]) -> None:
     assert desk.complete(make(desk, task)) == []
     assert desk.told() == events
     assert desk.scheduler.in_flight == 0
+    assert desk.used() == [(1, False), (1, "a.png done" in events)], "before the call, and at the end"
 
 
 def test_the_input_of_an_ended_item_is_released_once(open_desk: OpenDesk) -> None:

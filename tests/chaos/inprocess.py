@@ -221,7 +221,7 @@ def drive(begun: Session, vendor: Vendor, parts: Parts, scratch: Path) -> Summar
         )
         engine = Threads(worker, 64)
         prices = PriceList(begun.known.catalogue)
-        recorder = Recorder(job.name, state, budget, prices, observer=Silent())
+        recorder = Recorder(job.name, state, budget, prices, observer=Silent(), now=time.time)
         context = RunContext(prices, parts.lanes, parts.gate, parts.cancel, engine, recorder, lambda _: {})
         try:
             return Driver(begun.pipeline, begun.plan, state, context).run()

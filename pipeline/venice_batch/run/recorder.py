@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -59,7 +58,7 @@ class Recorder:
         prices: PriceList,
         *,
         observer: Observer,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float],
     ) -> None:
         self.ended: Counter[str] = Counter()
         self.left = Decimal(0)

@@ -279,7 +279,7 @@ class Session:
             )
             engine = Threads(worker, job.run.concurrency or _MOST_CALLS)
             prices = PriceList(self.known.catalogue)
-            recorder = Recorder(job.name, self.state, budget, prices, observer=observer)
+            recorder = Recorder(job.name, self.state, budget, prices, observer=observer, now=time.time)
             yield RunContext(prices, lanes, gate, cancel, engine, recorder, self.owners)
 
 

@@ -49,7 +49,8 @@ mutants: .venv/installed
 bench: .venv/installed
 	$(BIN)/python -m pytest tests/bench -m bench -s
 
-# Kills, faults, full disks, jumping clocks, hostile jobs and histories with gc at full length; `make test` runs a short form of the same.
+# Kills, faults, full disks, jumping clocks, hostile jobs and histories with gc at full length; `make test` runs a short
+# form of the same.
 chaos: .venv/installed
 	VENICE_CHAOS_STRIDE=1 VENICE_CHAOS_SCHEDULES=1000 VENICE_HOSTILE_CASES=500 VENICE_CHAOS_HISTORIES=2000 $(BIN)/python -m pytest tests/chaos -s --ignore=tests/chaos/test_kills.py
 	$(BIN)/python -m tests.chaos.kills --kills 200 --seed 1

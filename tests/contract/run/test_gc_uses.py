@@ -212,7 +212,7 @@ def test_what_an_older_version_bought_counts_as_used_until_it_is_opened_by_this_
     connection = sqlite3.connect(home.memory.folder / "manifest.sqlite3")
     connection.executescript("""
         DROP TABLE item_results; DROP TABLE result_uses; DROP VIEW known_sources; DROP TABLE former_sources;
-        PRAGMA user_version = 3;
+        PRAGMA user_version = 4;
     """)
     connection.close()
     assert counted(home.garbage(job, days=29, older_than=30 * DAY)) == (0, 0, 1, 0)

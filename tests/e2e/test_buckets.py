@@ -472,3 +472,29 @@ def test_a_state_moves_in_all_directions_without_buying(cloud: Cloud, way: str) 
     assert (second.code, "memory of its own" in second.err) == (2, True), second.text
     Work.write(cloud, CUT, **web, state=old)
     assert cloud.run().code == 2, "the old state writes there no more"
+
+
+def test_a_finished_object_with_our_bytes_under_another_etag_is_ours_and_an_edited_one_is_named(cloud: Cloud) -> None:
+    cloud.upload("a.jpg", "b.jpg")
+    cloud.write({"upscale": {"scale": 2}})
+    assert cloud.run().code == 0
+    web, client = cloud.place / "web", cloud.bucket.client()
+    bucket, key = cloud.bucket.name, f"{web.prefix}a.png"
+    upload = client.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+    part = client.upload_part(Bucket=bucket, Key=key, UploadId=upload, PartNumber=1, Body=cloud.outputs()["a.png"])
+    client.complete_multipart_upload(
+        Bucket=bucket,
+        Key=key,
+        UploadId=upload,
+        MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]},
+    )
+    assert client.head_object(Bucket=bucket, Key=key)["ETag"].endswith('-1"')
+    client.put_object(Bucket=bucket, Key=f"{web.prefix}b.png", Body=b"by hand")
+    client.close()
+    ended = cloud.run()
+    assert ended.code == 3, ended.text
+    assert "b.png was changed by somebody" in ended.err
+    assert "a.png" not in ended.err
+    cloud.write({"upscale": {"scale": 4}})
+    assert cloud.run().code == 3
+    assert len(cloud.vendor.paid()) == 3, "a is replaced, for b nothing is bought"

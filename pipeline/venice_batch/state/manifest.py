@@ -278,10 +278,6 @@ class State:
         """Return how many files `job` wrote."""
         return self._number("SELECT count(*) FROM outputs WHERE job = ? AND version IS NOT NULL", job)
 
-    def output(self, job: str, path: str) -> OutputRow | None:
-        """Return what is known of the file `path` that `job` writes or wrote."""
-        return next(self._select(OutputRow, "WHERE job = ? AND path = ?", job, path), None)
-
     # Runs and money
 
     def last_run(self, job: str) -> RunRow | None:

@@ -101,18 +101,18 @@ def test_an_input_is_known_by_key_and_by_size_over_all_jobs(state: State) -> Non
 
 def test_planning_a_file_again_keeps_what_is_known_of_it(state: State) -> None:
     state.commit([OutputWritten(item("a.png"), "o.png", "v", "sha"), OutputPlanned(item("b.png"), "o.png")])
-    row = state.output("job", "o.png")
+    row = state.outputs_at("job", ["o.png"]).get("o.png")
     assert row is not None
     assert (row.key, row.version, row.sha256) == ("b.png", "v", "sha")
 
 
 def test_a_planned_file_has_no_version_until_it_was_written(state: State) -> None:
     state.commit([OutputPlanned(item(), "o.png")])
-    row = state.output("job", "o.png")
+    row = state.outputs_at("job", ["o.png"]).get("o.png")
     assert row is not None
     assert row.version is None
     state.commit([OutputDropped("job", "o.png")])
-    assert state.output("job", "o.png") is None
+    assert state.outputs_at("job", ["o.png"]) == {}
 
 
 # Runs

@@ -167,7 +167,10 @@ class Pricer:
     def _priced(self, item: PlannedItem, inspection: Inspection | None) -> PlannedItem:
         sums, self.tally = self.tally, Tally()
         try:
-            priced = conflicts.settled(self._walked(*self._inspected(item, inspection)), self._existing)
+            priced = self._walked(*self._inspected(item, inspection))
+            if inspection is None or not inspection.may_be_duplicate:
+                # Else reading it may show that nothing has to be bought.
+                priced = conflicts.settled(priced, self._existing)
         except ItemError as error:
             # It may be a later step that cannot be done: then the earlier ones are not bought either.
             return replace(item, status="invalid", code=error.code, reason=error.told)

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 from venice_batch.errors import ItemError
@@ -105,7 +106,7 @@ class Inspector:
         """Yield each item with what is known of its input, in order, however far ahead headers are read."""
         with_rows = ((item, self._row(item)) for item in items)
         for (item, row), probed in in_order(self._probed, with_rows, self._prober.at_once):
-            yield item, self._inspection(item.candidate, row, probed) if item.status in TO_DO else None
+            yield item, self._inspection(item, row, probed) if item.status in TO_DO else None
 
     def _row(self, item: PlannedItem) -> SourceRow | None:
         return known_source(self._pipeline, self._state, item.candidate) if item.status in TO_DO else None
@@ -117,7 +118,12 @@ class Inspector:
         needed = self._pipeline.needs_header or not self._pipeline.is_remote
         return self._prober.probe(item.candidate) if needed and row is None and item.status in TO_DO else None
 
-    def _inspection(self, candidate: Candidate, row: SourceRow | None, probed: ProbeResult) -> Inspection:
+    @cached_property
+    def _manifest_is_lost(self) -> bool:
+        return not self._state.jobs() and next(self._state.results.keys(), None) is not None
+
+    def _inspection(self, item: PlannedItem, row: SourceRow | None, probed: ProbeResult) -> Inspection:
+        candidate = item.candidate
         if isinstance(probed, ItemError):
             return Inspection(problem=probed)
         if row is not None:
@@ -125,7 +131,9 @@ class Inspector:
             learned = None if row == self._own(candidate) else replace(row, key=candidate.key)
             return Inspection(Facts.from_json(json.loads(row.facts)), row.sha256, learned=learned)
         # Only an input of a known size can be a renamed or doubled one, and only then is a file worth reading whole.
-        if self._sizes.get(candidate.size, 0) <= 1 and not self._state.knows_size(candidate.size):
+        alone = self._sizes.get(candidate.size, 0) <= 1 and not self._state.knows_size(candidate.size)
+        # A finished file that nobody seems to own may be what a result that is here gives.
+        if alone and not (item.taken and self._manifest_is_lost):
             return Inspection(probed)
         if self._pipeline.is_remote:
             return Inspection(probed, may_be_duplicate=True)

@@ -215,3 +215,11 @@ class ResultLost(ItemError):
     def __init__(self, code: str, message: str, *, key: str, remedy: str) -> None:
         super().__init__(code, message, remedy=remedy, lasting=False)
         self.key = key
+
+
+def out_of_memory() -> Unavailable:
+    """Return the error for a machine without memory left: no bug, and nothing of the item's."""
+    return Unavailable(
+        "this machine has no memory left",
+        remedy="give it more (`ulimit -v`, the container's limit), or lower `run.concurrency`; then run the job again",
+    )

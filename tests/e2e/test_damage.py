@@ -99,6 +99,27 @@ def test_an_answer_that_was_restored_from_a_backup_is_not_bought_again(work: Wor
     assert len(work.vendor.bought()) == 1
 
 
+@pytest.mark.parametrize("start", [0, 4096])
+def test_a_damaged_manifest_is_told_in_words_with_a_way_out(work: Work, start: int) -> None:
+    work.draw(*(f"{number:02}.jpg" for number in range(8)))
+    work.write(CUT)
+    assert work.run().code == 0
+    manifest = work.state / "manifest.sqlite3"
+    content = bytearray(manifest.read_bytes())
+    content[start:] = b"\xff" * (len(content) - start)
+    manifest.write_bytes(content)
+    for command in ("run", "items"):
+        ended = work.venice(command, work.job)
+        assert ended.code == 6, ended.text
+        assert "Traceback" not in ended.err
+        assert "manifest" in ended.err
+        assert "move that file away" in ended.err
+    manifest.unlink()
+    again = work.run("--set", "output.existing=replace")
+    assert again.code == 0, again.text
+    assert len(work.vendor.bought()) == 8, "every answer is still there"
+
+
 # In a bucket
 
 

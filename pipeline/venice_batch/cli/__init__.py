@@ -6,6 +6,7 @@ Commands are declared in `commands`; what they do is imported when they run, so 
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 from collections.abc import Sequence
 
@@ -14,8 +15,11 @@ import click
 from venice_batch.cli import streams
 from venice_batch.cli.network_environment import keep_loopback_unproxied
 from venice_batch.cli.scrubbed_stream import scrubbed
-from venice_batch.errors import Exit, Interrupted, Unavailable, VeniceBatchError
+from venice_batch.errors import Exit, Interrupted, Unavailable, VeniceBatchError, out_of_memory
 from venice_batch.trust import secrets
+
+#: What ends a command in words. Anything else is a bug, and shown as one.
+EXPECTED = (click.Abort, KeyboardInterrupt, VeniceBatchError, OSError, MemoryError, sqlite3.Error)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -38,7 +42,7 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return Exit.USAGE
-    except (click.Abort, KeyboardInterrupt, VeniceBatchError, OSError) as error:
+    except EXPECTED as error:
         return print_error(as_error(error))
     return code if isinstance(code, int) else Exit.DONE
 
@@ -50,6 +54,12 @@ def as_error(error: BaseException) -> VeniceBatchError:
     if isinstance(error, OSError):
         # Not from the job's folders, whose errors have their own remedy: the machine's own, such as TMPDIR.
         return Unavailable(f"this machine failed: {error}", remedy="see to its disk, then run it again")
+    if isinstance(error, MemoryError):
+        return out_of_memory()
+    if isinstance(error, sqlite3.Error):
+        from venice_batch.state.schema import unusable  # noqa: PLC0415 - only needed when something went wrong
+
+        return unusable("of this state", error)
     return Interrupted("interrupted")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from venice_batch.cli import as_error, settings
+from venice_batch.cli import EXPECTED, as_error, settings
 from venice_batch.cli.options import RunOptions
 from venice_batch.cli.output import RunOutput
 from venice_batch.cli.printing import print_json
@@ -65,7 +65,7 @@ def _result(run_loop: RunLoop, output: RunOutput) -> RunResult | None:
     """Run, and print what kept it from ending well; None where the user said no."""
     try:
         code = run_loop.run()
-    except (VeniceBatchError, click.Abort, KeyboardInterrupt, OSError) as error:
+    except EXPECTED as error:
         # At once: nobody should have to wait for it until a webhook has answered.
         ours = as_error(error)
         output.error(ours)

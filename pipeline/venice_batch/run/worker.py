@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from venice_batch import imaging
-from venice_batch.errors import ItemError, ResultLost, Unavailable, VeniceBatchError
+from venice_batch.errors import ItemError, ResultLost, Unavailable, VeniceBatchError, out_of_memory
 from venice_batch.imaging import Facts
 from venice_batch.job.model import Existing
 from venice_batch.plan.reading.probe import file_hash
@@ -78,6 +78,8 @@ class Worker:
             return tasks.RunFailed(task, error)
         except OSError as error:
             return tasks.RunFailed(task, _disk(error))
+        except MemoryError:
+            return tasks.RunFailed(task, out_of_memory())
         except Exception as error:  # noqa: BLE001 - a worker that dies would leave its item hanging for ever
             return tasks.RunFailed(task, _bug(error))
 

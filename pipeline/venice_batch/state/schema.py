@@ -227,8 +227,11 @@ def _migrate(connection: sqlite3.Connection) -> None:
 
 def unusable(file: Path | str, error: sqlite3.Error) -> Unavailable:
     """Translate an SQLite error on `file` into ours, with the remedy."""
-    if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error):
-        remedy = "move that file away; finished results are kept beside it and will not be bought again"
+    if type(error) is sqlite3.DatabaseError:  # damaged; what has to do with disks and rights is a subclass
+        remedy = (
+            "restore it from a backup, or move that file away: results are kept beside it and will not be bought again,"
+            " and one run with `--set output.existing=replace` takes the finished files over"
+        )
     else:
         remedy = "free some space or give this user the right to write there, then run the job again"
     return Unavailable(f"cannot use the manifest {file}: {error}", remedy=remedy)

@@ -65,7 +65,7 @@ def test_a_changed_prompt_buys_its_own_row_alone(work: Work) -> None:
     ("text", "words"),
     [
         ("name,prompt\na,b\n", "prompts.csv:1: the first line must name the columns `id` and `prompt`"),
-        ("id,prompt\na,b,c\n", "prompts.csv:2: the row has not as many values"),
+        ("id,prompt\na,b,c\n", "prompts.csv:2: the row has 3 values, and there are 2 columns"),
         ("id,prompt\na,b\na,c\n", "'a' stands there twice"),
         ("id,prompt\n,b\n", "prompts.csv:2: the row has no id"),
     ],

@@ -47,9 +47,7 @@ class Scratch:
         """
         family = self.folder.parent
         for other in sorted(family.parent.glob(f"{_PREFIX}{os.getuid()}-*")):
-            if other.is_symlink() or not other.is_dir() or other.stat().st_uid != os.getuid():
-                continue
-            for found in sorted(other.iterdir()):
+            for found in _folders(other):
                 if found != self.folder:
                     yield from self._dead(found, ours=other == family and found.name.endswith(f"-{self.part}"))
             with suppress(OSError):
@@ -98,13 +96,14 @@ def open_scratch(state: Place, part: Place, temporary: Path | None = None) -> It
 def _create(family: Path, part_digest: str) -> tuple[Path, int]:
     while True:
         family.mkdir(mode=0o700, exist_ok=True)
-        found = family.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-            raise PermissionError(0, "it belongs to somebody else")
-        family.chmod(0o700)
         folder = family / f"{secrets.token_hex(8)}-{part_digest}"
-        # Between its making and its locking a folder looks dead; if somebody took it for that, make another.
+        # Between its making and its locking a folder looks dead, and its family empty; if somebody took it for that,
+        # make another.
         with suppress(FileNotFoundError, BlockingIOError):
+            found = family.lstat()
+            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+                raise PermissionError(0, "it belongs to somebody else")
+            family.chmod(0o700)
             folder.mkdir(mode=0o700)
             lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
             try:
@@ -115,6 +114,15 @@ def _create(family: Path, part_digest: str) -> tuple[Path, int]:
                 os.close(lock)
                 raise
             os.close(lock)
+
+
+def _folders(family: Path) -> list[Path]:
+    """Return what lies in a family of folders; nothing where it is not ours, or has just been removed by others."""
+    try:
+        status = family.lstat()
+        return sorted(family.iterdir()) if stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() else []
+    except FileNotFoundError:
+        return []
 
 
 @contextmanager

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -203,3 +206,23 @@ def test_folders_of_other_states_are_swept_too_unless_an_answer_waits_there(tmp_
         assert living.folder.is_dir()
         assert left.exists() == answer
     assert [path for path in tmp_path.iterdir() if path != left.parent] == []
+
+
+def test_folders_that_come_and_go_while_others_are_swept_are_in_nobodys_way(tmp_path: Path) -> None:
+    other, ended = replace(STATE, prefix="other/"), threading.Event()
+
+    def sweep() -> None:
+        while not ended.is_set():
+            with open_scratch(other, other, tmp_path) as scratch:
+                list(scratch.dead_runs())
+
+    with ThreadPoolExecutor(2) as pool:
+        sweeping = [pool.submit(sweep) for _ in range(2)]
+        try:
+            for number in range(300):
+                with open_scratch(replace(STATE, prefix=f"{number % 3}/"), STATE, tmp_path) as scratch:
+                    assert scratch.folder.is_dir()
+        finally:
+            ended.set()
+        for each in sweeping:
+            each.result()

@@ -31,9 +31,12 @@ class _ScrubbedStream:
             raise AttributeError(name)
         return getattr(self._stream, name)
 
-    def write(self, text: str) -> int:
-        """Write the text without its secrets; return the length of what was given."""
-        self._stream.write(scrub(text))
+    def write(self, text: str | bytes) -> int:
+        """Write the text without its secrets; return the length of what was given.
+
+        Bytes, which click writes for a shell that completes, are text here too: there is no way to the stream below.
+        """
+        self._stream.write(scrub(text.decode("utf-8", "replace") if isinstance(text, bytes) else text))
         return len(text)
 
     def writelines(self, lines: list[str]) -> None:

@@ -19,19 +19,21 @@ from venice_batch.errors import ItemError, JobError, OutputError
 from venice_batch.imaging import Facts
 from venice_batch.job import FolderSource, Job
 from venice_batch.plan.model import Candidate, Plan
+from venice_batch.plan.planner import PlanInputs, make_plan
 from venice_batch.plan.pricing import Pricer
 from venice_batch.plan.reading.finished_files import FinishedFiles
 from venice_batch.plan.reading.prefetch import AT_ONCE
 from venice_batch.plan.reading.probe import Inspector, Prober, ProbeResult, stored_results
 from venice_batch.plan.reading.sources import candidates, refuse_overlap
 from venice_batch.plan.selection import ItemFilter
-from venice_batch.state import ItemId, ItemMoved, OutputWritten, SourceRead
+from venice_batch.state import ItemId, ItemMoved, OutputPlanned, OutputWritten, SourceRead
 from venice_batch.steps.canonical_json import canonical
 from venice_batch.steps.chain import Purchase
 from venice_batch.steps.conditions import Known
 from venice_batch.steps.input_key import InputKey
 from venice_batch.storage import Access, Entry, LocalPlace, Place, S3Place, parse
 from venice_batch.storage.s3.store import S3Store
+from venice_batch.venice.account import Account
 
 BY_URL = "api: {transport: url}"
 
@@ -110,6 +112,21 @@ def test_an_object_with_other_bytes_is_changed(cloud: Cloud) -> None:
     cloud.finish("a.png")
     cloud.put(a=drawn(colour="blue"))
     assert statuses(cloud.plan("upscale")) == {"a.png": "changed"}
+
+
+@pytest.mark.parametrize(("state", "status"), [("running", "new"), ("pending", "new"), ("failed", "invalid")])
+def test_a_file_that_a_killed_run_put_and_never_recorded_is_left_to_the_run_that_goes_on(
+    cloud: Cloud, state: str, status: str
+) -> None:
+    cloud.put(a=drawn())
+    (item,) = cloud.plan("upscale").items
+    bench, job = cloud.bench, cloud.job("upscale")
+    bench.state.commit([OutputPlanned(ItemId("job", item.key), "a.png")])
+    bench.record(item, state, "exists" if state == "failed" else "")
+    cloud.finish("a.png")
+    account = Account(permitted=True, balances=bench.balances, rpm={"upscaler": 30})
+    inputs = PlanInputs.gather(job, bench.state, bench.catalogue, account)
+    assert statuses(make_plan(bench.pipeline(job), inputs)) == {"a.png": status}
 
 
 class CountingStore(S3Store):

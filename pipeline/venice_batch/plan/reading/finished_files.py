@@ -15,8 +15,9 @@ from venice_batch.plan.reading.probe import file_hash
 from venice_batch.state import OutputRow
 from venice_batch.storage import Changed, Entry, Store
 
-#: missing: there is none · ours: as it was written · edited: ours, with other bytes · foreign: not ours.
-FileStatus = Literal["missing", "ours", "edited", "foreign"]
+#: missing: there is none · ours: as it was written · edited: ours, with other bytes · unrecorded: a name that this job
+#: meant to write, and never recorded as written · foreign: not ours.
+FileStatus = Literal["missing", "ours", "edited", "unrecorded", "foreign"]
 #: Returns what is known of files that the job writes or wrote, by their paths.
 FindOwners = Callable[[Sequence[str]], Mapping[str, OutputRow]]
 
@@ -58,7 +59,7 @@ class FinishedFiles:
                 continue
             row = rows.get(name)
             if row is None or row.version is None:
-                found[name] = "foreign"
+                found[name] = "foreign" if row is None else "unrecorded"
             elif version == row.version or (version is _LISTED and (name, row.version) in self._versions):
                 found[name] = "ours"
             else:

@@ -7,7 +7,7 @@ batch at a time, and of an item that is done nothing stays but hashes of its key
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -89,6 +89,7 @@ class SourceScan:
         """
         rows = {(row.key, row.variant): row for row in state.rows_of(self._job, [each.key for each in batch])}
         found: list[tuple[ExpandedItem, ItemStatus | None]] = []
+        killed = {identity for identity, row in rows.items() if row.state in {"pending", "running"}}
         for candidate in batch:
             for item in self._expander.items(candidate):
                 row = rows.get((candidate.key, item.variant))
@@ -100,7 +101,7 @@ class SourceScan:
         wanted = [name for item, status in found if _writes(status) for name in item.outputs]
         seen = iter(files.look(wanted)) if wanted else iter(())
         return [
-            (item, *self._checked(item, status, list(islice(seen, len(item.outputs))), files))
+            (item, *self._checked(item, status, _resumable(killed, item, islice(seen, len(item.outputs))), files))
             if status is not None and _writes(status)
             else (item, status, "")
             for item, status in found
@@ -110,7 +111,7 @@ class SourceScan:
         self, item: ExpandedItem, status: ItemStatus, seen: Sequence[FileStatus], files: FinishedFiles
     ) -> tuple[ItemStatus, str]:
         """Return the status of an item once its finished files were looked at, and the first that is not ours."""
-        if status is DONE and all(each in {"ours", "foreign"} for each in seen):
+        if status is DONE and all(each in {"ours", "unrecorded", "foreign"} for each in seen):
             return DONE, ""
         edited = [name for name, each in zip(item.outputs, seen, strict=True) if each == "edited"]
         self.edited += edited
@@ -122,7 +123,9 @@ class SourceScan:
             status = NEW
         if obstacle := files.obstacle(item.outputs):
             return conflicts.held(obstacle), ""
-        taken = [name for name, each in zip(item.outputs, seen, strict=True) if each in {"edited", "foreign"}]
+        taken = [
+            name for name, each in zip(item.outputs, seen, strict=True) if each in {"edited", "unrecorded", "foreign"}
+        ]
         # What is skipped is skipped file by file: the item is bought for those that can be written.
         several = self._existing == "skip" and len(taken) < len(seen)
         return status, "" if self._existing == "replace" or not taken or several else taken[0]
@@ -158,6 +161,12 @@ class SourceScan:
 
 def _writes(status: ItemStatus | None) -> bool:
     return status is DONE or (status is not None and status.status in TO_DO)
+
+
+def _resumable(killed: Container[tuple[str, int]], item: ExpandedItem, seen: Iterator[FileStatus]) -> list[FileStatus]:
+    """Return what was seen; a file whose run died between its put and its record is written again, or found equal."""
+    unfinished = (item.candidate.key, item.variant) in killed
+    return ["missing" if unfinished and each == "unrecorded" else each for each in seen]
 
 
 def _colliding_name(item: ExpandedItem | PlannedItem, users: Counter[str]) -> str:

@@ -98,8 +98,9 @@ def test_a_stored_result_that_was_damaged_is_named_and_neither_published_nor_bou
         stored.write_bytes(stored.read_bytes()[:100])
     (work.finished / "a.png").unlink()
     ended = work.run()
-    assert ended.code == 6
-    assert str(facts.with_suffix("")) in ended.err
+    assert ended.code == 3, ended.text
+    (item,) = work.asked("items")
+    assert (item["state"], item["code"]) == ("failed", "result-damaged"), item
     assert work.outputs() == {}
     assert len(work.vendor.paid()) == 1
 

@@ -52,4 +52,4 @@ def test_the_tutorial_shows_what_its_commands_print(tmp_path: Path) -> None:
         )
         printed = _PROGRESS.sub("", typed.stdout).replace(str(work), _WORK)
         assert _VARYING.sub("*", printed) == _VARYING.sub("*", screen), command
-    assert len(list((work / "finished").rglob("*.png"))) == 10
+    assert len(list((work / "finished").rglob("*.png"))) == 11

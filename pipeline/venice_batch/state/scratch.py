@@ -95,7 +95,8 @@ def open_scratch(state: Place, part: Place, temporary: Path | None = None) -> It
 
 def _create(family: Path, part_digest: str) -> tuple[Path, int]:
     while True:
-        family.mkdir(mode=0o700, exist_ok=True)
+        with suppress(FileExistsError):  # `exist_ok` would raise it where the folder is removed at this very moment
+            family.mkdir(mode=0o700)
         folder = family / f"{secrets.token_hex(8)}-{part_digest}"
         # Between its making and its locking a folder looks dead, and its family empty; if somebody took it for that,
         # make another.

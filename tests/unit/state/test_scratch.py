@@ -219,7 +219,7 @@ def test_folders_that_come_and_go_while_others_are_swept_are_in_nobodys_way(tmp_
     with ThreadPoolExecutor(2) as pool:
         sweeping = [pool.submit(sweep) for _ in range(2)]
         try:
-            for number in range(300):
+            for number in range(600):
                 with open_scratch(replace(STATE, prefix=f"{number % 3}/"), STATE, tmp_path) as scratch:
                     assert scratch.folder.is_dir()
         finally:

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from tests.servers.proxy import Proxy
     from tests.servers.seaweed import Seaweed
 
-# A shell starts what it puts into the background with Ctrl-C switched off, and commands under test would inherit it.
+# A shell starts what it puts into the background with these switched off, so does nohup, and commands under test would
+# inherit it: they start as from a terminal.
+for _ignored in (signal.SIGHUP, signal.SIGQUIT):
+    signal.signal(_ignored, signal.SIG_DFL)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

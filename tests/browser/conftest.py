@@ -136,7 +136,7 @@ def review(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a night with items of every kind."""
     with building(tmp_path_factory.mktemp("state")) as built:
         mixed(built)
-        return built.report(cause="the budget of 5.00 USD does not cover another call")
+        return built.report()
 
 
 @pytest.fixture

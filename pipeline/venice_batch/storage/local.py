@@ -141,6 +141,8 @@ class LocalStore(Store):
         target, root = self.root / key, _real(self.root)
         # A folder in the output may be a link that leads elsewhere: what counts is where it really ends. Checked
         # before anything is made, or folders would appear at the other end.
+        if self._inside(key) is None:
+            raise OutputError(f"{target} leads out of {self.root}", remedy="change `output.name`")
         if not (parent := _real(target.parent)).is_relative_to(root):
             raise OutputError(f"{target} leads out of {self.root} through a link", remedy="remove the linked folder")
         while not parent.exists() and parent != root:

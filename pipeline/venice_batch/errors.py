@@ -26,6 +26,7 @@ ItemError                          this input cannot be processed; the batch goe
 from __future__ import annotations
 
 import copyreg
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -176,6 +177,10 @@ class Locked(VeniceBatchError):
 
 class LeaseLost(Locked):
     """This run's hold on the state ran out, or another run took it over; nothing more may be begun or recorded."""
+
+
+#: Signals besides Ctrl-C that end a run gently: a container or a person stops it, a terminal is closed, a session ends.
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
 
 
 class Interrupted(VeniceBatchError):

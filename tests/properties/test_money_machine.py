@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -26,13 +26,13 @@ from hypothesis.stateful import (
     rule,
 )
 
+from tests.unit.run.test_budget import ANSWER as BUDGET_ANSWER
 from venice_batch.job import Budget
 from venice_batch.plan.money import MICRO, caps, day_start, month_start
 from venice_batch.run.budget import Reservation, RunBudget
 from venice_batch.state import Begun, ItemId, RunEnded, RunStarted, State, to_write
 from venice_batch.steps.paid import PaidStep
 from venice_batch.steps.table import STEPS, build
-from venice_batch.venice import Answer
 
 JOB = "job"
 COUNTED = {"reserved", "begun", "spent", "uncertain"}
@@ -40,25 +40,7 @@ START = 1_767_225_600.0  # 2026-01-01, midnight UTC
 #: The day is the tightest, so that turning it matters most.
 LIMITS = {"max_usd": 500, "max_usd_per_day": 200, "max_usd_per_month": 700}
 BUDGET = Budget(**{name: Decimal(amount) / MICRO for name, amount in LIMITS.items()})
-ANSWER = Answer(
-    paths=(Path("a"),),
-    content_type="image/png",
-    headers={},
-    status=200,
-    model_served=None,
-    request_id=None,
-    balance_usd=None,
-    balance_diem=None,
-    blurred=False,
-    violation=False,
-    deprecation=None,
-    bytes=9,
-    begun_at=1.0,
-    ended_at=2.0,
-    seconds=1.0,
-    attempts=1,
-    transport="json",
-)
+ANSWER = replace(BUDGET_ANSWER, model_served=None, request_id=None, attempts=1)
 
 
 def _steps() -> tuple[PaidStep, ...]:

@@ -11,7 +11,8 @@ from venice_batch.cli import settings
 from venice_batch.cli.printing import print_json, print_rows
 from venice_batch.errors import Exit, JobError, UsageError
 from venice_batch.plan.model import cents, dollars
-from venice_batch.report.text import counts_text, item_name, model_of, run_text, shown, spending_text, usd, when
+from venice_batch.plan.money import usd
+from venice_batch.report.text import counts_text, item_name, model_of, run_text, shown, spending_text, when
 from venice_batch.run.session import preflight
 from venice_batch.state import to_read
 from venice_batch.state.events import STATES

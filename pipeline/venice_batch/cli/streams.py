@@ -14,17 +14,15 @@ import sys
 from types import FrameType
 from typing import Any, NoReturn
 
-from venice_batch.errors import Interrupted
+from venice_batch.errors import STOP_SIGNALS, Interrupted
 
-#: Signals that end a run gently: a container or a person stops it, a terminal is closed, a session ends.
-_GENTLE = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
 #: Nobody reads any more: a pipe without a reader, a terminal that is gone, a descriptor that was closed meanwhile.
 _GONE = frozenset({errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO})
 
 
 def prepare() -> None:
     """Handle signals and keep all three streams usable; once, before anything is opened or printed."""
-    for number in _GENTLE:
+    for number in STOP_SIGNALS:
         # `nohup` and background jobs of a shell ignore some of them, which must stay so. Without a handler SIGTERM
         # would be ignored by a container's first process.
         if number == signal.SIGTERM or signal.getsignal(number) != signal.SIG_IGN:

@@ -18,6 +18,7 @@ from pydantic import BeforeValidator, Field, PlainValidator, ValidationInfo, Wit
 from venice_batch.job.key_types import NamesAndValues
 from venice_batch.steps.references import job_folder, local_path
 from venice_batch.steps.scalars import Strict, as_text, invalid
+from venice_batch.venice.address import is_loopback
 
 #: What a webhook can be told of; see `venice_batch.report.run_result.Outcome.event` for which exit code is which.
 Event: TypeAlias = Literal["success", "failure", "money"]
@@ -103,16 +104,9 @@ def _checked(value: object, instead: str, *, private: bool = False) -> Address |
     if url is None or not well_formed or not re.fullmatch(r"[!-~]+", text) or re.search(r"[\\#\"<>^`{|}]", text):
         raise invalid("this is not an http(s) address", f"write {instead}")
     host = (url.hostname or "").lower().rstrip(".")
-    if url.scheme == "http" and not (_loopback(host) or (private and _private(host) and "@" not in text)):
+    if url.scheme == "http" and not (is_loopback(text) or (private and _private(host) and "@" not in text)):
         raise invalid("http is refused here", f"write {instead}")
     return Address(text)
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _private(host: str) -> bool:

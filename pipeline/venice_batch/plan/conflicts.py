@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from venice_batch.errors import ItemError
 from venice_batch.job.model import Existing
-from venice_batch.plan.model import PlannedItem, PlanWarning
+from venice_batch.plan.model import PlannedItem, PlanWarning, first_few
 from venice_batch.plan.selection import ItemStatus
 
 _REMEDY = "move it away, or set `output.existing` to replace or skip"
-_SHOWN, _TOLD = 3, 20
+_TOLD = 20
 #: Codes of items whose finished files cannot be written, and what stands in the way.
 _IN_THE_WAY = {
     "exists": "in the output already and not this job's",
@@ -67,13 +67,10 @@ def of_outputs(items: Iterable[PlannedItem], changed: Sequence[str], existing: E
             found[item.code].append(item.name)
     for code, names in found.items():
         if names:
-            told = f"finished files of {len(names):,} items are {_IN_THE_WAY[code]} ({_some(names)})"
+            told = f"finished files of {len(names):,} items are {_IN_THE_WAY[code]} ({first_few(names)})"
             yield PlanWarning(f"output-{code}", f"{told}: nothing is bought for them; {_REMEDY.replace('it', 'them')}")
     if changed and existing != "fail":
-        told = f"{len(changed):,} finished files were changed by somebody since they were written ({_some(changed)})"
+        told = (
+            f"{len(changed):,} finished files were changed by somebody since they were written ({first_few(changed)})"
+        )
         yield PlanWarning("output-edited", f"{told}: {_EDITED[existing]} (output.existing: {existing})")
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_SHOWN])
-    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN:,} more"

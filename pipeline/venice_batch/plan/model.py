@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Literal
@@ -17,6 +17,8 @@ from venice_batch.steps.input_key import InputKey
 #: done: nothing to do · waiting: left alone until asked for · invalid: cannot be processed.
 Status = Literal["new", "changed", "reused", "done", "waiting", "invalid"]
 _CENT = Decimal("0.01")
+#: Names that a sentence spells out.
+_SHOWN = 3
 TO_DO: tuple[Status, ...] = ("new", "changed", "reused")
 #: One empty row for all inputs that have none: a mapping of their own would be a quarter of what an input takes.
 NO_COLUMNS: Mapping[str, str] = {}
@@ -206,6 +208,12 @@ class Plan:
         kinds = {kind: counted[kind] for kind in ("new", "changed", "waiting", "invalid")}
         kinds["reused"] = counted["reused"] + counted["done"] + self.done
         return {**kinds, "total": len(self.items) + self.done}
+
+
+def first_few(names: Sequence[str], between: str = ", ") -> str:
+    """Return the first three names, and how many more there are."""
+    shown = between.join(names[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN:,} more"
 
 
 def cents(amount: Decimal) -> str:

@@ -9,7 +9,7 @@ from decimal import ROUND_CEILING, Decimal
 from typing import Protocol
 
 from venice_batch.job import Budget
-from venice_batch.plan.model import Coverage, Range, cents
+from venice_batch.plan.model import Coverage, Range, cents, dollars
 
 MICRO = Decimal(1_000_000)
 
@@ -17,6 +17,16 @@ MICRO = Decimal(1_000_000)
 def micros(amount: Decimal) -> int:
     """Return US dollars as whole millionths, rounded up so that a reservation is never too small."""
     return int((amount * MICRO).to_integral_value(ROUND_CEILING))
+
+
+def usd(micros: int) -> str:
+    """Return millionths of a US dollar as dollars, exactly."""
+    return dollars(Decimal(micros) / MICRO)
+
+
+def usd_cents(micros: int) -> str:
+    """Return millionths of a US dollar as people read them."""
+    return cents(Decimal(micros) / MICRO)
 
 
 @dataclass(frozen=True, slots=True)

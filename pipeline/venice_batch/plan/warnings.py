@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from venice_batch.imaging import UPSCALE_CAP
 from venice_batch.job import transparency
-from venice_batch.plan.model import PlanWarning, StepCost
+from venice_batch.plan.model import PlanWarning, StepCost, first_few
 from venice_batch.plan.pipeline import Pipeline
 from venice_batch.plan.pricing import Tally
 from venice_batch.steps.paid import BackgroundRemove, Edit, PaidStep, Upscale
@@ -18,7 +18,6 @@ DEPRECATED = "deprecated-model"
 #: Fields of the API's documents of early 2026 that today's upscaler ignores without a word.
 _IGNORED = ("enhance", "enhanceCreativity", "enhancePrompt", "replication")
 _MAX_CREATIVITY = 0.02
-_SHOWN = 3
 
 _BY_URL = PlanWarning(
     "by-url",
@@ -112,7 +111,7 @@ def of_catalogue(steps: Sequence[StepCost], catalogue: Catalogue) -> Iterator[Pl
             yield PlanWarning(DEPRECATED, f"step {step.id!r}: {entry.spec.deprecation.text_for(entry.id)}")
     if catalogue.notes:
         entries = _count(len(catalogue.notes), "entry", "entries")
-        text = f"{entries} of the API's catalogue cannot be read in full: {_some(catalogue.notes, '; ')}"
+        text = f"{entries} of the API's catalogue cannot be read in full: {first_few(catalogue.notes, '; ')}"
         yield PlanWarning("odd-catalogue", text)
 
 
@@ -153,7 +152,7 @@ def of_rows(pipeline: Pipeline, skipped: Sequence[str], sidecars: Sequence[str])
     """Yield what came of the metadata: keys that rows say to skip; and of the `sidecars` that are items themselves."""
     if skipped:
         items = _count(len(skipped), "item is", "items are")
-        yield PlanWarning("skipped", f"{items} left out, as the column 'skip' says: {_some(skipped)}")
+        yield PlanWarning("skipped", f"{items} left out, as the column 'skip' says: {first_few(skipped)}")
     table = pipeline.item_pipelines.table
     # Of a source that is taken by keys most rows may well belong to pictures that were not named this time.
     if table is not None and table.unmatched and not pipeline.takes_keys:
@@ -163,14 +162,9 @@ def of_rows(pipeline: Pipeline, skipped: Sequence[str], sidecars: Sequence[str])
         yield PlanWarning(
             "beside-and-item",
             f"{_count(len(sidecars), 'file', 'files')} that a step takes along (beside) would be processed and paid"
-            f" for like any picture: {_some(sidecars)}; leave them out with source.exclude",
+            f" for like any picture: {first_few(sidecars)}; leave them out with source.exclude",
         )
 
 
 def _count(number: int, one: str, several: str) -> str:
     return f"1 {one}" if number == 1 else f"{number:,} {several}"
-
-
-def _some(keys: Sequence[str], between: str = ", ") -> str:
-    shown = between.join(keys[:_SHOWN])
-    return shown if len(keys) <= _SHOWN else f"{shown} and {len(keys) - _SHOWN:,} more"

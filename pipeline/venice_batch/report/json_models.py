@@ -25,7 +25,8 @@ from pydantic import (
 )
 
 from venice_batch.plan.model import Plan, dollars
-from venice_batch.report.text import model_of, usd, when
+from venice_batch.plan.money import usd
+from venice_batch.report.text import model_of, when
 
 
 def _amount(value: Decimal | int | str) -> str:

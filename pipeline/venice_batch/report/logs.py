@@ -16,9 +16,10 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from venice_batch.errors import Exit, VeniceBatchError
+from venice_batch.plan.money import usd, usd_cents
 from venice_batch.report.progress import Counter
 from venice_batch.report.run_result import RunResult
-from venice_batch.report.text import duration, usd, usd_cents
+from venice_batch.report.text import duration
 
 Level = Literal["info", "warning", "error"]
 Write = Callable[[str], object]

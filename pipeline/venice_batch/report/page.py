@@ -12,12 +12,13 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from venice_batch.plan.money import usd, usd_cents
 from venice_batch.report.charts import charts
 from venice_batch.report.json_models import document
 from venice_batch.report.page_payload import page_payload
 from venice_batch.report.report_data import NEEDS_A_LOOK, ReportData, ReportItem
 from venice_batch.report.summary import summarize, summary_values
-from venice_batch.report.text import as_csv, duration, usd, usd_cents, when
+from venice_batch.report.text import as_csv, duration, when
 from venice_batch.report.thumbnails import FOLDER, sweep
 from venice_batch.storage import DISK
 

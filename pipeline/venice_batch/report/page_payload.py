@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from venice_batch.plan.money import usd
 from venice_batch.report.report_data import Picture, ReportData, ReportItem
-from venice_batch.report.text import model_of, usd
+from venice_batch.report.text import model_of
 from venice_batch.state import CallRow
 
 

@@ -11,8 +11,9 @@ import click
 from tqdm import tqdm
 
 from venice_batch.plan.model import PlannedItem
+from venice_batch.plan.money import usd_cents
 from venice_batch.report.report_data import NEEDS_A_LOOK
-from venice_batch.report.text import duration, shown, usd_cents
+from venice_batch.report.text import duration, shown
 
 #: Still to be done, by this run or the next.
 _OPEN = frozenset({"pending", "waiting"})

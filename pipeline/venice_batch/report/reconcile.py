@@ -14,9 +14,9 @@ from datetime import datetime
 from decimal import Decimal
 
 from venice_batch.plan.model import dollars
-from venice_batch.plan.money import MICRO
+from venice_batch.plan.money import MICRO, usd
 from venice_batch.report.charge_matching import ChargeMatcher, ExtraCharge, Match, charged
-from venice_batch.report.text import item_name, model_of, table, usd, when
+from venice_batch.report.text import item_name, model_of, table, when
 from venice_batch.state import CallRow
 from venice_batch.venice.usage import UsageRow
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from venice_batch.errors import Exit
 from venice_batch.job.notify import Event
+from venice_batch.plan.money import usd_cents
 from venice_batch.report.problems import NO_PROBLEMS, Problems
-from venice_batch.report.text import counts_text, duration, shown, unproduced_text, usd_cents
+from venice_batch.report.text import counts_text, duration, shown, unproduced_text
 from venice_batch.state import Unproduced
 
 #: Characters of one line of a message: a cause may quote a response, and chats cut what is too long where they like.

@@ -6,12 +6,11 @@ import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 
-from venice_batch.plan.model import Plan, PlannedItem, Range, Remainder, cents, dollars
+from venice_batch.plan.model import Plan, PlannedItem, Range, Remainder, cents
+from venice_batch.plan.money import usd_cents
 from venice_batch.state import CallRow, ItemRow, RunRow, Spending, Unproduced
 
-_MICRO = Decimal(1_000_000)
 #: The first characters that make a spreadsheet take a cell for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _MINUTE, _HOUR = 60, 3600
@@ -54,16 +53,6 @@ def _harmless(cell: object) -> object:
         return "" if cell is None else cell
     # Spelt out, as everywhere: a name may hold the escape codes of a terminal.
     return shown("'" + cell if cell.startswith(_FORMULA) else cell)
-
-
-def usd(micros: int) -> str:
-    """Return millionths of a US dollar as dollars."""
-    return dollars(Decimal(micros) / _MICRO)
-
-
-def usd_cents(micros: int) -> str:
-    """Return millionths of a US dollar as people read them."""
-    return cents(Decimal(micros) / _MICRO)
 
 
 def when(at: float | None) -> str:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from venice_batch.errors import Overcharged
-from venice_batch.plan.model import dollars
-from venice_batch.plan.money import MICRO
+from venice_batch.plan.money import MICRO, usd
 from venice_batch.venice import Answer
 
 #: Millionths of a US dollar, and the share, by which a balance may fall too far through rounding alone.
@@ -32,14 +31,14 @@ class Overcharge:
 
     def __str__(self) -> str:
         """Say both sums."""
-        return f"the balance fell by {_usd(self.fall)} USD while calls worth {_usd(self.priced)} USD were made"
+        return f"the balance fell by {usd(self.fall)} USD while calls worth {usd(self.priced)} USD were made"
 
     def error(self) -> Overcharged | None:
         """Return why to stop, if the run took more than it may."""
         if self.most is None or self.fall <= self.most:
             return None
         return Overcharged(
-            f"{self}; the run may take {_usd(self.most)} USD",
+            f"{self}; the run may take {usd(self.most)} USD",
             remedy="compare `venice-batch models` with what the account was charged (`venice-batch reconcile JOB`);"
             " where others spend from the same account, write `budget: {shared_account: true}`",
         )
@@ -92,10 +91,6 @@ class BalanceWatch:
         priced = self._priced + in_flight
         if fall > priced + max(_ROUNDING, int(priced * _SHARE)):
             self.found = Overcharge(fall, priced, self._most)
-
-
-def _usd(micros: int) -> str:
-    return dollars(Decimal(micros) / MICRO)
 
 
 def balances(usd: Decimal | None, diem: Decimal | None) -> dict[str, int]:

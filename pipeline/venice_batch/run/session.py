@@ -15,7 +15,15 @@ from decimal import Decimal
 from pathlib import Path
 from types import FrameType
 
-from venice_batch.errors import BudgetReached, Exit, ModelSwitched, MoneyError, Overcharged, VeniceBatchError
+from venice_batch.errors import (
+    STOP_SIGNALS,
+    BudgetReached,
+    Exit,
+    ModelSwitched,
+    MoneyError,
+    Overcharged,
+    VeniceBatchError,
+)
 from venice_batch.job import FolderSource, Job
 from venice_batch.plan import conflicts
 from venice_batch.plan.model import TO_DO, Plan, PlanWarning
@@ -75,7 +83,6 @@ _QUIET = 10.0
 _MOST_CALLS = 64
 #: A run without a limit of its own stops when the balance has fallen by so many times what the plan said.
 _FALL = 3
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
 _LASTING_ENDS = frozenset({Exit.DONE, Exit.ITEMS_FAILED, Exit.MONEY})
 
 
@@ -401,7 +408,7 @@ def _signals_to(tell: Callable[[int], None]) -> Iterator[None]:
     def handler(number: int, _: FrameType | None) -> None:
         tell(number)
 
-    heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    heard = [number for number in (signal.SIGINT, *STOP_SIGNALS) if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, handler) for number in heard}
     try:
         yield
